@@ -1,0 +1,134 @@
+// swift-tools-version: 6.3
+// SPDX-License-Identifier: Apache-2.0
+
+import PackageDescription
+
+let strict: [SwiftSetting] = [
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+    .enableUpcomingFeature("InferIsolatedConformances"),
+    .enableUpcomingFeature("ImmutableWeakCaptures"),
+    .treatAllWarnings(as: .error),
+    .treatWarning("DeprecatedDeclaration", as: .warning),
+]
+
+// Products of other packages, named once.
+let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
+let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
+let nioEmbedded: Target.Dependency = .product(name: "NIOEmbedded", package: "swift-nio")
+let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
+let lifecycle: Target.Dependency = .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+let hummingbird: Target.Dependency = .product(name: "Hummingbird", package: "hummingbird")
+let httpTypes: Target.Dependency = .product(name: "HTTPTypes", package: "swift-http-types")
+let httpClient: Target.Dependency = .product(name: "AsyncHTTPClient", package: "async-http-client")
+let sqlite: Target.Dependency = .product(name: "GRDB", package: "GRDB.swift")
+let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
+let yaml: Target.Dependency = .product(name: "Yams", package: "Yams")
+let arguments: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
+
+/// A Swift target with the settings that all of ours share.
+func module(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: strict)
+}
+
+func tests(of name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+    .testTarget(
+        name: "\(name)Tests",
+        dependencies: [.target(name: name)] + dependencies,
+        swiftSettings: strict
+    )
+}
+
+let package = Package(
+    name: "martlet",
+    platforms: [.macOS(.v26)],
+    products: [
+        .executable(name: "martlet", targets: ["martlet"]),
+        .library(name: "ProviderContract", targets: ["FaultModel", "FunctionModel", "ProviderContract"]),
+        .library(name: "ProviderConformance", targets: ["ProviderConformance"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-crypto.git", from: "4.5.2"),
+        .package(url: "https://github.com/apple/swift-http-types.git", from: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-log.git", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-nio.git", from: "2.101.2"),
+        .package(url: "https://github.com/groue/GRDB.swift.git", from: "7.10.0"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird.git", from: "2.28.1"),
+        .package(url: "https://github.com/jpsim/Yams.git", from: "6.2.2"),
+        .package(url: "https://github.com/swift-server/async-http-client.git", from: "1.37.0"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle.git", from: "2.13.0"),
+    ],
+    targets: [
+        // Executables: a screenful each.
+        .executableTarget(name: "martlet", dependencies: ["CommandLineTool"], swiftSettings: strict),
+
+        // Services.
+        module(
+            "CommandLineTool",
+            [
+                "Dashboard", "FaultModel", "FunctionBuilder", "FunctionModel", "GatewayService", "InvocationEngine",
+                "ProcessProvider", "ProviderContract", "RemoteProvider", "RuntimeSettings", "SystemAPI",
+                "SystemClient", "Telemetry", arguments, crypto, httpClient, lifecycle, logging, nioCore, nioPosix,
+            ]
+        ),
+        module(
+            "GatewayService",
+            [
+                "Dashboard", "FaultModel", "FunctionModel", "InvocationEngine", "ProviderContract", "SystemAPI",
+                "Telemetry", crypto, httpTypes, hummingbird, lifecycle, logging, nioCore, nioPosix,
+            ]
+        ),
+        module(
+            "SystemAPI",
+            [
+                "FaultModel", "FunctionModel", "InvocationEngine", "ProviderContract", crypto, httpTypes,
+                hummingbird, logging, nioCore,
+            ]
+        ),
+        module("Dashboard", ["FunctionModel"]),
+        module("FunctionBuilder", ["FaultModel", "FunctionModel", yaml]),
+
+        // Back ends: never imported by a service.
+        module(
+            "ProcessProvider",
+            [
+                "FaultModel", "FunctionModel", "ProcessControl", "ProviderContract", crypto, logging, nioCore,
+                nioPosix, sqlite,
+            ]
+        ),
+        module(
+            "RemoteProvider",
+            ["FaultModel", "FunctionModel", "ProviderContract", "SystemClient", logging, nioCore]
+        ),
+
+        // Contracts.
+        module("ProviderContract", ["FaultModel", "FunctionModel"]),
+
+        // Mechanisms that know nothing of functions' life.
+        module("InvocationEngine", ["FaultModel", "FunctionModel", "ProviderContract", logging, nioCore, nioPosix]),
+        module("SystemClient", ["FaultModel", "FunctionModel", "ProviderContract", httpClient, nioCore]),
+        module("ProcessControl", ["CProcessControl", "FaultModel", logging]),
+        .target(name: "CProcessControl"),
+        module("RuntimeSettings", ["FaultModel", "FunctionModel", yaml]),
+        module("Telemetry"),
+
+        // Vocabulary: no input, no output.
+        module("FunctionModel", ["FaultModel"]),
+        module("FaultModel"),
+
+        // Test support.
+        module("ProviderConformance", ["FaultModel", "FunctionModel", "ProviderContract"]),
+        module(
+            "TestSupport",
+            ["FaultModel", "FunctionModel", "ProviderContract", "SystemClient", httpClient, nioCore, nioPosix]
+        ),
+
+        // Tests.
+        tests(of: "FaultModel"),
+        tests(of: "FunctionModel", ["FaultModel"]),
+    ],
+    swiftLanguageModes: [.v6]
+)
