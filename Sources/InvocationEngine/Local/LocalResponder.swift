@@ -10,7 +10,7 @@ public protocol LocalResponder: Sendable {
     ///
     /// Runs in a task of its own, which is cancelled when the client goes away. The writer must have been given a head
     /// when this returns; the front door ends the message. Nothing may be written after it returned.
-    func respond(to request: LocalRequest, body: LocalRequestBody, writer: LocalResponseWriter) async
+    func respond(to request: LocalRequest, body: LocalRequestBody, writer: any LocalResponseWriter) async
 }
 
 /// The head of a request as it came, already checked for the protocol's rules.
@@ -54,7 +54,10 @@ public struct LocalRequestBody: AsyncSequence, Sendable {
     /// A piece of the body, never empty.
     public typealias Element = ByteBuffer
     typealias Producer = NIOThrowingAsyncSequenceProducer<
-        ByteBuffer, any Error, NIOAsyncSequenceProducerBackPressureStrategies.HighLowWatermark, LocalBodyDelegate
+        ByteBuffer,
+        any Error,
+        NIOAsyncSequenceProducerBackPressureStrategies.HighLowWatermark,
+        LocalBodyDelegate
     >
 
     let stream: Producer?
@@ -76,6 +79,8 @@ public protocol LocalResponseWriter: Sendable {
     /// Writes status and header fields. Once, first. Without a `Content-Length` the body goes out chunked.
     func writeHead(status: Int, headers: [(name: String, value: String)]) async throws
 
-    /// Writes and flushes a piece of the body; returns when there is room for the next one. Throws when the client is gone.
+    /// Writes and flushes a piece of the body; returns when there is room for the next one.
+    ///
+    /// Throws when the client is gone.
     func write(_ bytes: ByteBuffer) async throws
 }
