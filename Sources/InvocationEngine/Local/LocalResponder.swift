@@ -70,6 +70,7 @@ public struct LocalRequestBody: AsyncSequence, Sendable {
         var inner: Producer.AsyncIterator?
 
         /// The next piece; nil at the end.
+        @concurrent
         public mutating func next() async throws -> ByteBuffer? { try await inner?.next() }
     }
 }
