@@ -17,6 +17,7 @@ let strict: [SwiftSetting] = [
 // Products of other packages, named once.
 let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
 let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
+let nioLocks: Target.Dependency = .product(name: "NIOConcurrencyHelpers", package: "swift-nio")
 let nioEmbedded: Target.Dependency = .product(name: "NIOEmbedded", package: "swift-nio")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let lifecycle: Target.Dependency = .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
@@ -108,7 +109,7 @@ let package = Package(
         module("ProviderContract", ["FaultModel", "FunctionModel"]),
 
         // Mechanisms that know nothing of functions' life.
-        module("InvocationEngine", ["FaultModel", "FunctionModel", "ProviderContract", logging, nioCore, nioPosix]),
+        module("InvocationEngine", ["FaultModel", "FunctionModel", "ProviderContract", nioCore, nioPosix]),
         module("SystemClient", ["FaultModel", "FunctionModel", "ProviderContract", httpClient, nioCore]),
         module("ProcessControl", ["CProcessControl", "FaultModel", logging]),
         .target(name: "CProcessControl"),

@@ -41,6 +41,8 @@ extension FaultCode {
     public static let bodyTooLarge = FaultCode(rawValue: "body-too-large")
     /// The head of a request is larger than its limit.
     public static let headTooLarge = FaultCode(rawValue: "head-too-large")
+    /// A version of HTTP that is not spoken here.
+    public static let versionNotSupported = FaultCode(rawValue: "version-not-supported")
     /// The client was too slow in sending its request.
     public static let requestTimeout = FaultCode(rawValue: "request-timeout")
     /// An `Expect` other than `100-continue`.

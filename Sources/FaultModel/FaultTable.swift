@@ -37,6 +37,7 @@ public enum FaultTable {
         .methodNotAllowed: caller(405),
         .bodyTooLarge: caller(413),
         .headTooLarge: caller(431),
+        .versionNotSupported: caller(505),
         .requestTimeout: caller(408),
         .expectationFailed: caller(417),
         .tooManyCalls: caller(429, isRetryable: true),

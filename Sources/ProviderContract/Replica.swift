@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-public import Synchronization
+import Synchronization
 
 /// One ready replica, shared by the provider that made it and every router that calls it.
 ///
@@ -18,10 +18,8 @@ public final class Replica: Sendable {
     /// Twice the calls in flight, plus 1 while draining.
     private let state = Atomic<Int>(0)
     private let onDrained = Mutex<(@Sendable () -> Void)?>(nil)
-    /// Connections held open for later calls, over all event loops.
-    public let idleConnections = Atomic<Int>(0)
-    /// Connections that were opened for a call and have not yet answered once.
-    public let unansweredConnections = Atomic<Int>(0)
+    /// What routers know of the connections to this replica.
+    public let connections = ReplicaConnections()
 
     /// Makes a replica that takes calls.
     public init(id: String, target: InvocationTarget, maxInFlight: Int?) {

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import FunctionModel
+
+/// What was counted for one function, summed over the event loops.
+public struct FunctionMetrics: Sendable {
+    /// Calls answered with one status.
+    public struct Answers: Sendable, Equatable {
+        /// How many.
+        public var count: UInt64 = 0
+        /// Their durations, summed, in nanoseconds.
+        public var nanoseconds: UInt64 = 0
+        /// How many took at most `FunctionMetrics.bucketBounds[i]`, but longer than the bound before.
+        public var buckets = [UInt64](repeating: 0, count: FunctionMetrics.bucketBounds.count + 1)
+    }
+
+    /// Upper bounds of the histogram in seconds: Go's default buckets (contract §12.5).
+    public static let bucketBounds = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
+
+    /// The function.
+    public var id: FunctionID
+    /// Calls that began.
+    public var started: UInt64 = 0
+    /// Calls that have not ended.
+    public var inFlight: Int = 0
+    /// Ended calls by status.
+    public var answers: [Int: Answers] = [:]
+
+    /// Nothing counted yet.
+    public init(id: FunctionID) { self.id = id }
+
+    mutating func add(_ counters: FunctionCounters) {
+        started += counters.started
+        inFlight += counters.inFlight
+        for row in counters.rows {
+            var sum = answers[row.status] ?? Answers()
+            sum.count += row.answers.count
+            sum.nanoseconds += row.answers.nanoseconds
+            for index in sum.buckets.indices { sum.buckets[index] += row.answers.buckets[index] }
+            answers[row.status] = sum
+        }
+    }
+}
+
+/// One function's counters on one event loop: plain integers, no atomics, no look-up by name.
+final class FunctionCounters {
+    fileprivate(set) var started: UInt64 = 0
+    fileprivate(set) var inFlight = 0
+    fileprivate var rows: [(status: Int, answers: FunctionMetrics.Answers)] = []
+    private static let boundsInNanoseconds: [UInt64] = FunctionMetrics.bucketBounds.map { UInt64($0 * 1e9) }
+
+    func start() {
+        started += 1
+        inFlight += 1
+    }
+
+    /// Counts an ended call. A function answers with few different statuses: a scan beats a dictionary.
+    func end(status: Int, nanoseconds: UInt64) {
+        inFlight -= 1
+        let row = rows.firstIndex { $0.status == status } ?? addRow(status)
+        let bounds = Self.boundsInNanoseconds
+        var bucket = 0
+        while bucket < bounds.count, nanoseconds > bounds[bucket] { bucket += 1 }
+        rows[row].answers.count += 1
+        rows[row].answers.nanoseconds += nanoseconds
+        rows[row].answers.buckets[bucket] += 1
+    }
+
+    private func addRow(_ status: Int) -> Int {
+        rows.append((status, FunctionMetrics.Answers()))
+        return rows.count - 1
+    }
+}
+
+/// Counts of ended calls that outlive the process; the gateway keeps them in a shared mapping.
+public protocol InvocationLedger: Sendable {
+    /// The place where a function's calls are counted; the same place each time it is asked for.
+    func cell(for id: FunctionID) -> any InvocationCell
+}
+
+/// One function's count. `add` is called for each call, on event loops, and must not block.
+public protocol InvocationCell: Sendable {
+    /// Counts one ended call.
+    func add()
+}

@@ -1,0 +1,292 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import FaultModel
+import NIOCore
+
+/// Writing answers: a function's, a local responder's, and our own faults.
+extension FrontConnection {
+    /// Whether the client has room for more of an answer.
+    var canTakeAnswer: Bool { context?.channel.isWritable ?? true }
+
+    // MARK: A function's answer over HTTP
+
+    /// Writes the head of a function's answer.
+    func answerHead(_ answer: ResponseHead, _ bytes: ByteBuffer, _ scanner: borrowing HeadScanner) {
+        noteHead(status: answer.status, framing: clientFraming(answer.framing), isStream: answer.isStream)
+        let forwarded = ForwardedResponse(
+            head: answer,
+            facts: facts,
+            servedBy: loopContext.settings.servedBy,
+            framing: answerFraming,
+            connection: connectionOption
+        )
+        let fields = scanner.fields
+        let now = NIODeadline.now()
+        bytes.withUnsafeReadableBytes { forwarded.write(to: &out, from: $0, fields, now: now) }
+    }
+
+    /// Passes an interim answer on (103 and its like), which HTTP/1.0 does not know.
+    func answerInterim(_ answer: ResponseHead, _ bytes: ByteBuffer, _ scanner: borrowing HeadScanner) {
+        guard head?.isVersion10 == false else { return }
+        let forwarded = ForwardedResponse(
+            head: answer,
+            facts: facts,
+            servedBy: loopContext.settings.servedBy,
+            framing: .none,
+            connection: .keep
+        )
+        let fields = scanner.fields
+        bytes.withUnsafeReadableBytes { forwarded.writeInterim(to: &out, from: $0, fields) }
+    }
+
+    /// Passes a 101 on; from here on bytes go both ways untouched (RFC 9110 §7.8).
+    func answerUpgrade(_ answer: ResponseHead, _ bytes: ByteBuffer, _ scanner: borrowing HeadScanner) {
+        noteHead(status: answer.status, framing: .none, isStream: true)
+        let forwarded = ForwardedResponse(
+            head: answer,
+            facts: facts,
+            servedBy: loopContext.settings.servedBy,
+            framing: .none,
+            connection: .upgrade
+        )
+        let fields = scanner.fields
+        let now = NIODeadline.now()
+        bytes.withUnsafeReadableBytes { forwarded.write(to: &out, from: $0, fields, now: now) }
+        flushAnswer()
+        phase = .tunnel
+        let limit = TimeAmount(loopContext.settings.streamIdleTimeout)
+        loopContext.timers.set(timer, at: now + limit)
+        feedTunnel()
+    }
+
+    // MARK: Any answer
+
+    /// Writes the head of an answer made here.
+    func answerHead(status: Int, framing: BodyFraming, isStream: Bool = false, fields: (inout ByteBuffer) -> Void) {
+        let wireFraming = clientFraming(framing)
+        noteHead(status: status, framing: wireFraming, isStream: isStream)
+        out.writeStaticString("HTTP/1.1 ")
+        out.writeDecimal(UInt64(status))
+        out.writeInteger(UInt8(ascii: " "))
+        out.writeString(ReasonPhrase.of(status))
+        out.writeStaticString("\r\n")
+        fields(&out)
+        out.writeCallFacts(facts)
+        out.writeField("X-Served-By", loopContext.settings.servedBy)
+        if case .length(let length) = wireFraming {
+            out.writeStaticString("Content-Length: ")
+            out.writeDecimal(UInt64(length))
+            out.writeStaticString("\r\n")
+        } else if wireFraming == .chunked {
+            out.writeStaticString("Transfer-Encoding: chunked\r\n")
+        }
+        out.writeConnection(connectionOption)
+        out.writeStaticString("\r\n")
+    }
+
+    /// Writes a piece of the body. Small ones are gathered until the origin's next flush.
+    func answerBody(_ piece: ByteBuffer) {
+        lastActivity = .now()
+        guard head?.method != .head || phase == .tunnel else { return }
+        let isChunked = answerFraming == .chunked && phase != .tunnel
+        if isChunked { out.writeChunkSize(piece.readableBytes) }
+        if piece.readableBytes <= 8192 {
+            out.writeImmutableBuffer(piece)
+        } else {
+            writeOut()
+            write(piece)
+        }
+        if isChunked { out.writeStaticString("\r\n") }
+    }
+
+    /// The answer is complete.
+    func answerEnded(trailers: ByteBuffer?) {
+        if answerFraming == .chunked, head?.method != .head {
+            out.writeStaticString("0\r\n")
+            if let trailers { out.writeImmutableBuffer(trailers) }
+            out.writeStaticString("\r\n")
+        }
+        finishExchange()
+    }
+
+    /// The answer broke off: the client must not take it for a whole one.
+    func answerBroke() {
+        flushAnswer()
+        endCall(status: answerStatus)
+        close()
+    }
+
+    /// The origin failed; told if nothing of an answer is out.
+    func failed(_ fault: PlatformFault) {
+        origin = nil
+        if answerStatus == 0 { refuse(fault) } else { answerBroke() }
+    }
+
+    /// Sends what was gathered.
+    func flushAnswer() {
+        writeOut()
+        context?.flush()
+    }
+
+    // MARK: Faults
+
+    /// Answers a request with a fault and ends the call.
+    func refuse(_ fault: PlatformFault) {
+        let abandoned = origin
+        origin = nil
+        abandoned?.abandon()
+        let text = head?.acceptsJSON == true ? fault.jsonBody : fault.textBody
+        let type = head?.acceptsJSON == true ? "application/json" : "text/plain; charset=utf-8"
+        // What follows a head that cannot be understood cannot be found: the connection ends.
+        if head == nil || fault.code == .malformedRequest || fault.code == .methodNotAllowed { mustClose = true }
+        if !body.isDone { mustClose = true }
+        answerHead(status: FaultTable.row(for: fault.code).status, framing: .length(text.utf8.count)) { out in
+            out.writeField("Content-Type", type)
+            out.writeStaticString("X-Content-Type-Options: nosniff\r\n")
+            out.writeField("X-OpenFaaS-Internal", fault.internalHeaderValue)
+            if let seconds = fault.retryAfterSeconds { out.writeField("Retry-After", String(seconds)) }
+        }
+        if head?.method != .head { out.writeString(text) }
+        finishExchange()
+    }
+
+    /// Answers with a short text.
+    func answerPlainly(status: Int, fields: StaticString, body text: String) {
+        answerHead(status: status, framing: .length(text.utf8.count)) { $0.writeStaticString(fields) }
+        out.writeString(text)
+        finishExchange()
+    }
+
+    // MARK: The end of an exchange
+
+    private func finishExchange() {
+        lastActivity = .now()
+        let status = answerStatus
+        flushAnswer()
+        endCall(status: status)
+        guard phase != .closed else { return }
+        if mustClose || answerFraming == .untilClose { return linger() }
+        if body.isDone {
+            awaitRequest()
+        } else {
+            phase = .discarding
+            bodyLeft = min(bodyLeft, Self.mostToDiscard)
+            loopContext.timers.set(timer, at: lastActivity + .seconds(5))
+        }
+        resume()
+    }
+
+    /// Goes on with what has come behind the request, from a fresh stack: a client may pipeline thousands.
+    private func resume() {
+        guard phase == .idle || phase == .discarding else { return }
+        guard buffer.readableBytes > 0 || phase == .discarding else { return read() }
+        let front = NIOLoopBound(self, eventLoop: loopContext.loop)
+        loopContext.loop.execute {
+            guard front.value.phase == .idle || front.value.phase == .discarding else { return }
+            front.value.advance()
+        }
+    }
+
+    private static var mostToDiscard: Int { 1_048_576 }
+
+    private func noteHead(status: Int, framing: BodyFraming, isStream: Bool) {
+        lastActivity = .now()
+        answerStatus = status
+        answerFraming = framing
+        isStreamAnswer = isStream
+        guard isStream else { return }
+        // An event stream has no deadline, only a limit of silence (martlet-api "Deadlines").
+        facts.deadline = .distantFuture
+        armExchangeTimer()
+    }
+
+    /// A body of unknown length goes chunked to HTTP/1.1 and until the close to HTTP/1.0.
+    private func clientFraming(_ framing: BodyFraming) -> BodyFraming {
+        switch framing {
+        case .none, .length: return framing
+        case .chunked, .untilClose:
+            guard head?.isVersion10 == true else { return .chunked }
+            mustClose = true
+            return .untilClose
+        }
+    }
+
+    private var connectionOption: ForwardedResponse.ConnectionOption {
+        if mustClose || isDraining {
+            mustClose = true
+            return .close
+        }
+        return head?.isVersion10 == true ? .keepExplicitly : .keep
+    }
+
+    // MARK: Bytes
+
+    func write(_ bytes: ByteBuffer) {
+        context?.write(wrapOutboundOut(bytes), promise: nil)
+    }
+
+    private func writeOut() {
+        guard out.readableBytes > 0 else { return }
+        write(out)
+        // Keeps the storage for the next answer unless one large answer made it large.
+        if out.storageCapacity > 65_536 { out = ByteBuffer() } else { out.clear() }
+    }
+
+    // MARK: Tunnel
+
+    /// Hands over what the client sent on an upgraded connection.
+    func feedTunnel() {
+        guard let origin, phase == .tunnel else { return }
+        if buffer.readableBytes > 0, origin.isWritable {
+            origin.takeBody(buffer)
+            buffer.clear()
+            origin.flush()
+        }
+        if origin.isWritable { read() }
+    }
+
+    /// The function ended its side of an upgraded connection.
+    func tunnelEnded() {
+        flushAnswer()
+        origin = nil
+        endCall(status: answerStatus)
+        linger()
+    }
+}
+
+/// Reason phrases of our own answers (RFC 9110 §15).
+enum ReasonPhrase {
+    static func of(_ status: Int) -> String {
+        switch status {
+        case 200: "OK"
+        case 201: "Created"
+        case 202: "Accepted"
+        case 204: "No Content"
+        case 301: "Moved Permanently"
+        case 302: "Found"
+        case 304: "Not Modified"
+        case 307: "Temporary Redirect"
+        case 400: "Bad Request"
+        case 401: "Unauthorized"
+        case 403: "Forbidden"
+        case 404: "Not Found"
+        case 405: "Method Not Allowed"
+        case 408: "Request Timeout"
+        case 409: "Conflict"
+        case 410: "Gone"
+        case 413: "Content Too Large"
+        case 415: "Unsupported Media Type"
+        case 417: "Expectation Failed"
+        case 422: "Unprocessable Content"
+        case 429: "Too Many Requests"
+        case 431: "Request Header Fields Too Large"
+        case 500: "Internal Server Error"
+        case 501: "Not Implemented"
+        case 502: "Bad Gateway"
+        case 503: "Service Unavailable"
+        case 504: "Gateway Timeout"
+        case 505: "HTTP Version Not Supported"
+        default: ""
+        }
+    }
+}

@@ -1,0 +1,288 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import FaultModel
+import FunctionModel
+import NIOCore
+import ProviderContract
+
+/// Carrying out calls of functions: a place, an origin, a deadline.
+extension FrontConnection {
+    /// The name for sentences.
+    var functionName: String { entry?.name ?? "the function" }
+
+    /// Whether the client asked to switch protocols.
+    var askedForUpgrade: Bool { head?.wantsUpgrade ?? false }
+
+    /// Begins a call.
+    func invoke(_ address: String, _ rest: Range<Int>) {
+        guard let head else { return }
+        takeCallFacts(head)
+        guard let entry = loopContext.entry(address) else { return refuse(unknownFunction(address)) }
+        self.entry = entry
+        self.rest = rest
+        entry.counters.start()
+        do throws(PlatformFault) {
+            try takeDeadline(head, entry.rules)
+        } catch {
+            return refuse(error)
+        }
+        armExchangeTimer()
+        takePlace(entry)
+    }
+
+    private func takeCallFacts(_ head: RequestHead) {
+        facts.startTime = UInt64(Timestamp.now().nanosecondsSinceEpoch)
+        if let callID = head.callID {
+            facts.callID = headBytes.getSlice(at: callID.lowerBound, length: callID.count) ?? ByteBuffer()
+        } else {
+            facts.callID.clear()
+            facts.callID.writeUUID(loopContext.nextRandom(), loopContext.nextRandom())
+        }
+    }
+
+    private func unknownFunction(_ address: String) -> PlatformFault {
+        let id = FunctionID(address: address, defaultNamespace: loopContext.defaultNamespace)
+        return PlatformFault(
+            .functionNotFound,
+            "error finding function \(id?.description ?? address): there is no such function.",
+            hint: "List the functions there are: martlet list"
+        )
+    }
+
+    // MARK: Deadline
+
+    private func takeDeadline(_ head: RequestHead, _ rules: FunctionRules) throws(PlatformFault) {
+        shorten(to: loopContext.settings.upstreamTimeout, DeadlineLimit.gateway)
+        shorten(to: rules.execTimeout, DeadlineLimit.function)
+        guard let range = head.timeout else { return }
+        let text = headBytes.getString(at: range.lowerBound, length: range.count) ?? ""
+        guard let limit = GoDuration.parse(text) else {
+            throw PlatformFault(
+                .invalidValue,
+                "X-Timeout is \"\(NameRule.printable(text))\", which is no duration.",
+                hint: "Write it as 5s or 1m30s."
+            )
+        }
+        shorten(to: limit == .zero ? nil : limit, DeadlineLimit.request)
+    }
+
+    private func shorten(to limit: Duration?, _ source: (Duration) -> DeadlineLimit) {
+        guard let limit else { return }
+        let moment = facts.begun + TimeAmount(limit)
+        guard moment < facts.deadline else { return }
+        facts.deadline = moment
+        facts.limit = source(limit)
+    }
+
+    /// The call's time is up (martlet-api "Deadlines").
+    func deadlinePassed() {
+        guard answerStatus == 0 else { return close() }
+        guard origin != nil || replica != nil, let entry else { return refuse(notReady) }
+        let limit =
+            switch facts.limit {
+            case .none: "its deadline"
+            case .request(let limit): "\(GoDuration.format(limit)), the X-Timeout of the request"
+            case .function(let limit): "\(GoDuration.format(limit)), the function's exec_timeout"
+            case .gateway(let limit): "\(GoDuration.format(limit)), the gateway's upstream_timeout"
+            }
+        refuse(PlatformFault(.deadlineExceeded, "\(entry.name) did not answer within \(limit)."))
+    }
+
+    private var notReady: PlatformFault {
+        let reason = entry?.room.notReadyReason ?? ""
+        let sentence =
+            reason.isEmpty
+            ? "\(functionName) did not become ready within the call's deadline."
+            : "\(functionName) did not become ready within the call's deadline: \(reason)"
+        return PlatformFault(.functionNotReady, sentence, hint: "Its log may say why: martlet logs \(functionName)")
+    }
+
+    // MARK: A place
+
+    private func takePlace(_ entry: FunctionEntry) {
+        if let local = entry.enter(loopContext.nextRandom()) {
+            replica = local.replica
+            return carryOut(at: local)
+        }
+        let front = NIOLoopBound(self, eventLoop: loopContext.loop)
+        let identity = CallIdentity()
+        let room = entry.room
+        let call = WaitingCall(loop: loopContext.loop) { outcome in
+            front.value.placeFound(outcome, identity, room)
+        }
+        waiting = call
+        waitingIdentity = identity
+        switch entry.room.admit(call) {
+        case .waiting:
+            feedBody()
+        case .entered(let replica):
+            waiting = nil
+            self.replica = replica
+            carryOut(at: entry.local(replica))
+        case .full:
+            waiting = nil
+            refuse(full(entry.rules))
+        }
+    }
+
+    /// The wording is OpenFaaS' (contract §15.6).
+    private func full(_ rules: FunctionRules) -> PlatformFault {
+        PlatformFault(
+            .tooManyCalls,
+            "Concurrent request limit exceeded. Max concurrent requests: \(rules.maxInFlight ?? 0)",
+            retryAfterSeconds: 1
+        )
+    }
+
+    /// A waiting call was let in or refused. It may be over already: then the place goes back.
+    private func placeFound(
+        _ outcome: Result<Replica, PlatformFault>,
+        _ identity: CallIdentity,
+        _ room: WaitingRoom
+    ) {
+        guard waitingIdentity === identity, waiting != nil, let entry else {
+            if case .success(let replica) = outcome { room.leave(replica) }
+            return
+        }
+        waiting = nil
+        switch outcome {
+        case .success(let replica):
+            self.replica = replica
+            carryOut(at: entry.local(replica))
+        case .failure(let fault):
+            refuse(fault)
+        }
+    }
+
+    // MARK: An origin
+
+    private func carryOut(at local: LocalReplica) {
+        attempts += 1
+        switch local.replica.target {
+        case .http(let upstream):
+            if let connection = local.takeIdle() {
+                use(connection, upstream)
+            } else {
+                connect(local, upstream)
+            }
+        case .process(let launcher):
+            startProcess(launcher)
+        }
+    }
+
+    private func connect(_ local: LocalReplica, _ upstream: HTTPUpstream) {
+        let identity = CallIdentity()
+        waitingIdentity = identity
+        local.connect(upstream, in: loopContext).assumeIsolated().whenComplete { [self] outcome in
+            switch outcome {
+            case .success(let connection):
+                guard waitingIdentity === identity, phase == .exchange else { return connection.close() }
+                use(connection, upstream)
+            case .failure(let error):
+                guard waitingIdentity === identity, phase == .exchange else { return }
+                connectFailed(error)
+            }
+        }
+        feedBody()
+    }
+
+    private func use(_ connection: UpstreamConnection, _ upstream: HTTPUpstream) {
+        guard let head, let entry else { return connection.close() }
+        let request = ForwardedRequest(
+            head: head,
+            facts: facts,
+            clientAddress: clientAddress,
+            pathPrefix: upstream.pathPrefix,
+            rest: rest,
+            fallbackHost: "\(upstream.host):\(upstream.port)",
+            userAgent: loopContext.settings.servedBy
+        )
+        var bytes = loopContext.scratch
+        loopContext.scratch = ByteBuffer()
+        bytes.clear()
+        headBytes.withUnsafeReadableBytes { request.write(to: &bytes, from: $0, scanner.fields) }
+        loopContext.scratch = bytes
+        origin = connection
+        _ = entry
+        connection.begin(
+            self,
+            head: bytes,
+            isToHEAD: head.method == .head,
+            sendsChunks: head.framing == .chunked
+        )
+        beginBody(head)
+    }
+
+    /// Lets the client send its body, now that somebody takes it.
+    func beginBody(_ head: RequestHead) {
+        if head.expectsContinue, !head.isVersion10, !body.isDone, buffer.readableBytes == 0, answerStatus == 0 {
+            write(ByteBuffer(staticString: "HTTP/1.1 100 Continue\r\n\r\n"))
+            context?.flush()
+        }
+        if body.isDone { origin?.endBody(trailers: nil) }
+        feedBody()
+    }
+
+    private func connectFailed(_ error: any Error) {
+        if attempts < 2, phase == .exchange, let entry {
+            leaveReplica()
+            return takePlace(entry)
+        }
+        refuse(
+            PlatformFault(
+                .functionUnreachable,
+                "\(functionName) does not accept connections.",
+                hint: "Its log may say why: martlet logs \(functionName)",
+                cause: error
+            )
+        )
+    }
+
+    /// Repeats a call whose kept connection turned out to be closed, once, and only where that is safe: nothing of a
+    /// body was handed over and the method may be repeated (RFC 9112 §9.3.1).
+    func retryOnFreshConnection() -> Bool {
+        guard let head, let entry, let replica, attempts < 2, head.method.isIdempotent, !hasHandedOverBody,
+            phase == .exchange, answerStatus == 0, case .http(let upstream) = replica.target
+        else { return false }
+        origin = nil
+        attempts += 1
+        connect(entry.local(replica), upstream)
+        return true
+    }
+
+    // MARK: The end
+
+    func leaveReplica() {
+        guard let replica else { return }
+        self.replica = nil
+        entry?.room.leave(replica)
+    }
+
+    /// Lets go of everything that the call holds and counts it.
+    func endCall(status: Int) {
+        origin = nil
+        waitingIdentity = nil
+        if let waiting {
+            // When it is not in the line any more its outcome is on its way; `placeFound` gives the place back.
+            _ = entry?.room.giveUp(waiting)
+            self.waiting = nil
+        }
+        leaveReplica()
+        guard let entry else { return }
+        let nanoseconds = NIODeadline.now().uptimeNanoseconds &- facts.begun.uptimeNanoseconds
+        entry.counters.end(status: status, nanoseconds: nanoseconds)
+        entry.cell?.add()
+        self.entry = nil
+    }
+
+    /// The client is gone in the middle of a call.
+    func giveUpCall(status: Int) {
+        let abandoned = origin
+        origin = nil
+        abandoned?.abandon()
+        endCall(status: answerStatus == 0 ? status : answerStatus)
+    }
+}
+
+/// Tells one wait of a connection from the next, so that a late outcome cannot reach the wrong call.
+final class CallIdentity: Sendable {}

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import FaultModel
+import NIOCore
+
+/// Reading requests: heads, bodies, and what is wrong with them.
+extension FrontConnection {
+    /// Takes one head and begins to carry its request out; false when more bytes are needed.
+    func takeRequest() -> Bool {
+        guard buffer.readableBytes > 0 else {
+            read()
+            return false
+        }
+        if phase == .idle {
+            phase = .head
+            loopContext.timers.set(timer, at: lastActivity + TimeAmount(loopContext.settings.readTimeout))
+        }
+        do throws(WireError) {
+            guard let length = try scanHead() else {
+                read()
+                return false
+            }
+            headBytes = buffer.readSlice(length: length) ?? ByteBuffer()
+            let head = try parseHead()
+            self.head = head
+            begin(head)
+            return true
+        } catch {
+            refuse(error.clientFault)
+            return false
+        }
+    }
+
+    private func scanHead() throws(WireError) -> Int? {
+        let limit = loopContext.settings.headLimit
+        return try buffer.withUnsafeReadableBytes { bytes in
+            Result { () throws(WireError) in try scanner.scan(bytes, limit: limit) }
+        }.get()
+    }
+
+    private func parseHead() throws(WireError) -> RequestHead {
+        try headBytes.withUnsafeReadableBytes { bytes in
+            Result { () throws(WireError) in try RequestHead(scanner, in: bytes) }
+        }.get()
+    }
+
+    private func begin(_ head: RequestHead) {
+        phase = .exchange
+        body = BodyDecoder(head.framing)
+        bodyLeft = loopContext.settings.bodyLimit ?? .max
+        facts = CallFacts()
+        facts.begun = lastActivity
+        mustClose = isDraining || !head.keepsAlive
+        answerStatus = 0
+        isStreamAnswer = false
+        attempts = 0
+        hasHandedOverBody = false
+        if case .length(let length) = head.framing, length > bodyLeft { return refuse(bodyTooLarge) }
+        switch Destination(head, in: headBytes) {
+        case .function(let address, let rest): invoke(address, rest)
+        case .local: answerLocally(head)
+        case .nothing: answerServerOptions()
+        case .refused(let fault): refuse(fault)
+        }
+    }
+
+    private var bodyTooLarge: PlatformFault {
+        PlatformFault(
+            .bodyTooLarge,
+            "The request's body is larger than the limit of \(loopContext.settings.bodyLimit ?? 0) bytes."
+        )
+    }
+
+    // MARK: The body
+
+    /// Hands over what has come of the body, as fast as the origin takes it.
+    func feedBody() {
+        guard let origin else {
+            // Waiting for a place or a connection: nothing more is read, but the client's going is noticed.
+            if body.isDone, buffer.readableBytes == 0 { read() }
+            return
+        }
+        do throws(WireError) {
+            try hand(to: origin)
+        } catch {
+            return bodyFailed(error.clientFault)
+        }
+        origin.flush()
+        guard phase == .exchange else { return }
+        // One read is always wanted: for more of the body, or to notice that the client has gone.
+        if body.isDone ? buffer.readableBytes == 0 : origin.isWritable { read() }
+    }
+
+    private func hand(to origin: any Origin) throws(WireError) {
+        while !body.isDone, origin.isWritable, let event = try body.next(&buffer) {
+            switch event {
+            case .data(let piece):
+                hasHandedOverBody = true
+                bodyLeft -= piece.readableBytes
+                guard bodyLeft >= 0 else { return bodyFailed(bodyTooLarge) }
+                origin.takeBody(piece)
+            case .end(let trailers):
+                origin.endBody(trailers: trailers)
+            }
+        }
+    }
+
+    /// The rest of a request cannot be understood: an answer that has not begun tells so, then the connection ends.
+    private func bodyFailed(_ fault: PlatformFault) {
+        if answerStatus == 0 { refuse(fault) } else { close() }
+    }
+
+    func originBecameWritable() {
+        guard phase == .exchange || phase == .tunnel else { return }
+        advance()
+    }
+
+    /// Throws the rest of a body away, within reason; true when the next request can be read.
+    func discardBody() -> Bool {
+        do throws(WireError) {
+            while !body.isDone {
+                guard case .data(let piece)? = try body.next(&buffer) else { break }
+                bodyLeft -= piece.readableBytes
+            }
+        } catch {
+            close()
+            return false
+        }
+        guard body.isDone else {
+            if bodyLeft > 0 { read() } else { linger() }
+            return false
+        }
+        awaitRequest()
+        return true
+    }
+
+    // MARK: Between requests
+
+    /// Makes ready for the next request on this connection.
+    func awaitRequest() {
+        phase = .idle
+        head = nil
+        headBytes.clear()
+        scanner.reset()
+        loopContext.timers.set(timer, at: lastActivity + TimeAmount(loopContext.settings.keepAliveTimeout))
+        if isDraining, buffer.readableBytes == 0 { linger() }
+    }
+
+    /// `OPTIONS *` asks about the server itself (RFC 9110 §9.3.7).
+    private func answerServerOptions() {
+        answerPlainly(status: 200, fields: "Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n", body: "")
+    }
+}
+
+/// Where a request goes; decided on the undecoded bytes of its path (contract §29).
+enum Destination {
+    /// A function's address, and path and query behind it.
+    case function(String, Range<Int>)
+    case local
+    /// The server itself: `OPTIONS *`.
+    case nothing
+    case refused(PlatformFault)
+
+    init(_ head: RequestHead, in bytes: ByteBuffer) {
+        self = bytes.withUnsafeReadableBytes { Self.find(head, in: $0) }
+    }
+
+    private static func find(_ head: RequestHead, in bytes: UnsafeRawBufferPointer) -> Destination {
+        if head.method == .connect {
+            return .refused(PlatformFault(.methodNotAllowed, "CONNECT is not served here; this is no forward proxy."))
+        }
+        if bytes[head.target.lowerBound] == UInt8(ascii: "*") { return .nothing }
+        let path = UnsafeRawBufferPointer(rebasing: bytes[head.target.lowerBound..<head.pathEnd])
+        guard hasPrefix(path, "/function/"), path[1] == UInt8(ascii: "f") else { return .local }
+        return function(head, in: bytes, nameStart: head.target.lowerBound + 10)
+    }
+
+    private static func function(
+        _ head: RequestHead,
+        in bytes: UnsafeRawBufferPointer,
+        nameStart: Int
+    ) -> Destination {
+        var end = nameStart
+        while end < head.pathEnd, ByteClass.isAddress(bytes[end]) { end += 1 }
+        guard end > nameStart else {
+            return .refused(PlatformFault(.malformedRequest, "Provide function name in the request path"))
+        }
+        guard end == head.pathEnd || bytes[end] == UInt8(ascii: "/") else {
+            return .refused(PlatformFault(.functionNotFound, "No function's name has the characters of this path."))
+        }
+        let address = String(decoding: bytes[nameStart..<end], as: UTF8.self)
+        guard head.method.invokes else {
+            return .refused(PlatformFault(.methodNotAllowed, "Functions are not called with this method."))
+        }
+        let path = UnsafeRawBufferPointer(rebasing: bytes[end..<head.pathEnd])
+        if path.elementsEqual("/_/health".utf8) || path.elementsEqual("/_/ready".utf8) {
+            return .refused(PlatformFault(.notFound, "A function's health is not reachable from outside."))
+        }
+        return .function(address, end..<head.target.upperBound)
+    }
+}

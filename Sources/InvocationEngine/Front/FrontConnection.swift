@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import FaultModel
+import FunctionModel
+import NIOCore
+import ProviderContract
+
+/// A client's connection: reads requests one after another, has each carried out, and writes the answers.
+///
+/// The walk of a call: bytes → `HeadScanner` → `RequestHead` → `FunctionEntry` → `Origin` → bytes. Everything happens
+/// on one event loop; an extension per direction holds the steps (`+Request`, `+Invocation`, `+Answer`).
+final class FrontConnection: ChannelInboundHandler {
+    typealias InboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
+
+    enum Phase {
+        /// Between two requests; nothing of the next one has come.
+        case idle
+        /// A part of a head has come.
+        case head
+        /// A request is being carried out.
+        case exchange
+        /// The answer is out and the rest of the request's body is thrown away.
+        case discarding
+        /// An upgraded connection: bytes both ways.
+        case tunnel
+        /// Everything is written; the client's last bytes are thrown away so that it can read ours.
+        case lingering
+        case closed
+    }
+
+    let loopContext: LoopContext
+    let timer = LoopTimer()
+    var context: ChannelHandlerContext?
+    var phase = Phase.idle
+    var clientAddress = ""
+
+    // What came and was not used yet.
+    var buffer = ByteBuffer()
+    var scanner = HeadScanner()
+
+    // The request being carried out.
+    var headBytes = ByteBuffer()
+    var head: RequestHead?
+    var body = BodyDecoder(.none)
+    var bodyLeft = Int.max
+    var facts = CallFacts()
+    var origin: (any Origin)?
+    var entry: FunctionEntry?
+    var replica: Replica?
+    var waiting: WaitingCall?
+    var waitingIdentity: CallIdentity?
+    /// Path and query behind the function's name.
+    var rest = 0..<0
+    var attempts = 0
+    var hasHandedOverBody = false
+
+    // The answer.
+    var out = ByteBuffer()
+    var answerStatus = 0
+    var answerFraming = BodyFraming.none
+    var isStreamAnswer = false
+    var mustClose = false
+    var isDraining = false
+    var lastActivity = NIODeadline.now()
+
+    init(_ context: LoopContext) {
+        loopContext = context
+    }
+
+    // MARK: Channel events
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        self.context = context
+        if context.channel.isActive { start(context) }
+    }
+
+    func channelActive(context: ChannelHandlerContext) { start(context) }
+
+    private func start(_ context: ChannelHandlerContext) {
+        clientAddress = context.remoteAddress?.ipAddress ?? ""
+        isDraining = loopContext.isDraining
+        loopContext.add(self)
+        timer.onExpiry = { [unowned self] in timeLimitPassed() }
+        loopContext.timers.set(timer, at: .now() + TimeAmount(loopContext.settings.readTimeout))
+        context.read()
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        lastActivity = .now()
+        guard phase != .lingering else {
+            context.read()
+            return
+        }
+        var piece = unwrapInboundIn(data)
+        if buffer.readableBytes == 0 {
+            buffer = piece
+        } else {
+            buffer.writeBuffer(&piece)
+        }
+        advance()
+    }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        guard let event = event as? ChannelEvent, event == .inputClosed else { return }
+        clientEndedInput()
+    }
+
+    func channelWritabilityChanged(context: ChannelHandlerContext) {
+        guard context.channel.isWritable else { return }
+        lastActivity = .now()
+        origin?.resumeAnswer()
+        flushAnswer()
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        // Resets are the everyday end of a client; there is nobody left to tell.
+        context.close(promise: nil)
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        phase = .closed
+        self.context = nil
+        loopContext.timers.cancel(timer)
+        loopContext.remove(self)
+        giveUpCall(status: 499)
+    }
+
+    // MARK: Phases
+
+    /// Does what can be done with the bytes at hand.
+    func advance() {
+        while true {
+            switch phase {
+            case .idle, .head:
+                guard takeRequest() else { return }
+            case .exchange:
+                return feedBody()
+            case .discarding:
+                guard discardBody() else { return }
+            case .tunnel:
+                return feedTunnel()
+            case .lingering, .closed:
+                return
+            }
+        }
+    }
+
+    /// The client will send nothing more. A client that is owed an answer counts as gone, as with nginx and Go: to
+    /// tell a half-closed connection from a vanished client takes a write.
+    private func clientEndedInput() {
+        switch phase {
+        case .tunnel:
+            origin?.endBody(trailers: nil)
+            origin?.abandon()
+            close()
+        case .idle, .head, .exchange, .discarding, .lingering:
+            close()
+        case .closed:
+            break
+        }
+    }
+
+    func read() { context?.read() }
+
+    func close() {
+        context?.close(promise: nil)
+    }
+
+    /// Ends the connection after a last answer: our side first, then the client's, so that a reset does not destroy
+    /// what the client has not read yet (RFC 9112 §9.6).
+    func linger() {
+        phase = .lingering
+        buffer.clear()
+        context?.close(mode: .output, promise: nil)
+        loopContext.timers.set(timer, at: .now() + .seconds(2))
+        context?.read()
+    }
+
+    /// Ends an idle connection; one that carries a call out ends after its answer.
+    func drain() {
+        isDraining = true
+        if phase == .idle { linger() }
+    }
+
+    /// Cuts the connection.
+    func abort() {
+        close()
+    }
+
+    // MARK: Time
+
+    /// The one timer of the connection: what its passing means depends on the phase.
+    private func timeLimitPassed() {
+        switch phase {
+        case .idle, .lingering, .discarding: close()
+        case .head:
+            refuse(PlatformFault(.requestTimeout, "The client took too long to send its request."))
+        case .exchange: exchangeLimitPassed()
+        case .tunnel: tunnelLimitPassed()
+        case .closed: break
+        }
+    }
+
+    private func exchangeLimitPassed() {
+        let now = NIODeadline.now()
+        if now >= facts.deadline { return deadlinePassed() }
+        if let limit = stallLimit, now >= lastActivity + limit { return clientStalled() }
+        armExchangeTimer()
+    }
+
+    /// What the client may pause at the moment; nil while it is not its turn.
+    private var stallLimit: TimeAmount? {
+        guard let context else { return nil }
+        if !context.channel.isWritable { return TimeAmount(loopContext.settings.writeTimeout) }
+        if isStreamAnswer { return TimeAmount(loopContext.settings.streamIdleTimeout) }
+        if !body.isDone, origin?.isWritable == true { return TimeAmount(loopContext.settings.readTimeout) }
+        return nil
+    }
+
+    private func clientStalled() {
+        if answerStatus == 0, !body.isDone {
+            refuse(PlatformFault(.requestTimeout, "The client stopped sending in the middle of its request's body."))
+        } else {
+            close()
+        }
+    }
+
+    private func tunnelLimitPassed() {
+        let limit = TimeAmount(loopContext.settings.streamIdleTimeout)
+        if NIODeadline.now() >= lastActivity + limit { return close() }
+        loopContext.timers.set(timer, at: lastActivity + limit)
+    }
+
+    /// Wakes up at the deadline, or to look for a stalled client.
+    func armExchangeTimer() {
+        let stall = TimeAmount(min(loopContext.settings.readTimeout, loopContext.settings.writeTimeout))
+        loopContext.timers.set(timer, at: min(facts.deadline, NIODeadline.now() + stall))
+    }
+}
+
+extension TimeAmount {
+    /// A limit from settings.
+    init(_ duration: Duration) {
+        let parts = duration.components
+        self = .nanoseconds(parts.seconds &* 1_000_000_000 &+ parts.attoseconds / 1_000_000_000)
+    }
+}

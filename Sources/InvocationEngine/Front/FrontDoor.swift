@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import FunctionModel
+public import NIOCore
+import NIOPosix
+import ProviderContract
+import Synchronization
+
+/// The listener and the invocation engine behind it.
+///
+/// Calls of functions are carried out here; every other request goes to the local responder. Made once; `listen` may
+/// be called for several addresses.
+public final class FrontDoor: Sendable {
+    private let group: any EventLoopGroup
+    private let loops: [LoopHandle]
+    private let listeners = Mutex<[any Channel]>([])
+
+    /// Makes an engine on the event loops of a group, following a routing table.
+    public init(
+        group: any EventLoopGroup,
+        settings: EngineSettings,
+        table: RoutingTable,
+        responder: any LocalResponder,
+        ledger: (any InvocationLedger)? = nil
+    ) {
+        self.group = group
+        let parts = EngineParts(settings: settings, table: table, responder: responder, ledger: ledger)
+        loops = group.makeIterator().map { loop in
+            LoopHandle(loop: loop, parts: parts)
+        }
+        for (index, loop) in loops.enumerated() {
+            var siblings = loops
+            siblings.remove(at: index)
+            loop.run { [siblings] in $0.siblings = siblings }
+        }
+        for loop in loops { table.attach(loop) }
+    }
+
+    /// Begins to accept connections; returns the address with the port that was taken.
+    ///
+    /// Throws the system's error, as when the port is in use.
+    public func listen(host: String, port: Int) async throws -> SocketAddress {
+        let byLoop = Dictionary(uniqueKeysWithValues: loops.map { (ObjectIdentifier($0.loop), $0) })
+        let channel = try await ServerBootstrap(group: group)
+            .serverChannelOption(.backlog, value: 1024)
+            .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            .childChannelOption(.autoRead, value: false)
+            .childChannelOption(.maxMessagesPerRead, value: 1)
+            .childChannelOption(.allowRemoteHalfClosure, value: true)
+            .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
+            .childChannelInitializer { channel in
+                guard let loop = byLoop[ObjectIdentifier(channel.eventLoop)] else {
+                    return channel.eventLoop.makeFailedFuture(ChannelError.inappropriateOperationForState)
+                }
+                return loop.welcome(channel)
+            }
+            .bind(host: host, port: port).get()
+        listeners.withLock { $0.append(channel) }
+        guard let address = channel.localAddress else { throw ChannelError.unknownLocalAddress }
+        return address
+    }
+
+    /// What was counted, summed over the event loops.
+    public func metrics() async throws -> [FunctionMetrics] {
+        var sums: [FunctionID: FunctionMetrics] = [:]
+        for loop in loops {
+            let before = sums
+            sums = try await loop.submit { context in
+                var sums = before
+                context.addMetrics(to: &sums)
+                return sums
+            }.get()
+        }
+        return sums.values.sorted { $0.id < $1.id }
+    }
+
+    /// Stops accepting, lets calls under way end, and cuts what is left when the limit has passed.
+    ///
+    /// Kept connections are told by `Connection: close` on their last answer, and are lingered on, so that no client
+    /// meets a reset.
+    public func drain(within limit: Duration) async {
+        for listener in listeners.withLock({ $0 }) { try? await listener.close().get() }
+        let drained = loops.map { loop in loop.flatSubmit { $0.drain() } }
+        await withTaskGroup(of: Void.self) { tasks in
+            tasks.addTask { for future in drained { try? await future.get() } }
+            tasks.addTask { try? await Task.sleep(for: limit) }
+            await tasks.next()
+            tasks.cancelAll()
+            for loop in loops { loop.run { $0.closeAll() } }
+        }
+    }
+}

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import NIOCore
+
+/// The variables that tell a forked process of its request (contract §15.5).
+struct RequestVariables {
+    private(set) var variables: [(name: String, value: String)] = []
+
+    /// Makes the variables of a request. Nil when its path cannot be a variable: it holds an encoded NUL.
+    init?(
+        _ head: RequestHead,
+        rest: Range<Int>,
+        facts: CallFacts,
+        clientAddress: String,
+        in bytes: UnsafeRawBufferPointer,
+        _ fields: ContiguousArray<HeadField>
+    ) {
+        guard let path = Self.decodedPath(UnsafeRawBufferPointer(rebasing: bytes[rest.lowerBound..<head.pathEnd]))
+        else { return nil }
+        for field in fields where Self.isTold(field, head, in: bytes) {
+            add(Self.variableName(field.nameBytes(in: bytes)), Self.text(field.valueBytes(in: bytes)))
+        }
+        var addresses = head.forwardedFor.map { Self.text(UnsafeRawBufferPointer(rebasing: bytes[$0])) }
+        addresses.append(clientAddress)
+        add("Http_X_Forwarded_For", addresses.filter { !$0.isEmpty }.joined(separator: ", "))
+        let host = Self.text(UnsafeRawBufferPointer(rebasing: bytes[head.host]))
+        if !head.hasForwardedHost, !host.isEmpty { add("Http_X_Forwarded_Host", host) }
+        add("Http_X_Call_Id", String(buffer: facts.callID))
+        add("Http_X_Start_Time", String(facts.startTime))
+        add("Http_Method", Self.text(UnsafeRawBufferPointer(rebasing: bytes[head.methodRange])))
+        add("Http_Path", path)
+        let query = Self.text(UnsafeRawBufferPointer(rebasing: bytes[head.pathEnd..<rest.upperBound]))
+        if query.count > 1 { add("Http_Query", String(query.dropFirst())) }
+        if head.framing == .chunked { add("Http_Transfer_Encoding", "chunked") }
+    }
+
+    /// The first value of a field counts.
+    private mutating func add(_ name: String, _ value: String) {
+        guard !variables.contains(where: { $0.name == name }) else { return }
+        variables.append((name, value))
+    }
+
+    private static func isTold(_ field: HeadField, _ head: RequestHead, in bytes: UnsafeRawBufferPointer) -> Bool {
+        switch field.name {
+        case .host, .xCallID, .xStartTime, .xForwardedFor, .expect: false
+        default: !field.name.endsAtHop && !head.options.names(field, in: bytes)
+        }
+    }
+
+    /// `content-type` becomes `Http_Content_Type`, as Go's canonical case has it.
+    static func variableName(_ name: UnsafeRawBufferPointer) -> String {
+        var isStart = true
+        let canonical = name.map { byte -> UInt8 in
+            defer { isStart = byte == UInt8(ascii: "-") }
+            if byte == UInt8(ascii: "-") { return UInt8(ascii: "_") }
+            let lower = lowercased(byte)
+            return isStart && lower >= UInt8(ascii: "a") && lower <= UInt8(ascii: "z") ? lower & ~0x20 : lower
+        }
+        return "Http_" + String(decoding: canonical, as: UTF8.self)
+    }
+
+    /// The path with its percent-encodings undone; nil when that yields a NUL.
+    static func decodedPath(_ path: UnsafeRawBufferPointer) -> String? {
+        var decoded: [UInt8] = []
+        decoded.reserveCapacity(path.count + 1)
+        var index = 0
+        while index < path.count {
+            if path[index] == UInt8(ascii: "%"), index + 2 < path.count,
+                let high = ByteClass.hexValue(path[index + 1]), let low = ByteClass.hexValue(path[index + 2])
+            {
+                decoded.append(UInt8(high << 4 | low))
+                index += 3
+            } else {
+                decoded.append(path[index])
+                index += 1
+            }
+        }
+        guard !decoded.contains(0) else { return nil }
+        return decoded.isEmpty ? "/" : String(decoding: decoded, as: UTF8.self)
+    }
+
+    private static func text(_ bytes: UnsafeRawBufferPointer) -> String { String(decoding: bytes, as: UTF8.self) }
+}

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import NIOCore
+
+/// Limits of the front door and of calls.
+public struct EngineSettings: Sendable {
+    /// The gateway's limit of one synchronous call; nil means none (contract §22, `upstream_timeout`).
+    public var upstreamTimeout: Duration?
+    /// Most that a client may take for a head, or pause within a body (contract §22, `read_timeout`).
+    public var readTimeout: Duration
+    /// Most that a client may pause in reading an answer (contract §22, `write_timeout`).
+    public var writeTimeout: Duration
+    /// Most that a kept connection waits for its next request.
+    public var keepAliveTimeout: Duration
+    /// Most silence of an event stream or an upgraded connection.
+    public var streamIdleTimeout: Duration
+    /// Most that connecting to a replica may take.
+    public var connectTimeout: Duration
+    /// Longest head of a request and of an answer, in bytes.
+    public var headLimit: Int
+    /// Most bytes of a request's body; nil means no limit.
+    public var bodyLimit: Int?
+    /// What `X-Served-By` says, as `martlet/1.0.0`.
+    public var servedBy: String
+
+    /// Makes settings; the defaults are those of the documentation.
+    public init(
+        upstreamTimeout: Duration? = .seconds(60),
+        readTimeout: Duration = .seconds(60),
+        writeTimeout: Duration = .seconds(60),
+        keepAliveTimeout: Duration = .seconds(75),
+        streamIdleTimeout: Duration = .seconds(300),
+        connectTimeout: Duration = .seconds(5),
+        headLimit: Int = 65_536,
+        bodyLimit: Int? = nil,
+        servedBy: String
+    ) {
+        self.upstreamTimeout = upstreamTimeout
+        self.readTimeout = readTimeout
+        self.writeTimeout = writeTimeout
+        self.keepAliveTimeout = keepAliveTimeout
+        self.streamIdleTimeout = streamIdleTimeout
+        self.connectTimeout = connectTimeout
+        self.headLimit = headLimit
+        self.bodyLimit = bodyLimit
+        self.servedBy = servedBy
+    }
+}
+
+/// What every event loop's context is made of.
+struct EngineParts: Sendable {
+    let settings: EngineSettings
+    let table: RoutingTable
+    let responder: any LocalResponder
+    let ledger: (any InvocationLedger)?
+}

@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import FunctionModel
+import NIOCore
+import ProviderContract
+
+/// Everything an event loop needs to carry out calls, confined to it: no locks, no hops.
+final class LoopContext {
+    let loop: any EventLoop
+    let settings: EngineSettings
+    let timers: TimerWheel
+    let defaultNamespace: String
+    let ledger: (any InvocationLedger)?
+    let responder: any LocalResponder
+    /// The other event loops, set once at the start.
+    var siblings: [LoopHandle] = []
+    private(set) var isDraining = false
+    /// Scratch for heads; its storage is reused once NIO has written it.
+    var scratch: ByteBuffer
+    private var entries: [String: FunctionEntry] = [:]
+    private var connections: [ObjectIdentifier: FrontConnection] = [:]
+    private var whenEmpty: EventLoopPromise<Void>?
+    private var random: (UInt64, UInt64)
+
+    init(loop: any EventLoop, engine: EngineParts) {
+        self.loop = loop
+        settings = engine.settings
+        defaultNamespace = engine.table.defaultNamespace
+        ledger = engine.ledger
+        responder = engine.responder
+        timers = TimerWheel(loop: loop)
+        scratch = ByteBuffer()
+        var seed = SystemRandomNumberGenerator()
+        random = (seed.next() | 1, seed.next())
+    }
+
+    // MARK: Functions
+
+    /// The function of an address: `name.namespace`, or `name` in the default namespace.
+    func entry(_ address: String) -> FunctionEntry? { entries[address] }
+
+    func change(_ route: FunctionRoute, _ room: WaitingRoom) {
+        let entry = entries[route.id.description] ?? add(route, room)
+        entry.update(route)
+    }
+
+    func remove(_ id: FunctionID) {
+        guard let entry = entries[id.description] else { return }
+        for address in addresses(id) { entries[address] = nil }
+        entry.retire()
+    }
+
+    private func add(_ route: FunctionRoute, _ room: WaitingRoom) -> FunctionEntry {
+        let entry = FunctionEntry(route, room: room, cell: ledger?.cell(for: route.id))
+        for address in addresses(route.id) { entries[address] = entry }
+        return entry
+    }
+
+    /// OpenFaaS' own default suffix leads to our default namespace, whatever it is called (contract §25.8).
+    private func addresses(_ id: FunctionID) -> [String] {
+        guard id.namespace == defaultNamespace else { return [id.description] }
+        return [id.description, id.name, "\(id.name).\(NameRule.defaultNamespace)"]
+    }
+
+    /// Adds this loop's counters to a sum.
+    func addMetrics(to sums: inout [FunctionID: FunctionMetrics]) {
+        for (address, entry) in entries where address == entry.name {
+            sums[entry.id, default: FunctionMetrics(id: entry.id)].add(entry.counters)
+        }
+    }
+
+    /// Gives up the idle connections to a replica that another loop is about to open one to.
+    func closeIdleConnections(to replica: Replica) {
+        for entry in entries.values {
+            for local in entry.replicas where local.replica === replica { local.closeIdle() }
+        }
+    }
+
+    // MARK: Connections
+
+    func add(_ connection: FrontConnection) { connections[ObjectIdentifier(connection)] = connection }
+
+    func remove(_ connection: FrontConnection) {
+        connections[ObjectIdentifier(connection)] = nil
+        if connections.isEmpty { whenEmpty?.succeed(()) }
+    }
+
+    /// Ends idle connections now and the others after their answer; the future succeeds when none is left.
+    func drain() -> EventLoopFuture<Void> {
+        isDraining = true
+        let promise = loop.makePromise(of: Void.self)
+        guard !connections.isEmpty else {
+            promise.succeed(())
+            return promise.futureResult
+        }
+        whenEmpty = promise
+        for connection in Array(connections.values) { connection.drain() }
+        return promise.futureResult
+    }
+
+    /// Cuts what is left.
+    func closeAll() {
+        for connection in Array(connections.values) { connection.abort() }
+    }
+
+    // MARK: Randomness
+
+    /// The next number of xorshift128+: for balance and ids, where nobody gains by guessing.
+    @inline(__always)
+    func nextRandom() -> UInt64 {
+        var (x, y) = random
+        random.0 = y
+        x ^= x << 23
+        random.1 = x ^ y ^ (x >> 17) ^ (y >> 26)
+        y = random.1 &+ y
+        return y
+    }
+}
+
+/// A way to an event loop's context from anywhere.
+struct LoopHandle: Sendable {
+    let loop: any EventLoop
+    private let context: NIOLoopBoundBox<LoopContext?>
+
+    /// Makes the loop's context, on the loop.
+    init(loop: any EventLoop, parts: EngineParts) {
+        self.loop = loop
+        let box = NIOLoopBoundBox<LoopContext?>.makeEmptyBox(valueType: LoopContext.self, eventLoop: loop)
+        context = box
+        loop.execute { box.value = LoopContext(loop: loop, engine: parts) }
+    }
+
+    /// Gives a new connection its handler.
+    func welcome(_ channel: any Channel) -> EventLoopFuture<Void> {
+        let context = context
+        return channel.eventLoop.makeCompletedFuture {
+            guard let context = context.value else { throw ChannelError.inappropriateOperationForState }
+            try channel.pipeline.syncOperations.addHandler(FrontConnection(context))
+        }
+    }
+
+    func change(_ route: FunctionRoute, _ room: WaitingRoom) {
+        run { $0.change(route, room) }
+    }
+
+    func remove(_ id: FunctionID) {
+        run { $0.remove(id) }
+    }
+
+    func closeIdleConnections(to replica: Replica) {
+        run { $0.closeIdleConnections(to: replica) }
+    }
+
+    /// Runs on the event loop, in the order of the calls.
+    func run(_ work: @escaping @Sendable (LoopContext) -> Void) {
+        let context = context
+        loop.execute {
+            // Always there: making it was the first thing that the loop was asked to do.
+            if let context = context.value { work(context) }
+        }
+    }
+
+    /// Runs on the event loop and brings a result back.
+    func submit<Value: Sendable>(
+        _ work: @escaping @Sendable (LoopContext) throws -> Value
+    ) -> EventLoopFuture<Value> {
+        flatSubmit { context in context.loop.makeCompletedFuture { try work(context) } }
+    }
+
+    /// Runs on the event loop what ends later.
+    func flatSubmit<Value: Sendable>(
+        _ work: @escaping @Sendable (LoopContext) -> EventLoopFuture<Value>
+    ) -> EventLoopFuture<Value> {
+        let (loop, context) = (loop, context)
+        return loop.flatSubmit {
+            context.value.map(work) ?? loop.makeFailedFuture(ChannelError.inappropriateOperationForState)
+        }
+    }
+}

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import FaultModel
+public import FunctionModel
+public import ProviderContract
+import Synchronization
+
+/// Which functions can be called and where: fed by a provider's pushes, read by event loops from copies of their own.
+///
+/// Thread-safe. A change reaches the event loops before any call that it lets in.
+public final class RoutingTable: Sendable {
+    private struct State {
+        var rooms: [FunctionID: WaitingRoom] = [:]
+        var routes: [FunctionID: FunctionRoute] = [:]
+        var loops: [LoopHandle] = []
+    }
+
+    /// The namespace of calls that name none.
+    public let defaultNamespace: String
+    private let state = Mutex(State())
+    private let activate: @Sendable (FunctionID, Int) -> Void
+
+    /// Makes an empty table.
+    ///
+    /// `activate` is called, on any thread and once per need, when a call arrives for a function of which no replica is
+    /// wished for; it asks the provider for so many, and reports a failure by `activationFailed`.
+    public init(
+        defaultNamespace: String = NameRule.defaultNamespace,
+        activate: @escaping @Sendable (_ id: FunctionID, _ minimum: Int) -> Void
+    ) {
+        self.defaultNamespace = defaultNamespace
+        self.activate = activate
+    }
+
+    /// Takes over what a provider pushed. Events of one provider are applied in their order, by one task.
+    public func apply(_ event: RoutingEvent) {
+        switch event {
+        case .snapshot(let routes):
+            let gone = state.withLock { Set($0.routes.keys).subtracting(routes.map(\.id)) }
+            for id in gone.sorted() { remove(id) }
+            for route in routes { change(route) }
+        case .changed(let route):
+            change(route)
+        case .removed(let id):
+            remove(id)
+        }
+    }
+
+    /// Turns away the calls that wait for an activation that could not be had.
+    public func activationFailed(_ id: FunctionID, _ fault: PlatformFault) {
+        state.withLock { $0.rooms[id] }?.refuseWaiting(fault)
+    }
+
+    /// Whether the table knows a function.
+    public func contains(_ id: FunctionID) -> Bool { state.withLock { $0.routes[id] != nil } }
+
+    /// All functions known now.
+    public var functions: [FunctionID] { state.withLock { $0.routes.keys.sorted() } }
+
+    /// The desired and the ready replicas of each function, for metrics.
+    public var replicaCounts: [(id: FunctionID, desired: Int, ready: Int)] {
+        state.withLock { state in
+            state.routes.values.map { ($0.id, $0.desiredReplicas, $0.replicas.count) }
+        }
+    }
+
+    /// Lets an event loop follow the table, beginning with what is known now.
+    func attach(_ loop: LoopHandle) {
+        state.withLock { state in
+            state.loops.append(loop)
+            for (id, route) in state.routes {
+                if let room = state.rooms[id] { loop.change(route, room) }
+            }
+        }
+    }
+
+    private func change(_ route: FunctionRoute) {
+        let room = state.withLock { state in
+            let room = state.rooms[route.id] ?? WaitingRoom(id: route.id, activate: activate)
+            state.rooms[route.id] = room
+            state.routes[route.id] = route
+            for loop in state.loops { loop.change(route, room) }
+            return room
+        }
+        room.update(route)
+    }
+
+    private func remove(_ id: FunctionID) {
+        let room = state.withLock { state in
+            state.routes[id] = nil
+            for loop in state.loops { loop.remove(id) }
+            return state.rooms.removeValue(forKey: id)
+        }
+        room?.refuseWaiting(
+            PlatformFault(.functionNotFound, "The function \(id) was deleted while the call waited for it.")
+        )
+    }
+}

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import NIOCore
+import NIOPosix
+import ProviderContract
+import Synchronization
+
+/// One replica as one event loop sees it: its address and the connections kept open for it.
+final class LocalReplica {
+    let replica: Replica
+    private var idle: [UpstreamConnection] = []
+    private(set) var isRetired: Bool
+
+    init(_ replica: Replica, isRetired: Bool = false) {
+        self.replica = replica
+        self.isRetired = isRetired
+    }
+
+    /// The connection that was used last, if one is kept open: its server is the least likely to have closed it.
+    func takeIdle() -> UpstreamConnection? {
+        guard let connection = idle.popLast() else { return nil }
+        replica.connections.idle.subtract(1, ordering: .relaxed)
+        return connection
+    }
+
+    /// Keeps a connection for the next call; false when it must be closed instead.
+    func keep(_ connection: UpstreamConnection) -> Bool {
+        let connections = replica.connections
+        let locksOthersOut =
+            !connections.areServedInParallel && connections.unanswered.load(ordering: .relaxed) > 0
+        guard !isRetired, !locksOthersOut else { return false }
+        idle.append(connection)
+        connections.idle.add(1, ordering: .relaxed)
+        return true
+    }
+
+    /// Forgets a kept connection that was closed.
+    func drop(_ connection: UpstreamConnection) {
+        guard let index = idle.firstIndex(where: { $0 === connection }) else { return }
+        idle.remove(at: index)
+        replica.connections.idle.subtract(1, ordering: .relaxed)
+    }
+
+    /// Closes all kept connections.
+    func closeIdle() {
+        while let connection = takeIdle() { connection.close() }
+    }
+
+    /// Keeps nothing open from now on.
+    func retire() {
+        isRetired = true
+        closeIdle()
+    }
+
+    /// Opens a connection on the context's event loop.
+    func connect(_ upstream: HTTPUpstream, in context: LoopContext) -> EventLoopFuture<UpstreamConnection> {
+        let connections = replica.connections
+        if !connections.areServedInParallel, connections.idle.load(ordering: .relaxed) > 0 {
+            closeIdle()
+            for sibling in context.siblings { sibling.closeIdleConnections(to: replica) }
+        }
+        connections.unanswered.add(1, ordering: .relaxed)
+        let connection = UpstreamConnection(self, context)
+        let bound = NIOLoopBound(connection, eventLoop: context.loop)
+        let bootstrap = ClientBootstrap(group: context.loop)
+            .connectTimeout(TimeAmount(context.settings.connectTimeout))
+            .channelOption(.autoRead, value: false)
+            .channelOption(.maxMessagesPerRead, value: 1)
+            .channelOption(.tcpOption(.tcp_nodelay), value: 1)
+            .channelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(bound.value) }
+            }
+        let opened =
+            if let address = try? SocketAddress(ipAddress: upstream.host, port: upstream.port) {
+                bootstrap.connect(to: address)
+            } else {
+                bootstrap.connect(host: upstream.host, port: upstream.port)
+            }
+        return opened.map { _ in bound.value }.flatMapErrorThrowing { error in
+            connections.noteClosed(hasAnswered: false)
+            throw error
+        }
+    }
+}

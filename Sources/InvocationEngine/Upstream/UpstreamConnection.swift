@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import FaultModel
+import NIOCore
+import ProviderContract
+
+/// A connection to a replica's HTTP server: carries out one call at a time, kept open between calls.
+final class UpstreamConnection: ChannelInboundHandler, Origin {
+    typealias InboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
+
+    private enum Phase {
+        case idle
+        case head
+        case body
+        case tunnel
+        case closed
+    }
+
+    private let local: LocalReplica
+    private let loopContext: LoopContext
+    private var context: ChannelHandlerContext?
+    private var phase = Phase.idle
+    private weak var front: FrontConnection?
+    private var buffer = ByteBuffer()
+    private var scanner = HeadScanner()
+    private var body = BodyDecoder(.none)
+    private let idleTimer = LoopTimer()
+    private var sendsChunks = false
+    private var isToHEAD = false
+    private var requestEnded = false
+    private var mayKeep = false
+    private var hasAnswered = false
+    private var sawByte = false
+    private var failure: (any Error)?
+    /// Whether this call found the connection open: it may have been closed by the other side meanwhile.
+    private(set) var isReused = false
+    /// Shorter than any server's own limit, so that a call seldom meets a connection that is just being closed.
+    private static let idleLimit = TimeAmount.milliseconds(1500)
+
+    init(_ local: LocalReplica, _ context: LoopContext) {
+        self.local = local
+        loopContext = context
+    }
+
+    // MARK: The call
+
+    var isWritable: Bool { context?.channel.isWritable ?? true }
+
+    /// Begins a call; its head is in `bytes`.
+    func begin(_ front: FrontConnection, head bytes: ByteBuffer, isToHEAD: Bool, sendsChunks: Bool) {
+        self.front = front
+        self.isToHEAD = isToHEAD
+        self.sendsChunks = sendsChunks
+        phase = .head
+        requestEnded = false
+        sawByte = false
+        scanner.reset()
+        loopContext.timers.set(idleTimer, at: .distantFuture)
+        guard let context else {
+            // Closed between being chosen and being used.
+            fail()
+            return
+        }
+        context.write(wrapOutboundOut(bytes), promise: nil)
+        if !isReused { context.read() }
+    }
+
+    func takeBody(_ piece: ByteBuffer) {
+        guard let context else { return }
+        guard sendsChunks, phase != .tunnel else {
+            context.write(wrapOutboundOut(piece), promise: nil)
+            return
+        }
+        var size = ByteBuffer()
+        size.writeChunkSize(piece.readableBytes)
+        context.write(wrapOutboundOut(size), promise: nil)
+        context.write(wrapOutboundOut(piece), promise: nil)
+        context.write(wrapOutboundOut(ByteBuffer(staticString: "\r\n")), promise: nil)
+    }
+
+    func endBody(trailers: ByteBuffer?) {
+        requestEnded = true
+        guard sendsChunks, let context else { return }
+        var end = ByteBuffer(staticString: "0\r\n")
+        if let trailers { end.writeImmutableBuffer(trailers) }
+        end.writeStaticString("\r\n")
+        context.write(wrapOutboundOut(end), promise: nil)
+    }
+
+    func flush() { context?.flush() }
+
+    func resumeAnswer() {
+        guard phase == .head || phase == .body || phase == .tunnel else { return }
+        process()
+    }
+
+    func abandon() {
+        front = nil
+        close()
+    }
+
+    /// Closes the connection; the call under way, if any, has been told or does not care.
+    func close() {
+        guard phase != .closed else { return }
+        phase = .closed
+        context?.close(promise: nil)
+    }
+
+    // MARK: Channel events
+
+    func handlerAdded(context: ChannelHandlerContext) { self.context = context }
+
+    func handlerRemoved(context: ChannelHandlerContext) { self.context = nil }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        var piece = unwrapInboundIn(data)
+        sawByte = true
+        if buffer.readableBytes == 0 {
+            buffer = piece
+        } else {
+            buffer.writeBuffer(&piece)
+        }
+        process()
+    }
+
+    func channelReadComplete(context: ChannelHandlerContext) {
+        front?.flushAnswer()
+    }
+
+    func channelWritabilityChanged(context: ChannelHandlerContext) {
+        if context.channel.isWritable { front?.originBecameWritable() }
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        failure = error
+        context.close(promise: nil)
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        let ended = phase
+        phase = .closed
+        local.replica.connections.noteClosed(hasAnswered: hasAnswered)
+        loopContext.timers.cancel(idleTimer)
+        self.context = nil
+        switch ended {
+        case .idle: local.drop(self)
+        case .head: fail()
+        case .body: endWithConnection()
+        case .tunnel: takeFront()?.tunnelEnded()
+        case .closed: break
+        }
+    }
+
+    // MARK: The answer
+
+    private func process() {
+        do {
+            try takeAnswer()
+        } catch let error as WireError {
+            let front = takeFront()
+            close()
+            front?.failed(error.functionFault(front?.functionName ?? ""))
+        } catch {
+            let front = takeFront()
+            close()
+            front?.failed(.unexpected(error, doing: "reading a function's answer"))
+        }
+    }
+
+    private func takeAnswer() throws {
+        while let front, front.canTakeAnswer {
+            switch phase {
+            case .head:
+                guard try takeHead(front) else { return readMore() }
+            case .body:
+                guard let event = try body.next(&buffer) else { return readMore() }
+                switch event {
+                case .data(let piece): front.answerBody(piece)
+                case .end(let trailers): endAnswer(trailers)
+                }
+                if body.isDone, phase == .body { endAnswer(nil) }
+            case .tunnel:
+                guard buffer.readableBytes > 0 else { return readMore() }
+                front.answerBody(buffer)
+                buffer.clear()
+            case .idle, .closed:
+                return
+            }
+        }
+        if phase == .idle, buffer.readableBytes > 0 { close() }
+    }
+
+    private func readMore() { context?.read() }
+
+    /// Takes one head; false when it is not complete.
+    private func takeHead(_ front: FrontConnection) throws -> Bool {
+        let limit = loopContext.settings.headLimit
+        let length = try buffer.withUnsafeReadableBytes { bytes in
+            Result { () throws(WireError) in try scanner.scan(bytes, limit: limit) }
+        }.get()
+        guard let length else { return false }
+        noteAnswer()
+        let bytes = buffer.readSlice(length: length) ?? ByteBuffer()
+        let head = try bytes.withUnsafeReadableBytes { raw in
+            Result { () throws(WireError) in try ResponseHead(scanner, in: raw, toHEAD: isToHEAD) }
+        }.get()
+        if head.status == 101 {
+            try switchProtocols(head, bytes, front)
+        } else if head.isInterim {
+            if head.status != 100 { front.answerInterim(head, bytes, scanner) }
+            scanner.reset()
+        } else {
+            body = BodyDecoder(head.framing)
+            mayKeep = head.keepsAlive
+            phase = .body
+            front.answerHead(head, bytes, scanner)
+        }
+        return true
+    }
+
+    private func switchProtocols(_ head: ResponseHead, _ bytes: ByteBuffer, _ front: FrontConnection) throws {
+        guard front.askedForUpgrade, head.upgrade != nil else {
+            throw WireError("it switches protocols, which nobody asked for.")
+        }
+        phase = .tunnel
+        front.answerUpgrade(head, bytes, scanner)
+    }
+
+    private func noteAnswer() {
+        guard !hasAnswered else { return }
+        hasAnswered = true
+        local.replica.connections.noteFirstAnswer()
+    }
+
+    /// Gives the connection back before the front goes on: its next request may want it.
+    private func endAnswer(_ trailers: ByteBuffer?) {
+        let front = takeFront()
+        phase = .idle
+        if mayKeep, requestEnded, buffer.readableBytes == 0, failure == nil, local.keep(self) {
+            isReused = true
+            idleTimer.onExpiry = { [unowned self] in expire() }
+            loopContext.timers.set(idleTimer, at: .now() + Self.idleLimit)
+            context?.read()
+        } else {
+            close()
+        }
+        front?.answerEnded(trailers: trailers)
+    }
+
+    private func expire() {
+        guard phase == .idle else { return }
+        local.drop(self)
+        close()
+    }
+
+    private func endWithConnection() {
+        let front = takeFront()
+        if body.endsWithConnection, failure == nil {
+            front?.answerEnded(trailers: nil)
+        } else {
+            front?.answerBroke()
+        }
+        front?.flushAnswer()
+    }
+
+    /// The connection ended before an answer came.
+    private func fail() {
+        phase = .closed
+        let front = takeFront()
+        if isReused, !sawByte, front?.retryOnFreshConnection() == true { return }
+        let name = front?.functionName ?? ""
+        front?.failed(
+            PlatformFault(
+                .functionUnreachable,
+                sawByte
+                    ? "\(name) closed the connection in the middle of its answer's head."
+                    : "\(name) closed the connection without an answer.",
+                hint: "Its log may say why: martlet logs \(name)",
+                cause: failure
+            )
+        )
+    }
+
+    private func takeFront() -> FrontConnection? {
+        let taken = front
+        front = nil
+        return taken
+    }
+}

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// Classes of bytes in HTTP messages, as bit sets that live in registers.
+enum ByteClass {
+    /// `tchar` of RFC 9110 §5.6.2: ``!#$%&'*+-.^_`|~``, digits and letters.
+    @inline(__always)
+    static func isToken(_ byte: UInt8) -> Bool {
+        if byte < 64 { return (tokenLow >> UInt64(byte)) & 1 == 1 }
+        return byte < 128 && (tokenHigh >> UInt64(byte & 63)) & 1 == 1
+    }
+
+    /// A byte of a field value: visible, space, tab or obs-text (RFC 9110 §5.5); never CR, LF or NUL.
+    @inline(__always)
+    static func isFieldValue(_ byte: UInt8) -> Bool {
+        byte >= 0x20 ? byte != 0x7f : byte == 0x09
+    }
+
+    /// A byte of a request target; bytes above ASCII pass, since clients send them and functions expect them.
+    @inline(__always)
+    static func isTarget(_ byte: UInt8) -> Bool { byte > 0x20 && byte != 0x7f }
+
+    /// A byte of a function's address in a path: `[-a-zA-Z_0-9.]` (contract §3).
+    @inline(__always)
+    static func isAddress(_ byte: UInt8) -> Bool {
+        switch byte {
+        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+            UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "_"), UInt8(ascii: "."):
+            true
+        default: false
+        }
+    }
+
+    /// The value of a hexadecimal digit.
+    @inline(__always)
+    static func hexValue(_ byte: UInt8) -> Int? {
+        switch byte {
+        case UInt8(ascii: "0")...UInt8(ascii: "9"): Int(byte - UInt8(ascii: "0"))
+        case UInt8(ascii: "a")...UInt8(ascii: "f"): Int(byte - UInt8(ascii: "a")) + 10
+        case UInt8(ascii: "A")...UInt8(ascii: "F"): Int(byte - UInt8(ascii: "A")) + 10
+        default: nil
+        }
+    }
+
+    // Literals, so that no lazily made global stands between a byte and its class; a test derives them again.
+    @inline(__always)
+    private static var tokenLow: UInt64 { 0x03ff_6cfa_0000_0000 }
+    @inline(__always)
+    private static var tokenHigh: UInt64 { 0x57ff_ffff_c7ff_fffe }
+}

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// The header fields that the engine has an opinion on.
+enum FieldName: UInt8 {
+    case other
+    // Framing and connection: these end at each hop (RFC 9110 §7.6.1).
+    case connection
+    case contentLength
+    case transferEncoding
+    case keepAlive
+    case proxyConnection
+    case proxyAuthenticate
+    case proxyAuthorization
+    case te
+    case trailer
+    case upgrade
+    case http2Settings
+    // Routing and expectations.
+    case host
+    case expect
+    case accept
+    case contentType
+    case userAgent
+    case xForwardedFor
+    case xForwardedHost
+    // OpenFaaS (contract §5.1).
+    case xCallID
+    case xStartTime
+    case xServedBy
+    case xDurationSeconds
+    case xTimeout
+
+    /// Whether the field is about one connection and never forwarded as it came.
+    @inline(__always)
+    var endsAtHop: Bool {
+        switch self {
+        case .connection, .transferEncoding, .keepAlive, .proxyConnection, .proxyAuthenticate, .proxyAuthorization,
+            .te, .trailer, .upgrade, .http2Settings:
+            true
+        default: false
+        }
+    }
+
+    /// The field of a name, compared without case. Length and first letter leave at most two candidates.
+    @inline(__always)
+    static func recognise(_ name: UnsafeRawBufferPointer) -> FieldName {
+        guard let first = name.first else { return .other }
+        switch (name.count, first | 0x20) {
+        case (2, UInt8(ascii: "t")): return match(name, "te", .te)
+        case (4, UInt8(ascii: "h")): return match(name, "host", .host)
+        case (6, UInt8(ascii: "e")): return match(name, "expect", .expect)
+        case (6, UInt8(ascii: "a")): return match(name, "accept", .accept)
+        case (7, UInt8(ascii: "t")): return match(name, "trailer", .trailer)
+        case (7, UInt8(ascii: "u")): return match(name, "upgrade", .upgrade)
+        case (9, UInt8(ascii: "x")):
+            let found = match(name, "x-call-id", .xCallID)
+            return found != .other ? found : match(name, "x-timeout", .xTimeout)
+        case (10, UInt8(ascii: "c")): return match(name, "connection", .connection)
+        case (10, UInt8(ascii: "k")): return match(name, "keep-alive", .keepAlive)
+        case (10, UInt8(ascii: "u")): return match(name, "user-agent", .userAgent)
+        case (11, UInt8(ascii: "x")): return match(name, "x-served-by", .xServedBy)
+        case (12, UInt8(ascii: "c")): return match(name, "content-type", .contentType)
+        case (12, UInt8(ascii: "x")): return match(name, "x-start-time", .xStartTime)
+        case (14, UInt8(ascii: "c")): return match(name, "content-length", .contentLength)
+        case (14, UInt8(ascii: "h")): return match(name, "http2-settings", .http2Settings)
+        case (15, UInt8(ascii: "x")): return match(name, "x-forwarded-for", .xForwardedFor)
+        case (16, UInt8(ascii: "x")): return match(name, "x-forwarded-host", .xForwardedHost)
+        case (16, UInt8(ascii: "p")): return match(name, "proxy-connection", .proxyConnection)
+        case (17, UInt8(ascii: "t")): return match(name, "transfer-encoding", .transferEncoding)
+        case (18, UInt8(ascii: "p")): return match(name, "proxy-authenticate", .proxyAuthenticate)
+        case (18, UInt8(ascii: "x")): return match(name, "x-duration-seconds", .xDurationSeconds)
+        case (19, UInt8(ascii: "p")): return match(name, "proxy-authorization", .proxyAuthorization)
+        default: return .other
+        }
+    }
+
+    @inline(__always)
+    private static func match(_ name: UnsafeRawBufferPointer, _ text: StaticString, _ field: FieldName) -> FieldName {
+        equalsIgnoringCase(name, text) ? field : .other
+    }
+}
+
+/// Whether bytes equal a lower-case ASCII text, without regard to the case of letters.
+@inline(__always)
+func equalsIgnoringCase(_ bytes: UnsafeRawBufferPointer, _ lowerCase: StaticString) -> Bool {
+    guard bytes.count == lowerCase.utf8CodeUnitCount else { return false }
+    let other = lowerCase.utf8Start
+    for index in 0..<bytes.count where lowercased(bytes[index]) != other[index] { return false }
+    return true
+}
+
+/// Whether two runs of bytes are equal without regard to the case of ASCII letters.
+func equalsIgnoringCase(_ left: UnsafeRawBufferPointer, _ right: UnsafeRawBufferPointer) -> Bool {
+    guard left.count == right.count else { return false }
+    for index in 0..<left.count where lowercased(left[index]) != lowercased(right[index]) { return false }
+    return true
+}
+
+@inline(__always)
+func lowercased(_ byte: UInt8) -> UInt8 {
+    byte >= UInt8(ascii: "A") && byte <= UInt8(ascii: "Z") ? byte | 0x20 : byte
+}

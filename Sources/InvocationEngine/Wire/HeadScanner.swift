@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import FaultModel
+
+#if canImport(Glibc)
+import Glibc
+#else
+import Darwin
+#endif
+
+/// One header field of a head; offsets count from the head's first byte.
+struct HeadField {
+    var nameStart: Int32
+    var nameEnd: Int32
+    var valueStart: Int32
+    var valueEnd: Int32
+    /// Just behind the CR LF.
+    var lineEnd: Int32
+    var name: FieldName
+
+    @inline(__always)
+    func nameBytes(in head: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer {
+        UnsafeRawBufferPointer(rebasing: head[Int(nameStart)..<Int(nameEnd)])
+    }
+
+    @inline(__always)
+    func valueBytes(in head: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer {
+        UnsafeRawBufferPointer(rebasing: head[Int(valueStart)..<Int(valueEnd)])
+    }
+}
+
+/// Finds the lines of a message head in place, once, and strictly (RFC 9112 §2.2, §5).
+///
+/// It can stop anywhere and goes on where it stopped when more bytes have come. Refused are bare LF and CR, white space
+/// before the colon, folded lines, empty names and control characters.
+struct HeadScanner {
+    /// Fields in their order.
+    private(set) var fields: ContiguousArray<HeadField> = []
+    /// The first line without its CR LF.
+    private(set) var startLine = 0..<0
+    private var lineStart = 0
+    private var searched = 0
+    private var hasStartLine = false
+    /// Most fields that one head may have: more is an attack on whoever stores them.
+    private static let maxFields = 256
+
+    init() { fields.reserveCapacity(24) }
+
+    /// Forgets a head and keeps the room.
+    mutating func reset() {
+        fields.removeAll(keepingCapacity: true)
+        startLine = 0..<0
+        lineStart = 0
+        searched = 0
+        hasStartLine = false
+    }
+
+    /// Scans what has come so far; returns the head's length, its blank line included, or nil when more is needed.
+    mutating func scan(_ bytes: UnsafeRawBufferPointer, limit: Int) throws(WireError) -> Int? {
+        guard let base = bytes.baseAddress else { return nil }
+        while let found = memchr(base + searched, 0x0A, bytes.count - searched) {
+            let newline = base.distance(to: UnsafeRawPointer(found))
+            guard newline < limit else { throw Self.tooLarge }
+            guard newline > lineStart, bytes[newline - 1] == 0x0D else {
+                throw WireError("a line does not end with CR LF.")
+            }
+            let line = lineStart..<newline - 1
+            lineStart = newline + 1
+            searched = lineStart
+            if !line.isEmpty {
+                try take(line, in: bytes)
+            } else if hasStartLine {
+                return lineStart
+            } else if newline > 1 {
+                throw WireError("it begins with empty lines.")
+            }
+        }
+        searched = bytes.count
+        guard bytes.count < limit else { throw Self.tooLarge }
+        return nil
+    }
+
+    private static let tooLarge = WireError("its head is too large.", code: .headTooLarge)
+
+    @inline(__always)
+    private mutating func take(_ line: Range<Int>, in bytes: UnsafeRawBufferPointer) throws(WireError) {
+        if hasStartLine {
+            fields.append(try Self.field(line, in: bytes))
+            guard fields.count <= Self.maxFields else { throw Self.tooLarge }
+        } else {
+            hasStartLine = true
+            startLine = line
+        }
+    }
+
+    @inline(__always)
+    static func field(_ line: Range<Int>, in bytes: UnsafeRawBufferPointer) throws(WireError) -> HeadField {
+        var colon = line.lowerBound
+        while colon < line.upperBound, ByteClass.isToken(bytes[colon]) { colon += 1 }
+        guard colon < line.upperBound, bytes[colon] == UInt8(ascii: ":"), colon > line.lowerBound else {
+            throw WireError("a header field's name is not a token followed by a colon.")
+        }
+        var start = colon + 1
+        var end = line.upperBound
+        for index in start..<end where !ByteClass.isFieldValue(bytes[index]) {
+            throw WireError("a header field's value has a control character.")
+        }
+        while start < end, isBlank(bytes[start]) { start += 1 }
+        while end > start, isBlank(bytes[end - 1]) { end -= 1 }
+        let name = UnsafeRawBufferPointer(rebasing: bytes[line.lowerBound..<colon])
+        return HeadField(
+            nameStart: Int32(truncatingIfNeeded: line.lowerBound),
+            nameEnd: Int32(truncatingIfNeeded: colon),
+            valueStart: Int32(truncatingIfNeeded: start),
+            valueEnd: Int32(truncatingIfNeeded: end),
+            lineEnd: Int32(truncatingIfNeeded: line.upperBound + 2),
+            name: FieldName.recognise(name)
+        )
+    }
+
+    @inline(__always)
+    private static func isBlank(_ byte: UInt8) -> Bool { byte == 0x20 || byte == 0x09 }
+}

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import FaultModel
+
+/// How the end of a message's body is known (RFC 9112 §6.3).
+enum BodyFraming: Equatable {
+    case none
+    case length(Int)
+    case chunked
+    /// Only answers: the body ends with the connection.
+    case untilClose
+}
+
+/// Collects what the fields of one head say about length and connection, and refuses what contradicts itself.
+struct FramingFields {
+    private(set) var contentLength: Int?
+    private(set) var isChunked = false
+    private(set) var hasClose = false
+    private(set) var hasKeepAlive = false
+    private(set) var hasUpgrade = false
+    /// Names listed in `Connection` other than the well-known ones, as offsets; such fields end here too.
+    private(set) var connectionNames: [Range<Int>] = []
+
+    /// Takes a `Content-Length`: once, digits only. A repeated length is refused even where it agrees.
+    mutating func takeContentLength(_ value: UnsafeRawBufferPointer) throws(WireError) {
+        guard contentLength == nil else { throw WireError("it has more than one Content-Length.") }
+        guard !value.isEmpty, value.count <= 18 else { throw WireError("its Content-Length is not a number.") }
+        var length = 0
+        for byte in value {
+            guard byte >= UInt8(ascii: "0"), byte <= UInt8(ascii: "9") else {
+                throw WireError("its Content-Length is not a number.")
+            }
+            length = length * 10 + Int(byte - UInt8(ascii: "0"))
+        }
+        contentLength = length
+    }
+
+    /// Takes a `Transfer-Encoding`: once, and exactly `chunked` (RFC 9112 §6.1).
+    mutating func takeTransferEncoding(_ value: UnsafeRawBufferPointer) throws(WireError) {
+        guard !isChunked else { throw WireError("it has more than one Transfer-Encoding.") }
+        guard equalsIgnoringCase(value, "chunked") else {
+            throw WireError("its Transfer-Encoding is not \"chunked\".", code: .notSupported)
+        }
+        isChunked = true
+    }
+
+    /// Takes a `Connection` field, a list of tokens.
+    mutating func takeConnection(_ field: HeadField, in head: UnsafeRawBufferPointer) throws(WireError) {
+        var start = Int(field.valueStart)
+        let end = Int(field.valueEnd)
+        while start < end {
+            var stop = start
+            while stop < end, head[stop] != UInt8(ascii: ",") { stop += 1 }
+            try takeOption(trimmed(start..<stop, in: head), in: head)
+            start = stop + 1
+        }
+    }
+
+    private mutating func takeOption(_ range: Range<Int>, in head: UnsafeRawBufferPointer) throws(WireError) {
+        let option = UnsafeRawBufferPointer(rebasing: head[range])
+        guard !option.isEmpty else { return }
+        if equalsIgnoringCase(option, "close") {
+            hasClose = true
+        } else if equalsIgnoringCase(option, "keep-alive") {
+            hasKeepAlive = true
+        } else if equalsIgnoringCase(option, "upgrade") {
+            hasUpgrade = true
+        } else {
+            guard option.allSatisfy(ByteClass.isToken) else { throw WireError("its Connection lists no tokens.") }
+            connectionNames.append(range)
+        }
+    }
+
+    private func trimmed(_ range: Range<Int>, in head: UnsafeRawBufferPointer) -> Range<Int> {
+        var (start, end) = (range.lowerBound, range.upperBound)
+        while start < end, head[start] == 0x20 || head[start] == 0x09 { start += 1 }
+        while end > start, head[end - 1] == 0x20 || head[end - 1] == 0x09 { end -= 1 }
+        return start..<end
+    }
+
+    /// Whether `Connection` names the field, so that it ends at this hop.
+    @inline(__always)
+    func names(_ field: HeadField, in head: UnsafeRawBufferPointer) -> Bool {
+        guard !connectionNames.isEmpty else { return false }
+        let name = field.nameBytes(in: head)
+        return connectionNames.contains { equalsIgnoringCase(name, UnsafeRawBufferPointer(rebasing: head[$0])) }
+    }
+
+    /// Both a length and chunks: the classic request smuggling (RFC 9112 §6.1).
+    func refuseBothFramings() throws(WireError) {
+        if isChunked, contentLength != nil {
+            throw WireError("it has both Content-Length and Transfer-Encoding.")
+        }
+    }
+}

@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import FaultModel
+
+/// The methods that the engine tells apart.
+enum RequestMethod {
+    case get
+    case head
+    case post
+    case put
+    case patch
+    case delete
+    case options
+    case connect
+    case other
+
+    /// Whether repeating the request has the same effect (RFC 9110 §9.2.2).
+    var isIdempotent: Bool {
+        switch self {
+        case .get, .head, .put, .delete, .options: true
+        case .post, .patch, .connect, .other: false
+        }
+    }
+
+    /// Whether functions are called with it (contract §3).
+    var invokes: Bool { self != .connect && self != .other }
+
+    init(_ token: UnsafeRawBufferPointer) {
+        self =
+            switch token.count {
+            case 3 where token.elementsEqual("GET".utf8): .get
+            case 3 where token.elementsEqual("PUT".utf8): .put
+            case 4 where token.elementsEqual("POST".utf8): .post
+            case 4 where token.elementsEqual("HEAD".utf8): .head
+            case 5 where token.elementsEqual("PATCH".utf8): .patch
+            case 6 where token.elementsEqual("DELETE".utf8): .delete
+            case 7 where token.elementsEqual("OPTIONS".utf8): .options
+            case 7 where token.elementsEqual("CONNECT".utf8): .connect
+            default: .other
+            }
+    }
+}
+
+/// What a request's head says, as offsets into its bytes; checked against RFC 9110 and RFC 9112.
+struct RequestHead {
+    private(set) var method = RequestMethod.other
+    private(set) var methodRange = 0..<0
+    /// Path and query as sent, without scheme and authority.
+    private(set) var target = 0..<0
+    /// The end of the path within `target`.
+    private(set) var pathEnd = 0
+    private(set) var isVersion10 = false
+    private(set) var framing = BodyFraming.none
+    private(set) var options = FramingFields()
+    private(set) var expectsContinue = false
+    /// `Host`, or the authority of an absolute target, which wins (RFC 9112 §3.2.2).
+    private(set) var host = 0..<0
+    private(set) var hasAbsoluteTarget = false
+    private(set) var callID: Range<Int>?
+    private(set) var forwardedFor: [Range<Int>] = []
+    private(set) var timeout: Range<Int>?
+    private(set) var upgrade: Range<Int>?
+    private(set) var hasUserAgent = false
+    private(set) var hasForwardedHost = false
+    private(set) var acceptsJSON = false
+    private var hasHost = false
+
+    /// Whether the connection may carry another request after this one.
+    var keepsAlive: Bool { isVersion10 ? options.hasKeepAlive && !options.hasClose : !options.hasClose }
+
+    /// Whether the client asks to speak another protocol from here on (RFC 9110 §7.8).
+    var wantsUpgrade: Bool { options.hasUpgrade && upgrade != nil && !isVersion10 && framing == .none }
+
+    init(_ scanner: borrowing HeadScanner, in head: UnsafeRawBufferPointer) throws(WireError) {
+        try takeRequestLine(scanner.startLine, in: head)
+        for field in scanner.fields where field.name != .other { try take(field, in: head) }
+        try takeFraming()
+        guard hasHost || isVersion10 else { throw WireError("it has no Host.") }
+    }
+
+    private mutating func takeRequestLine(_ line: Range<Int>, in head: UnsafeRawBufferPointer) throws(WireError) {
+        var end = line.lowerBound
+        while end < line.upperBound, ByteClass.isToken(head[end]) { end += 1 }
+        guard end > line.lowerBound, end < line.upperBound, head[end] == 0x20 else {
+            throw WireError("its request line does not begin with a method.")
+        }
+        methodRange = line.lowerBound..<end
+        method = RequestMethod(UnsafeRawBufferPointer(rebasing: head[methodRange]))
+        let start = end + 1
+        end = start
+        pathEnd = 0
+        while end < line.upperBound, ByteClass.isTarget(head[end]) {
+            if head[end] == UInt8(ascii: "?"), pathEnd == 0 { pathEnd = end }
+            end += 1
+        }
+        guard end > start, end < line.upperBound, head[end] == 0x20 else {
+            throw WireError("its request line has no target.")
+        }
+        target = start..<end
+        if pathEnd == 0 { pathEnd = end }
+        try takeVersion(end + 1..<line.upperBound, in: head)
+        try takeTargetForm(in: head)
+    }
+
+    private mutating func takeVersion(_ range: Range<Int>, in head: UnsafeRawBufferPointer) throws(WireError) {
+        let version = head[range]
+        if version.elementsEqual("HTTP/1.1".utf8) { return }
+        if version.elementsEqual("HTTP/1.0".utf8) {
+            isVersion10 = true
+            return
+        }
+        guard version.starts(with: "HTTP/".utf8), version.count == 8 else {
+            throw WireError("its request line does not end with a version.")
+        }
+        throw WireError("only HTTP/1.1 and HTTP/1.0 are spoken here.", code: .versionNotSupported)
+    }
+
+    /// The forms of a target: `/path`, `*` of OPTIONS, and `http://authority/path` (RFC 9112 §3.2).
+    private mutating func takeTargetForm(in head: UnsafeRawBufferPointer) throws(WireError) {
+        if head[target.lowerBound] == UInt8(ascii: "/") { return }
+        if method == .connect { return }
+        if method == .options, target.count == 1, head[target.lowerBound] == UInt8(ascii: "*") { return }
+        let text = UnsafeRawBufferPointer(rebasing: head[target])
+        let schemeLength =
+            if hasPrefix(text, "http://") { 7 } else if hasPrefix(text, "https://") { 8 } else { 0 }
+        guard schemeLength > 0 else { throw WireError("its target does not begin with \"/\".") }
+        let start = target.lowerBound + schemeLength
+        var end = start
+        while end < pathEnd, head[end] != UInt8(ascii: "/") { end += 1 }
+        guard end > start, end < pathEnd else { throw WireError("its target has no host or no path.") }
+        try Self.checkHost(UnsafeRawBufferPointer(rebasing: head[start..<end]))
+        host = start..<end
+        hasAbsoluteTarget = true
+        target = end..<target.upperBound
+    }
+
+    @inline(__always)
+    private mutating func take(_ field: HeadField, in head: UnsafeRawBufferPointer) throws(WireError) {
+        let value = Int(field.valueStart)..<Int(field.valueEnd)
+        switch field.name {
+        case .host: try takeHost(value, in: head)
+        case .contentLength: try options.takeContentLength(field.valueBytes(in: head))
+        case .transferEncoding: try options.takeTransferEncoding(field.valueBytes(in: head))
+        case .connection: try options.takeConnection(field, in: head)
+        case .expect: try takeExpectation(field.valueBytes(in: head))
+        case .accept: acceptsJSON = acceptsJSON || contains(field.valueBytes(in: head), "json")
+        case .userAgent: hasUserAgent = true
+        case .xForwardedFor: forwardedFor.append(value)
+        case .xForwardedHost: hasForwardedHost = true
+        case .xCallID: if callID == nil, !value.isEmpty { callID = value }
+        case .xTimeout: timeout = value
+        case .upgrade: upgrade = value
+        default: break
+        }
+    }
+
+    private mutating func takeHost(_ value: Range<Int>, in head: UnsafeRawBufferPointer) throws(WireError) {
+        guard !hasHost else { throw WireError("it has more than one Host.") }
+        hasHost = true
+        let bytes = UnsafeRawBufferPointer(rebasing: head[value])
+        try Self.checkHost(bytes)
+        if !hasAbsoluteTarget { host = value }
+    }
+
+    /// An authority holds no byte that could be read as something else (RFC 9110 §7.2).
+    private static func checkHost(_ bytes: UnsafeRawBufferPointer) throws(WireError) {
+        for byte in bytes {
+            switch byte {
+            case 0...0x20, 0x7f..., UInt8(ascii: "/"), UInt8(ascii: "?"), UInt8(ascii: "#"), UInt8(ascii: "@"),
+                UInt8(ascii: "\\"), UInt8(ascii: "<"), UInt8(ascii: ">"), UInt8(ascii: "\""), UInt8(ascii: ","):
+                throw WireError("its Host is no host.")
+            default: continue
+            }
+        }
+    }
+
+    private mutating func takeExpectation(_ value: UnsafeRawBufferPointer) throws(WireError) {
+        guard equalsIgnoringCase(value, "100-continue") else {
+            throw WireError("it expects something other than \"100-continue\".", code: .expectationFailed)
+        }
+        expectsContinue = true
+    }
+
+    private mutating func takeFraming() throws(WireError) {
+        try options.refuseBothFramings()
+        if options.isChunked {
+            guard !isVersion10 else { throw WireError("it is HTTP/1.0 and chunked.") }
+            framing = .chunked
+        } else if let length = options.contentLength, length > 0 {
+            framing = .length(length)
+        }
+        if method == .connect, framing != .none { throw WireError("a CONNECT has no body.") }
+    }
+}
+
+/// Whether bytes begin with a lower-case ASCII text, without regard to case.
+func hasPrefix(_ bytes: UnsafeRawBufferPointer, _ lowerCase: StaticString) -> Bool {
+    let count = lowerCase.utf8CodeUnitCount
+    return bytes.count >= count && equalsIgnoringCase(UnsafeRawBufferPointer(rebasing: bytes[..<count]), lowerCase)
+}
+
+/// Whether bytes contain a lower-case ASCII text, without regard to case.
+func contains(_ bytes: UnsafeRawBufferPointer, _ lowerCase: StaticString) -> Bool {
+    let count = lowerCase.utf8CodeUnitCount
+    guard bytes.count >= count else { return false }
+    for start in 0...bytes.count - count
+    where equalsIgnoringCase(UnsafeRawBufferPointer(rebasing: bytes[start..<start + count]), lowerCase) {
+        return true
+    }
+    return false
+}

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import Synchronization
+
+/// The connections that routers hold to one replica, over all event loops.
+///
+/// Some HTTP servers serve one connection at a time and wait on a kept one until it closes (Python's `HTTPServer`).
+/// A router that kept a connection idle would lock such a replica up. So, until a replica has shown that it serves
+/// several connections at once, routers give idle ones up before they open another.
+public final class ReplicaConnections: Sendable {
+    /// Connections that wait for a call.
+    public let idle = Atomic<Int>(0)
+    /// Connections that were opened for a call and have not yet answered once.
+    public let unanswered = Atomic<Int>(0)
+    /// Open connections that have answered at least once.
+    private let answered = Atomic<Int>(0)
+    private let parallel = Atomic<Bool>(false)
+
+    /// No connections.
+    public init() {}
+
+    /// Whether the replica is known to serve several connections at once.
+    public var areServedInParallel: Bool { parallel.load(ordering: .relaxed) }
+
+    /// Notes that a connection answered for the first time. Answering while another one that has answered is open
+    /// proves that the replica does not serve them one by one.
+    public func noteFirstAnswer() {
+        unanswered.subtract(1, ordering: .relaxed)
+        if answered.add(1, ordering: .relaxed).oldValue > 0 { parallel.store(true, ordering: .relaxed) }
+    }
+
+    /// Notes that a connection is closed.
+    public func noteClosed(hasAnswered: Bool) {
+        if hasAnswered {
+            answered.subtract(1, ordering: .relaxed)
+        } else {
+            unanswered.subtract(1, ordering: .relaxed)
+        }
+    }
+}
