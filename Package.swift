@@ -111,7 +111,7 @@ let package = Package(
         // Mechanisms that know nothing of functions' life.
         module("InvocationEngine", ["FaultModel", "FunctionModel", "ProviderContract", nioCore, nioPosix]),
         module("SystemClient", ["FaultModel", "FunctionModel", "ProviderContract", httpClient, nioCore]),
-        module("ProcessControl", ["CProcessControl", "FaultModel", logging]),
+        module("ProcessControl", ["CProcessControl"]),
         .target(name: "CProcessControl"),
         module("RuntimeSettings", ["FaultModel", "FunctionModel", yaml]),
         module("Telemetry"),

@@ -1,1 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/types.h>
+
+/// How to start a child. All memory belongs to the caller and stays as it is during the call.
+struct martlet_spawn {
+    /// The program's file, already looked up.
+    const char *_Nonnull path;
+    char *_Nullable const *_Nonnull arguments;
+    char *_Nullable const *_Nonnull environment;
+    const char *_Nonnull directory;
+    /// Become 0, 1 and 2 of the child.
+    int standard_input;
+    int standard_output;
+    int standard_error;
+    /// Open `cgroup.procs` (v2) or `tasks`/`cgroup.procs` (v1) files that the child writes itself into.
+    const int *_Nullable cgroups;
+    size_t cgroup_count;
+    /// Limits on open files to put back; 0 leaves them.
+    uint64_t soft_file_limit;
+    /// Bind-mounted read-only at `mount_target` in a mount namespace of the child's own; NULL for none.
+    const char *_Nullable mount_source;
+    const char *_Nullable mount_target;
+};
+
+/// Where a start failed.
+enum martlet_spawn_stage {
+    MARTLET_STAGE_NONE,
+    MARTLET_STAGE_FORK,
+    MARTLET_STAGE_CGROUP,
+    MARTLET_STAGE_MOUNT,
+    MARTLET_STAGE_DIRECTORY,
+    MARTLET_STAGE_DESCRIPTORS,
+    MARTLET_STAGE_EXEC,
+};
+
+struct martlet_spawn_error {
+    enum martlet_spawn_stage stage;
+    int error;
+};
+
+/// Starts a child that leads a process group of its own and dies with the calling *thread* (Linux).
+///
+/// The calling thread stands still until the child has executed its program or failed to; the address space is not
+/// copied. Returns the child's id, or -1 with the reason in `error`.
+pid_t martlet_spawn(const struct martlet_spawn *_Nonnull spawn, struct martlet_spawn_error *_Nonnull error);
+
+/// A descriptor that becomes readable when the child has ended (`pidfd_open`), or -1.
+int martlet_pidfd_open(pid_t pid);
+
+/// Sends a signal to the process of a pidfd; 0 or -1.
+int martlet_pidfd_send_signal(int pidfd, int signal);
+
+/// Reaps an ended child without blocking. Returns its id, 0 when it runs on, -1 on error; `status` is 0 to 255 for an
+/// exit code, and 256 plus the number for a signal.
+pid_t martlet_reap(pid_t pid, int *_Nonnull status);
+
+/// A pipe whose ends are close-on-exec; `read_end` and `write_end` are non-blocking where asked for. 0 or -1.
+int martlet_pipe(int *_Nonnull read_end, int *_Nonnull write_end, int nonblocking_read, int nonblocking_write);
+
+/// Whether this process may make a private mount namespace: tried once in a child that ends at once.
+int martlet_can_mount_privately(void);

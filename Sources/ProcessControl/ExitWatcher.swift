@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import CProcessControl
+import Glibc
+import Synchronization
+
+/// Notices at once when a child ends: one thread that waits on the children's pidfds.
+///
+/// Only children that were given to it are reaped, one by one; a bare `waitpid(-1)` would steal those of others.
+final class ExitWatcher: Sendable {
+    private struct Child {
+        let pidfd: Int32
+        let ended: @Sendable (ProcessExit) -> Void
+    }
+
+    private let epoll: Int32
+    private let wakeUp: Int32
+    private let children = Mutex<[Int32: Child]>([:])
+    private let isClosed = Atomic<Bool>(false)
+
+    init() {
+        epoll = epoll_create1(Int32(EPOLL_CLOEXEC))
+        wakeUp = eventfd(0, Int32(EFD_CLOEXEC) | Int32(EFD_NONBLOCK))
+        add(wakeUp, tag: 0)
+    }
+
+    /// Begins to watch a child; one that has ended already is noticed all the same.
+    func watch(_ processID: Int32, ended: @escaping @Sendable (ProcessExit) -> Void) {
+        let pidfd = martlet_pidfd_open(processID)
+        children.withLock { $0[processID] = Child(pidfd: pidfd, ended: ended) }
+        add(pidfd, tag: UInt64(processID))
+    }
+
+    /// Signals a child's group. Under the lock the child is not reaped, so its id cannot have become another's.
+    func signalGroup(of processID: Int32, _ signal: Int32) {
+        children.withLock { children in
+            guard children[processID] != nil else { return }
+            kill(-processID, signal)
+        }
+    }
+
+    func close() {
+        isClosed.store(true, ordering: .sequentiallyConsistent)
+        eventfd_write(wakeUp, 1)
+    }
+
+    /// The thread's body.
+    func run() {
+        var events = [epoll_event](repeating: epoll_event(), count: 64)
+        while !isClosed.load(ordering: .sequentiallyConsistent) {
+            let count = epoll_wait(epoll, &events, Int32(events.count), -1)
+            for event in events.prefix(Int(max(0, count))) where event.data.u64 != 0 {
+                reap(Int32(truncatingIfNeeded: event.data.u64))
+            }
+        }
+        Glibc.close(epoll)
+        Glibc.close(wakeUp)
+    }
+
+    private func add(_ descriptor: Int32, tag: UInt64) {
+        var event = epoll_event()
+        event.events = EPOLLIN.rawValue
+        event.data.u64 = tag
+        epoll_ctl(epoll, EPOLL_CTL_ADD, descriptor, &event)
+    }
+
+    private func reap(_ processID: Int32) {
+        let (child, status) = children.withLock { children -> (Child?, Int32) in
+            guard let child = children[processID] else { return (nil, 0) }
+            // What the child left of its group goes with it; the id is still its own until it is reaped.
+            kill(-processID, SIGKILL)
+            var status: Int32 = 0
+            guard martlet_reap(processID, &status) != 0 else { return (nil, 0) }
+            children[processID] = nil
+            return (child, status)
+        }
+        guard let child else { return }
+        epoll_ctl(epoll, EPOLL_CTL_DEL, child.pidfd, nil)
+        Glibc.close(child.pidfd)
+        child.ended(status >= 256 ? .signalled(status - 256) : .exited(status))
+    }
+}

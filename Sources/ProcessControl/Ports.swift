@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Glibc
+import Synchronization
+
+/// Hands out loopback ports for servers that have to be told theirs.
+///
+/// The ports lie below the system's ephemeral range: above it, a connection attempt can be given the very port it
+/// tries to reach and connect to itself, a false "ready" that takes the port as well.
+public final class PortPool: Sendable {
+    private let range: Range<Int>
+    private let taken = Mutex<Set<Int>>([])
+
+    /// Makes a pool of the ports between 10,000 and the ephemeral range.
+    public init() {
+        let text = Self.read("/proc/sys/net/ipv4/ip_local_port_range")
+        let low = text.split(whereSeparator: \.isWhitespace).first.flatMap { Int($0) } ?? 32_768
+        range = low > 11_000 ? 10_000..<min(low, 65_000) : 61_000..<65_000
+    }
+
+    /// A port that nobody listens on now, and that no other caller gets until it is released; nil when there is none.
+    public func claim() -> Int? {
+        let start = Int.random(in: range)
+        for offset in 0..<range.count {
+            let port = range.lowerBound + (start - range.lowerBound + offset) % range.count
+            guard taken.withLock({ $0.insert(port).inserted }) else { continue }
+            if Self.isFree(port) { return port }
+            release(port)
+        }
+        return nil
+    }
+
+    /// Gives a port back.
+    public func release(_ port: Int) {
+        taken.withLock { _ = $0.remove(port) }
+    }
+
+    private static func isFree(_ port: Int) -> Bool {
+        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
+        guard descriptor >= 0 else { return false }
+        defer { close(descriptor) }
+        var yes: Int32 = 1
+        setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &yes, socklen_t(MemoryLayout<Int32>.size))
+        return withLoopback(port) { bind(descriptor, $0, $1) == 0 }
+    }
+
+    private static func read(_ file: String) -> String {
+        let descriptor = open(file, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { return "" }
+        defer { close(descriptor) }
+        var bytes = [UInt8](repeating: 0, count: 64)
+        let count = Glibc.read(descriptor, &bytes, bytes.count)
+        return String(decoding: bytes.prefix(max(0, count)), as: UTF8.self)
+    }
+}
+
+/// Asks whether a loopback port accepts connections.
+public enum PortProbe {
+    /// Whether something listens; takes at most some milliseconds, for a probing thread.
+    public static func accepts(_ port: Int) -> Bool {
+        let kind = Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue)
+        let descriptor = socket(AF_INET, kind, 0)
+        guard descriptor >= 0 else { return false }
+        defer { close(descriptor) }
+        let result = withLoopback(port) { connect(descriptor, $0, $1) }
+        if result != 0 {
+            guard errno == EINPROGRESS else { return false }
+            var wait = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+            guard poll(&wait, 1, 50) == 1 else { return false }
+            var error: Int32 = 0
+            var size = socklen_t(MemoryLayout<Int32>.size)
+            guard getsockopt(descriptor, SOL_SOCKET, SO_ERROR, &error, &size) == 0, error == 0 else { return false }
+        }
+        return !isConnectedToItself(descriptor)
+    }
+
+    private static func isConnectedToItself(_ descriptor: Int32) -> Bool {
+        port(descriptor, getsockname) == port(descriptor, getpeername)
+    }
+
+    private static func port(
+        _ descriptor: Int32,
+        _ query: (Int32, UnsafeMutablePointer<sockaddr>?, UnsafeMutablePointer<socklen_t>?) -> Int32
+    ) -> UInt16 {
+        var address = sockaddr_in()
+        var size = socklen_t(MemoryLayout<sockaddr_in>.size)
+        _ = withUnsafeMutablePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { query(descriptor, $0, &size) }
+        }
+        return address.sin_port
+    }
+}
+
+private func withLoopback<Value>(_ port: Int, _ body: (UnsafePointer<sockaddr>, socklen_t) -> Value) -> Value {
+    var address = sockaddr_in()
+    address.sin_family = sa_family_t(AF_INET)
+    address.sin_port = UInt16(port).bigEndian
+    address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+    return withUnsafePointer(to: &address) { pointer in
+        pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+            body($0, socklen_t(MemoryLayout<sockaddr_in>.size))
+        }
+    }
+}

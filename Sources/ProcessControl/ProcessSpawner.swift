@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import CProcessControl
+import Foundation
+import Synchronization
+
+/// Starts child processes from threads that live as long as it does, and tells when they ended.
+///
+/// The threads matter: a child's parent-death signal fires when the *thread* that started it ends, and that thread
+/// stands still until the child executes its program. Children die with this process, even by `kill -9`.
+public final class ProcessSpawner: Sendable {
+    private let queue = SpawnQueue()
+    private let watcher: ExitWatcher
+    private let softFileLimit: UInt64
+
+    /// Makes a spawner with so many threads.
+    public init(threads: Int = 2) {
+        var limit = rlimit()
+        softFileLimit = getrlimit(__rlimit_resource_t(7), &limit) == 0 ? min(UInt64(limit.rlim_cur), 1024) : 0
+        watcher = ExitWatcher()
+        for index in 0..<threads {
+            Self.startThread(named: "spawner-\(index)") { [queue] in queue.run() }
+        }
+        Self.startThread(named: "exit-watcher") { [watcher] in watcher.run() }
+    }
+
+    /// Starts a process; returns at once.
+    ///
+    /// `started` is called once, on a thread of the spawner. After a success `ended` is called once, on another, when
+    /// the process has ended and been reaped.
+    public func start(
+        _ spec: ProcessSpec,
+        started: @escaping @Sendable (Result<StartedProcess, SpawnError>) -> Void,
+        ended: @escaping @Sendable (ProcessExit) -> Void
+    ) {
+        queue.add { [watcher, softFileLimit] in
+            do throws(SpawnError) {
+                let process = try Self.spawn(spec, softFileLimit: softFileLimit)
+                // Before `ended` can be called, `started` has been.
+                started(.success(process))
+                watcher.watch(process.processID, ended: ended)
+            } catch {
+                started(.failure(error))
+            }
+        }
+    }
+
+    /// Sends a signal to a process and its group, unless the process has been reaped already.
+    public func signalGroup(of processID: Int32, _ signal: Int32) {
+        watcher.signalGroup(of: processID, signal)
+    }
+
+    /// Ends the threads. Processes that still run are killed by that.
+    public func shutdown() {
+        queue.close()
+        watcher.close()
+    }
+
+    private static func startThread(named name: String, _ body: @escaping @Sendable () -> Void) {
+        let thread = Thread(block: body)
+        thread.name = name
+        thread.stackSize = 256 * 1024
+        thread.start()
+    }
+
+    // MARK: On a spawner thread
+
+    private static func spawn(_ spec: ProcessSpec, softFileLimit: UInt64) throws(SpawnError) -> StartedProcess {
+        let program = spec.arguments.first ?? ""
+        let path = spec.environment.first { $0.name == "PATH" }?.value ?? ""
+        let file = try ExecutableLookup.find(program, path: path, in: spec.workingDirectory)
+        let streams = try ChildStreams(spec.streams)
+        defer { streams.closeChildEnds() }
+        do throws(SpawnError) {
+            let processID = try spawn(spec, file: file, streams, softFileLimit)
+            return StartedProcess(
+                processID: processID,
+                standardInput: streams.ourInput,
+                standardOutput: streams.ourOutput
+            )
+        } catch {
+            streams.closeOurEnds()
+            throw error
+        }
+    }
+
+    private static func spawn(
+        _ spec: ProcessSpec,
+        file: String,
+        _ streams: ChildStreams,
+        _ softFileLimit: UInt64
+    ) throws(SpawnError) -> Int32 {
+        let arguments = CStrings(spec.arguments)
+        let environment = CStrings(spec.environment.map { "\($0.name)=\($0.value)" })
+        let groups = try spec.controlGroup?.openMembership() ?? []
+        defer { for group in groups { close(group) } }
+        var failure = martlet_spawn_error()
+        let processID = file.withCString { file in
+            spec.workingDirectory.withCString { directory in
+                groups.withUnsafeBufferPointer { groups in
+                    Self.withOptionalMount(spec.mount) { source, target in
+                        var request = martlet_spawn(
+                            path: file,
+                            arguments: arguments.pointers,
+                            environment: environment.pointers,
+                            directory: directory,
+                            standard_input: streams.childInput,
+                            standard_output: streams.childOutput,
+                            standard_error: streams.childError,
+                            cgroups: groups.baseAddress,
+                            cgroup_count: groups.count,
+                            soft_file_limit: softFileLimit,
+                            mount_source: source,
+                            mount_target: target
+                        )
+                        return martlet_spawn(&request, &failure)
+                    }
+                }
+            }
+        }
+        guard processID > 0 else { throw Self.error(failure, spec) }
+        return processID
+    }
+
+    private static func withOptionalMount<Value>(
+        _ mount: ProcessSpec.PrivateMount?,
+        _ body: (UnsafePointer<CChar>?, UnsafePointer<CChar>?) -> Value
+    ) -> Value {
+        guard let mount else { return body(nil, nil) }
+        return mount.source.withCString { source in mount.target.withCString { body(source, $0) } }
+    }
+
+    private static func error(_ failure: martlet_spawn_error, _ spec: ProcessSpec) -> SpawnError {
+        let text = ExecutableLookup.text(failure.error)
+        let message =
+            switch failure.stage {
+            case MARTLET_STAGE_CGROUP: "the process could not be put under its limits: \(text)"
+            case MARTLET_STAGE_MOUNT: "the process's secrets could not be mounted: \(text)"
+            case MARTLET_STAGE_DIRECTORY: "the process's folder cannot be entered: \(text)"
+            default: "fork/exec \(spec.arguments.first ?? ""): \(text)"
+            }
+        return SpawnError(code: failure.error, message: message)
+    }
+}
+
+/// The ends of a child's standard streams.
+private struct ChildStreams {
+    let childInput: Int32
+    let childOutput: Int32
+    let childError: Int32
+    var ourInput: Int32?
+    var ourOutput: Int32?
+    private let ownsOutput: Bool
+
+    init(_ streams: ProcessSpec.Streams) throws(SpawnError) {
+        switch streams {
+        case .combined(let descriptor):
+            let null = open("/dev/null", O_RDONLY | O_CLOEXEC)
+            guard null >= 0 else { throw Self.failure() }
+            (childInput, childOutput, childError, ownsOutput) = (null, descriptor, descriptor, false)
+        case .piped(let errorDescriptor):
+            var input: (read: Int32, write: Int32) = (-1, -1)
+            var output: (read: Int32, write: Int32) = (-1, -1)
+            guard martlet_pipe(&input.read, &input.write, 0, 1) == 0 else { throw Self.failure() }
+            guard martlet_pipe(&output.read, &output.write, 1, 0) == 0 else {
+                let error = Self.failure()
+                close(input.read)
+                close(input.write)
+                throw error
+            }
+            (childInput, childOutput, childError, ownsOutput) = (input.read, output.write, errorDescriptor, true)
+            (ourInput, ourOutput) = (input.write, output.read)
+        }
+    }
+
+    func closeChildEnds() {
+        close(childInput)
+        if ownsOutput { close(childOutput) }
+    }
+
+    func closeOurEnds() {
+        for descriptor in [ourInput, ourOutput].compactMap(\.self) { close(descriptor) }
+    }
+
+    private static func failure() -> SpawnError {
+        let code = errno
+        return SpawnError(code: code, message: "no pipe for a process: \(ExecutableLookup.text(code))")
+    }
+}
+
+/// A NULL-terminated array of C strings, freed with the object.
+private final class CStrings {
+    let pointers: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>
+    private let count: Int
+
+    init(_ strings: [String]) {
+        count = strings.count
+        pointers = .allocate(capacity: count + 1)
+        for (index, string) in strings.enumerated() { pointers[index] = strdup(string) }
+        pointers[count] = nil
+    }
+
+    deinit {
+        for index in 0..<count { free(pointers[index]) }
+        pointers.deallocate()
+    }
+}
+
+/// Work for the spawner threads, in order.
+private final class SpawnQueue: Sendable {
+    private struct State {
+        var work: [@Sendable () -> Void] = []
+        var front = 0
+        var isClosed = false
+    }
+
+    private let state = Mutex(State())
+    private let signal = DispatchSemaphore(value: 0)
+
+    func add(_ work: @escaping @Sendable () -> Void) {
+        state.withLock { $0.work.append(work) }
+        signal.signal()
+    }
+
+    func close() {
+        state.withLock { $0.isClosed = true }
+        // One for each thread that may wait; more do no harm.
+        for _ in 0..<16 { signal.signal() }
+    }
+
+    func run() {
+        while true {
+            signal.wait()
+            let (work, isClosed) = state.withLock { state -> ((@Sendable () -> Void)?, Bool) in
+                guard state.front < state.work.count else { return (nil, state.isClosed) }
+                let next = state.work[state.front]
+                state.front += 1
+                if state.front == state.work.count {
+                    state.work.removeAll(keepingCapacity: true)
+                    state.front = 0
+                }
+                return (next, state.isClosed)
+            }
+            if let work { work() } else if isClosed { return }
+        }
+    }
+}

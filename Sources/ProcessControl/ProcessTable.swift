@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import CProcessControl
+import Foundation
+
+/// What `/proc` knows of processes.
+public enum ProcessTable {
+    /// What a process group uses, summed over its processes; nil when there is none. For systems without control groups.
+    public static func groupUsage(leader: Int32) -> ResourceUsage? {
+        let ticks = UInt64(sysconf(Int32(_SC_CLK_TCK)))
+        let page = UInt64(sysconf(Int32(_SC_PAGESIZE)))
+        var sum: ResourceUsage?
+        for process in processes() {
+            guard let fields = stat(process), fields.count > 21, Int32(fields[2]) == leader else { continue }
+            let time = (UInt64(fields[11]) ?? 0) + (UInt64(fields[12]) ?? 0)
+            let memory = (UInt64(fields[21]) ?? 0) * page
+            sum = ResourceUsage(
+                cpuNanoseconds: (sum?.cpuNanoseconds ?? 0) + time * (1_000_000_000 / ticks),
+                memoryBytes: (sum?.memoryBytes ?? 0) + memory
+            )
+        }
+        return sum
+    }
+
+    /// Ends the processes of a killed owner, and their children: those whose environment has a variable that begins
+    /// with `marker`. They are recognised by what they carry, never by a bare id.
+    ///
+    /// Returns how many there were.
+    @discardableResult
+    public static func killOrphans(carrying marker: String) -> Int {
+        processes().reduce(0) { count, process in
+            process != getpid() && killIfCarrying(marker, process) ? count + 1 : count
+        }
+    }
+
+    /// The pidfd pins the process: what is looked at after opening it is what the signal will hit.
+    private static func killIfCarrying(_ marker: String, _ process: Int32) -> Bool {
+        guard carries(marker, process) else { return false }
+        let pidfd = martlet_pidfd_open(process)
+        guard pidfd >= 0 else { return false }
+        defer { close(pidfd) }
+        guard carries(marker, process) else { return false }
+        return martlet_pidfd_send_signal(pidfd, SIGKILL) == 0
+    }
+
+    private static func carries(_ marker: String, _ process: Int32) -> Bool {
+        guard let bytes = FileManager.default.contents(atPath: "/proc/\(process)/environ") else { return false }
+        let wanted = Data(marker.utf8)
+        return bytes.split(separator: 0).contains { $0.starts(with: wanted) }
+    }
+
+    private static func processes() -> [Int32] {
+        ((try? FileManager.default.contentsOfDirectory(atPath: "/proc")) ?? []).compactMap { Int32($0) }
+    }
+
+    /// The fields of `/proc/ID/stat` behind the name: state, parent, group, …
+    private static func stat(_ process: Int32) -> [Substring]? {
+        guard let text = try? String(contentsOfFile: "/proc/\(process)/stat", encoding: .utf8),
+            let end = text.lastIndex(of: ")")
+        else { return nil }
+        return text[text.index(after: end)...].split(whereSeparator: \.isWhitespace)
+    }
+}
+
+/// Whether private mounts can be had here.
+public enum PrivateMounts {
+    /// Found out once, by trying.
+    public static let areAvailable = martlet_can_mount_privately() == 1
+}
