@@ -54,43 +54,6 @@ public final class PortPool: Sendable {
     }
 }
 
-/// Asks whether a loopback port accepts connections.
-public enum PortProbe {
-    /// Whether something listens; takes at most some milliseconds, for a probing thread.
-    public static func accepts(_ port: Int) -> Bool {
-        let kind = Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue)
-        let descriptor = socket(AF_INET, kind, 0)
-        guard descriptor >= 0 else { return false }
-        defer { close(descriptor) }
-        let result = withLoopback(port) { connect(descriptor, $0, $1) }
-        if result != 0 {
-            guard errno == EINPROGRESS else { return false }
-            var wait = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
-            guard poll(&wait, 1, 50) == 1 else { return false }
-            var error: Int32 = 0
-            var size = socklen_t(MemoryLayout<Int32>.size)
-            guard getsockopt(descriptor, SOL_SOCKET, SO_ERROR, &error, &size) == 0, error == 0 else { return false }
-        }
-        return !isConnectedToItself(descriptor)
-    }
-
-    private static func isConnectedToItself(_ descriptor: Int32) -> Bool {
-        port(descriptor, getsockname) == port(descriptor, getpeername)
-    }
-
-    private static func port(
-        _ descriptor: Int32,
-        _ query: (Int32, UnsafeMutablePointer<sockaddr>?, UnsafeMutablePointer<socklen_t>?) -> Int32
-    ) -> UInt16 {
-        var address = sockaddr_in()
-        var size = socklen_t(MemoryLayout<sockaddr_in>.size)
-        _ = withUnsafeMutablePointer(to: &address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { query(descriptor, $0, &size) }
-        }
-        return address.sin_port
-    }
-}
-
 private func withLoopback<Value>(_ port: Int, _ body: (UnsafePointer<sockaddr>, socklen_t) -> Value) -> Value {
     var address = sockaddr_in()
     address.sin_family = sa_family_t(AF_INET)

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import FaultModel
+import Foundation
+public import FunctionModel
+public import ProviderContract
+
+/// Images of our own: bundles, immutable and named by their content (martlet-api "Bundles").
+extension LocalProcessProvider: BundleStore {
+    public func bundles() async throws(PlatformFault) -> [BundleRecord] { try await store.images() }
+
+    public func makeUploadPath() async throws(PlatformFault) -> String {
+        settings.dataDirectory.file("spill/upload-\(UUID().uuidString).tar")
+    }
+
+    public func storeBundle(
+        name: String,
+        tag: String,
+        archivePath: String
+    ) async throws(PlatformFault) -> BundleRecord {
+        try Self.checkImage(name: name, tag: tag)
+        let bundles = settings.dataDirectory.file("bundles")
+        arrivingBundles += 1
+        defer { arrivingBundles -= 1 }
+        let (digest, description) = try await Self.onDisk(parts.disk) { () throws(PlatformFault) in
+            try Self.unpack(archivePath, into: bundles)
+        }
+        return try await change { () throws(PlatformFault) in
+            let record = BundleRecord(
+                name: name,
+                tag: tag,
+                digest: digest,
+                language: description.language,
+                createdAt: .now()
+            )
+            try await self.store.put(record)
+            return record
+        }
+    }
+
+    public func deleteBundle(name: String, tag: String) async throws(PlatformFault) {
+        try await change { () throws(PlatformFault) in
+            let images = try await self.store.images()
+            guard let image = images.first(where: { $0.name == name && $0.tag == tag }) else {
+                throw PlatformFault(.notFound, "There is no bundle \(NameRule.printable("\(name):\(tag)")).")
+            }
+            let isNamedElsewhere = images.contains { $0.digest == image.digest && ($0.name, $0.tag) != (name, tag) }
+            if !isNamedElsewhere, let user = try await self.store.usedBundles()[image.digest] {
+                throw PlatformFault(
+                    .conflict,
+                    "The function \(user) uses the bundle \(name):\(tag).",
+                    hint: "Remove it first: martlet remove \(user.name) --namespace \(user.namespace)"
+                )
+            }
+            try await self.store.deleteImage(name: name, tag: tag)
+            try await self.removeUnusedBundles()
+        }
+    }
+
+    /// The digest that an image name stands for now.
+    func digest(of image: String, for id: FunctionID) async throws(PlatformFault) -> String {
+        let (name, tag) = Self.split(image)
+        if let found = try await store.images().first(where: { $0.name == name && $0.tag == tag }) {
+            return found.digest
+        }
+        throw PlatformFault(
+            .imageNotFound,
+            "The image \"\(NameRule.printable(image))\" is not in the local store.",
+            hint: """
+                Build it here: martlet build -f stack.yaml --filter \(id.name). \
+                Or run a program of this machine: martlet deploy \(id.name) --image host --fprocess "COMMAND".
+                """
+        )
+    }
+
+    /// `name:tag`; no tag means `latest`. A colon before the last slash belongs to a registry's port.
+    static func split(_ image: String) -> (name: String, tag: String) {
+        guard let colon = image.lastIndex(of: ":"), !image[colon...].contains("/") else { return (image, "latest") }
+        return (String(image[..<colon]), String(image[image.index(after: colon)...]))
+    }
+
+    private static func checkImage(name: String, tag: String) throws(PlatformFault) {
+        let letters = Set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
+        let isName =
+            name != "host" && name.count <= 255
+            && name.split(separator: "/", omittingEmptySubsequences: false).allSatisfy { part in
+                !part.isEmpty && part.allSatisfy { letters.contains($0) || $0 == ":" } && part != ".."
+            }
+        guard isName, !tag.isEmpty, tag.count <= 128, tag.allSatisfy(letters.contains) else {
+            throw PlatformFault(
+                .invalidValue,
+                "\"\(NameRule.printable("\(name):\(tag)"))\" cannot be a bundle's name and tag.",
+                hint: "Use letters, digits, \"/\", \".\", \"_\" and \"-\", as: hello:1.0"
+            )
+        }
+    }
+
+    /// Unpacks beside the store, then moves into place: a bundle is there whole or not at all.
+    private static func unpack(
+        _ archive: String,
+        into bundles: String
+    ) throws(PlatformFault) -> (String, BundleDescription) {
+        defer { unlink(archive) }
+        let temporary = "\(bundles)/.new-\(UUID().uuidString)"
+        guard mkdir(temporary, 0o700) == 0 else {
+            throw PlatformFault(.storageUnavailable, "The data directory cannot be written.")
+        }
+        defer { try? FileManager.default.removeItem(atPath: temporary) }
+        let digest = try BundleArchive.unpack(archive, into: temporary)
+        let description = try BundleDescription(folder: temporary)
+        let place = "\(bundles)/\(digest)"
+        if !FileManager.default.fileExists(atPath: place) {
+            chmod(temporary, 0o755)
+            guard rename(temporary, place) == 0 else {
+                throw PlatformFault(.storageUnavailable, "The bundle cannot be put in its place.")
+            }
+            DurableFile.syncFolder(of: place)
+        }
+        return (digest, description)
+    }
+
+    /// Removes content that neither a name nor a revision in use refers to.
+    private func removeUnusedBundles() async throws(PlatformFault) {
+        guard arrivingBundles == 0 else { return }
+        let named = Set(try await store.images().map(\.digest))
+        let used = Set(try await store.usedBundles().keys)
+        let folder = settings.dataDirectory.file("bundles")
+        parts.disk.async {
+            for name in (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
+            where !named.contains(name) && !used.contains(name) {
+                try? FileManager.default.removeItem(atPath: "\(folder)/\(name)")
+            }
+        }
+    }
+}

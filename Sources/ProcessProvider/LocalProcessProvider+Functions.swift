@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import FaultModel
+public import FunctionModel
+public import ProviderContract
+
+/// Functions: what is wished, and what there is.
+extension LocalProcessProvider {
+    public func info() async throws(PlatformFault) -> ProviderInfo {
+        ProviderInfo(provider: "martlet-process", version: settings.version, orchestration: "process")
+    }
+
+    public func checkHealth() async throws(PlatformFault) {
+        _ = try await store.namespaces()
+    }
+
+    public func functions(in namespace: String) async throws(PlatformFault) -> [FunctionStatus] {
+        try checkNamespace(namespace)
+        return functions.values.filter { $0.id.namespace == namespace }
+            .sorted { $0.id < $1.id }
+            .map { $0.status(limitsEnforced: limitsAreEnforced) }
+    }
+
+    public func function(_ id: FunctionID, includingUsage: Bool) async throws(PlatformFault) -> FunctionStatus {
+        let supervisor = try existing(id)
+        var status = supervisor.status(limitsEnforced: limitsAreEnforced)
+        if includingUsage { status.usage = supervisor.usage() }
+        return status
+    }
+
+    public func create(_ deployment: FunctionDeployment) async throws(PlatformFault) {
+        try await change { () throws(PlatformFault) in
+            let id = try self.identify(deployment)
+            guard self.functions[id] == nil else {
+                throw PlatformFault(
+                    .alreadyExists,
+                    "The function \(id) exists already.",
+                    hint: "Update it (PUT), or choose another name."
+                )
+            }
+            let revision = try await self.revise(deployment, of: id, number: 1)
+            let understood = try self.understand(revision, of: id)
+            try self.checkPort(understood)
+            let function = StateStore.StoredFunction(
+                id: id,
+                desiredReplicas: understood.isExclusive ? 1 : understood.rules.minReplicas,
+                createdAt: .now(),
+                revision: revision
+            )
+            try await self.store.insert(function)
+            try self.adopt(function).setDesired(function.desiredReplicas)
+        }
+    }
+
+    public func update(_ deployment: FunctionDeployment) async throws(PlatformFault) {
+        try await change { () throws(PlatformFault) in
+            let id = try self.identify(deployment)
+            let supervisor = try self.existing(id)
+            let revision = try await self.revise(deployment, of: id, number: supervisor.stored.number + 1)
+            let old = supervisor.stored
+            guard old.deployment != revision.deployment || old.bundleDigest != revision.bundleDigest else { return }
+            let understood = try self.understand(revision, of: id)
+            try self.checkPort(understood)
+            guard !understood.isExclusive || supervisor.desired <= 1 else { throw Self.onePort(id) }
+            try await self.store.insert(revision, of: id)
+            supervisor.setNewest(understood, revision)
+        }
+    }
+
+    public func delete(_ id: FunctionID) async throws(PlatformFault) {
+        try await change { () throws(PlatformFault) in
+            let supervisor = try self.existing(id)
+            try await self.store.delete(id)
+            self.hub.remove(id)
+            supervisor.stopAll(deleting: true) { [parts = self.parts] in parts.logs.remove(id) }
+            self.functions[id] = nil
+            self.leaving.append(supervisor)
+            self.leaving.removeAll { $0.isGone }
+        }
+    }
+
+    public func scale(_ id: FunctionID, to replicas: Int) async throws(PlatformFault) {
+        try await change { () throws(PlatformFault) in
+            let supervisor = try self.existing(id)
+            guard (0...Int(Int32.max)).contains(replicas) else {
+                throw PlatformFault(.invalidValue, "\(replicas) is no number of replicas.")
+            }
+            guard !supervisor.newest.isExclusive || replicas <= 1 else { throw Self.onePort(id) }
+            let before = supervisor.desired
+            guard replicas != before else { return }
+            // Started at once, since somebody may wait; acknowledged only when it is on disk.
+            supervisor.setDesired(replicas)
+            do throws(PlatformFault) {
+                try await self.store.setDesiredReplicas(replicas, of: id)
+            } catch {
+                supervisor.setDesired(before)
+                throw error
+            }
+        }
+    }
+
+    public nonisolated func watch() -> AsyncStream<RoutingEvent> { hub.watch() }
+
+    public func logs(_ query: LogQuery) async throws(PlatformFault) -> AsyncThrowingStream<LogLine, any Error> {
+        _ = try existing(query.function)
+        return parts.logs.lines(query)
+    }
+
+    // MARK: Checks
+
+    func existing(_ id: FunctionID) throws(PlatformFault) -> FunctionSupervisor {
+        guard let supervisor = functions[id] else {
+            throw PlatformFault(
+                .functionNotFound,
+                "The function \(NameRule.printable(id.description)) does not exist.",
+                hint: "List the functions there are: martlet list"
+            )
+        }
+        return supervisor
+    }
+
+    private func identify(_ deployment: FunctionDeployment) throws(PlatformFault) -> FunctionID {
+        let namespace = deployment.namespace.flatMap { $0.isEmpty ? nil : $0 } ?? settings.defaultNamespace
+        let id = try FunctionID(validatingName: deployment.service, namespace: namespace)
+        try checkNamespace(namespace)
+        return id
+    }
+
+    /// Checks everything that a deployment refers to and pins its image.
+    private func revise(
+        _ deployment: FunctionDeployment,
+        of id: FunctionID,
+        number: Int
+    ) async throws(PlatformFault) -> StateStore.StoredRevision {
+        guard !deployment.image.isEmpty else {
+            throw PlatformFault(
+                .invalidValue,
+                "validation failed: image: is required",
+                hint: "Use \"host\" to run a program of this machine."
+            )
+        }
+        try checkSecrets(deployment.secrets ?? [], of: id)
+        let digest = deployment.image == "host" ? nil : try await digest(of: deployment.image, for: id)
+        let limits = deployment.limits
+        guard limitsAreEnforced || !settings.requiresLimits || (limits?.memory == nil && limits?.cpu == nil) else {
+            throw PlatformFault(
+                .invalidValue,
+                "This machine does not enforce limits, and Martlet was started with --require-limits.",
+                hint: "Leave the limits out, or start Martlet where it may write control groups."
+            )
+        }
+        var pinned = deployment
+        pinned.namespace = id.namespace
+        return StateStore.StoredRevision(number: number, deployment: pinned, bundleDigest: digest)
+    }
+
+    private func checkSecrets(_ names: [String], of id: FunctionID) throws(PlatformFault) {
+        for name in names {
+            try NameRule.checkSecret(name)
+            guard parts.secrets.exists(name, in: id.namespace) else {
+                throw PlatformFault(
+                    .secretMissing,
+                    "unable to find secret: \(name)",
+                    hint: "Make it first: martlet secret create \(name) --namespace \(id.namespace) --from-literal …"
+                )
+            }
+        }
+    }
+
+    private func checkPort(_ revision: FunctionRevision) throws(PlatformFault) {
+        guard case .fixed(let port) = revision.portPlan else { return }
+        let owner = functions.values.first { $0.id != revision.id && $0.newest.portPlan == .fixed(port) }
+        if let owner {
+            throw PlatformFault(
+                .conflict,
+                "The port \(port) of upstream_url belongs to the function \(owner.id) already.",
+                hint: "Write $PORT instead of a number, and let the function listen on the variable PORT."
+            )
+        }
+        guard revision.rules.minReplicas <= 1 else { throw Self.onePort(revision.id) }
+    }
+
+    private static func onePort(_ id: FunctionID) -> PlatformFault {
+        PlatformFault(
+            .invalidValue,
+            "\(id) names a fixed port in upstream_url, so it can have one replica only.",
+            hint: "Write $PORT instead of the number, and let the function listen on the variable PORT."
+        )
+    }
+}

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import FaultModel
+public import FunctionModel
+
+/// Secrets and namespaces.
+extension LocalProcessProvider {
+    public func secrets(in namespace: String) async throws(PlatformFault) -> [String] {
+        try checkNamespace(namespace)
+        return parts.secrets.names(in: namespace)
+    }
+
+    public func createSecret(
+        _ name: String,
+        in namespace: String,
+        value: [UInt8]
+    ) async throws(PlatformFault) {
+        try await change { () throws(PlatformFault) in
+            try self.checkNamespace(namespace)
+            try NameRule.checkSecret(name)
+            guard !self.parts.secrets.exists(name, in: namespace) else {
+                throw PlatformFault(
+                    .alreadyExists,
+                    "The secret \(name) exists already.",
+                    hint: "Replace its value: martlet secret update \(name)"
+                )
+            }
+            try await self.writeSecret(value, name, namespace)
+        }
+    }
+
+    public func updateSecret(
+        _ name: String,
+        in namespace: String,
+        value: [UInt8]
+    ) async throws(PlatformFault) {
+        try await change { () throws(PlatformFault) in
+            try self.checkNamespace(namespace)
+            try NameRule.checkSecret(name)
+            guard self.parts.secrets.exists(name, in: namespace) else { throw Self.noSecret(name, namespace) }
+            try await self.writeSecret(value, name, namespace)
+        }
+    }
+
+    public func deleteSecret(_ name: String, in namespace: String) async throws(PlatformFault) {
+        try await change { () throws(PlatformFault) in
+            try self.checkNamespace(namespace)
+            try NameRule.checkSecret(name)
+            guard self.parts.secrets.exists(name, in: namespace) else { throw Self.noSecret(name, namespace) }
+            let user = self.functions.values.first {
+                $0.id.namespace == namespace && $0.newest.deployment.secrets?.contains(name) == true
+            }
+            if let user {
+                throw PlatformFault(
+                    .conflict,
+                    "The function \(user.id) uses the secret \(name).",
+                    hint: "Deploy it without the secret first, or remove it: martlet remove \(user.id.name)"
+                )
+            }
+            let secrets = self.parts.secrets
+            try await Self.onDisk(self.parts.disk) { () throws(PlatformFault) in
+                try secrets.remove(name, in: namespace)
+            }
+        }
+    }
+
+    private func writeSecret(_ value: [UInt8], _ name: String, _ namespace: String) async throws(PlatformFault) {
+        let secrets = parts.secrets
+        try await Self.onDisk(parts.disk) { () throws(PlatformFault) in
+            try secrets.write(value, as: name, in: namespace)
+        }
+    }
+
+    private static func noSecret(_ name: String, _ namespace: String) -> PlatformFault {
+        PlatformFault(
+            .notFound,
+            "There is no secret \(name) in the namespace \(namespace).",
+            hint: "List them: martlet secret list --namespace \(namespace)"
+        )
+    }
+
+    // MARK: Namespaces
+
+    func checkNamespace(_ name: String) throws(PlatformFault) {
+        guard namespaceRecords[name] != nil else {
+            throw PlatformFault(
+                .namespaceMissing,
+                "There is no namespace \"\(NameRule.printable(name))\".",
+                hint: "List them: martlet namespace list"
+            )
+        }
+    }
+
+    public func namespaces() async throws(PlatformFault) -> [String] {
+        let others = namespaceRecords.keys.filter { $0 != settings.defaultNamespace }
+        return [settings.defaultNamespace] + others.sorted()
+    }
+
+    public func namespace(_ name: String) async throws(PlatformFault) -> NamespaceRecord {
+        guard let record = namespaceRecords[name] else { throw Self.noNamespace(name) }
+        return record
+    }
+
+    public func createNamespace(_ record: NamespaceRecord) async throws(PlatformFault) {
+        try await change { () throws(PlatformFault) in
+            try NameRule.checkNamespace(record.name)
+            guard self.namespaceRecords[record.name] == nil else {
+                throw PlatformFault(.alreadyExists, "namespace \(record.name) already exists")
+            }
+            try await self.store.put(record)
+            self.namespaceRecords[record.name] = record
+        }
+    }
+
+    public func updateNamespace(_ record: NamespaceRecord) async throws(PlatformFault) {
+        try await change { () throws(PlatformFault) in
+            guard self.namespaceRecords[record.name] != nil else { throw Self.noNamespace(record.name) }
+            try await self.store.put(record)
+            self.namespaceRecords[record.name] = record
+        }
+    }
+
+    public func deleteNamespace(_ name: String) async throws(PlatformFault) {
+        try await change { () throws(PlatformFault) in
+            guard self.namespaceRecords[name] != nil else { throw Self.noNamespace(name) }
+            guard name != self.settings.defaultNamespace else {
+                throw PlatformFault(.conflict, "The default namespace cannot be removed.")
+            }
+            if let function = self.functions.keys.filter({ $0.namespace == name }).min() {
+                throw PlatformFault(
+                    .conflict,
+                    "The namespace \(name) holds functions, \(function.name) among them.",
+                    hint: "Remove them first: martlet remove \(function.name) --namespace \(name)"
+                )
+            }
+            if let secret = self.parts.secrets.names(in: name).first {
+                throw PlatformFault(
+                    .conflict,
+                    "The namespace \(name) holds secrets, \(secret) among them.",
+                    hint: "Remove them first: martlet secret remove \(secret) --namespace \(name)"
+                )
+            }
+            try await self.store.deleteNamespace(name)
+            self.namespaceRecords[name] = nil
+        }
+    }
+
+    private static func noNamespace(_ name: String) -> PlatformFault {
+        PlatformFault(.notFound, "namespace \(NameRule.printable(name)) not found")
+    }
+}

@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import FaultModel
+import Foundation
+public import FunctionModel
+public import Logging
+import NIOCore
+import NIOPosix
+import ProcessControl
+public import ProviderContract
+
+/// Runs functions as child processes of this process, supervised by the watchdog's rules.
+///
+/// An actor on an event loop of its own: what happens to processes arrives there in order, and no call's thread waits
+/// for a disk. Everything acknowledged is in the data directory before the acknowledgement.
+public actor LocalProcessProvider: FunctionProvider {
+    /// How a provider is set up.
+    public struct Settings: Sendable {
+        /// Where state lives; owned by the provider from now on.
+        public var dataDirectory: DataDirectory
+        /// The namespace of deployments that name none.
+        public var defaultNamespace: String
+        /// `OPENFAAS_URL` of functions.
+        public var platformURL: String
+        /// Refuses deployments whose limits the system does not enforce.
+        public var requiresLimits: Bool
+        /// What `info` says.
+        public var version: ProviderInfo.Version
+
+        /// Makes settings.
+        public init(
+            dataDirectory: DataDirectory,
+            defaultNamespace: String = NameRule.defaultNamespace,
+            platformURL: String,
+            requiresLimits: Bool = false,
+            version: ProviderInfo.Version
+        ) {
+            self.dataDirectory = dataDirectory
+            self.defaultNamespace = defaultNamespace
+            self.platformURL = platformURL
+            self.requiresLimits = requiresLimits
+            self.version = version
+        }
+    }
+
+    /// Everything that a provider can do, this one does.
+    public nonisolated let capabilities = ProviderCapabilities()
+    /// Whether the system enforces limits of memory, CPU and processes.
+    public nonisolated let limitsAreEnforced: Bool
+
+    public nonisolated var unownedExecutor: UnownedSerialExecutor { loop.executor.asUnownedSerialExecutor() }
+
+    nonisolated let settings: Settings
+    nonisolated let logger: Logger
+    nonisolated let parts: ReplicaParts
+    nonisolated let hub = RouteHub()
+    nonisolated let store: StateStore
+    private nonisolated let loop: any EventLoop
+    private nonisolated let group: MultiThreadedEventLoopGroup
+
+    var functions: [FunctionID: FunctionSupervisor] = [:]
+    /// Functions that were deleted and whose last calls are still ending.
+    var leaving: [FunctionSupervisor] = []
+    /// Bundles that are on disk before they are in the store: nothing is tidied up meanwhile.
+    var arrivingBundles = 0
+    var namespaceRecords: [String: NamespaceRecord] = [:]
+    private var isChanging = false
+    private var changes: [CheckedContinuation<Void, Never>] = []
+    private var isStopped = false
+    private var memoryWatch: RepeatedTask?
+
+    /// Opens the state, ends what a killed Martlet left running, and starts everything that was deployed.
+    ///
+    /// - Throws: `storageUnavailable` when the state cannot be read.
+    public init(_ settings: Settings, logger: Logger) async throws(PlatformFault) {
+        self.settings = settings
+        self.logger = logger
+        let directory = settings.dataDirectory
+        let disk = DispatchQueue(label: "martlet.disk")
+        // One loop for supervision, one for logs, whose thread may wait for the disk.
+        group = MultiThreadedEventLoopGroup(numberOfThreads: 2)
+        let loops = Array(group.makeIterator())
+        loop = loops[0]
+        do {
+            store = try await Self.onDisk(disk) { () throws(PlatformFault) in
+                try StateStore(path: directory.file("martlet.sqlite"))
+            }
+        } catch {
+            group.shutdownGracefully { _ in }
+            throw error
+        }
+        let groups = ControlGroupTree.detect(name: "martlet-\(directory.instance)", processID: getpid())
+        limitsAreEnforced = groups != nil
+        parts = ReplicaParts(
+            loop: loops[0],
+            spawner: ProcessSpawner(),
+            ports: PortPool(),
+            logs: FunctionLogs(folder: directory.file("logs"), loop: loops[1]),
+            secrets: SecretStore(folder: directory.file("secrets")),
+            groups: groups,
+            runFolder: directory.file("run"),
+            platformURL: settings.platformURL,
+            disk: disk
+        )
+        await removeLeftovers()
+        try await restore()
+    }
+
+    /// Runs something that blocks on a queue of its own.
+    static func onDisk<Value: Sendable>(
+        _ queue: DispatchQueue,
+        _ body: @escaping @Sendable () throws(PlatformFault) -> Value
+    ) async throws(PlatformFault) -> Value {
+        let result: Result<Value, PlatformFault> = await withCheckedContinuation { continuation in
+            queue.async { continuation.resume(returning: Result { () throws(PlatformFault) in try body() }) }
+        }
+        return try result.get()
+    }
+
+    // MARK: Start
+
+    /// Orphans are recognised by their home, which lies in this data directory.
+    private func removeLeftovers() async {
+        let (runFolder, groups) = (parts.runFolder, parts.groups)
+        await withCheckedContinuation { continuation in
+            parts.disk.async {
+                ProcessTable.killOrphans(carrying: "HOME=\(runFolder)/")
+                groups?.removeLeftovers()
+                for name in (try? FileManager.default.contentsOfDirectory(atPath: runFolder)) ?? [] {
+                    try? FileManager.default.removeItem(atPath: "\(runFolder)/\(name)")
+                }
+                continuation.resume()
+            }
+        }
+    }
+
+    private func restore() async throws(PlatformFault) {
+        for record in try await store.namespaces() { namespaceRecords[record.name] = record }
+        if namespaceRecords[settings.defaultNamespace] == nil {
+            let record = NamespaceRecord(name: settings.defaultNamespace, labels: ["openfaas": "1"])
+            try await store.put(record)
+            namespaceRecords[record.name] = record
+        }
+        for function in try await store.functions() {
+            do throws(PlatformFault) {
+                try adopt(function).setDesired(function.desiredReplicas)
+            } catch {
+                logger.error("a stored function cannot be run", metadata: ["function": "\(function.id)", "why": "\(error)"])
+            }
+        }
+        if !limitsAreEnforced { watchMemory() }
+    }
+
+    /// Makes the supervisor of a function, which begins with no replica.
+    func adopt(_ function: StateStore.StoredFunction) throws(PlatformFault) -> FunctionSupervisor {
+        let newest = try understand(function.revision, of: function.id)
+        let serving = function.readyRevision.flatMap { try? understand($0, of: function.id) }
+        let supervisor = FunctionSupervisor(
+            function,
+            newest: newest,
+            serving: serving,
+            parts: parts,
+            hub: hub,
+            logger: logger,
+            onServing: { [store, logger] id, number in
+                // Not awaited by anybody: a restart that finds the older number merely begins with the newest.
+                Task {
+                    do { try await store.setReadyRevision(number, of: id) } catch {
+                        logger.warning("the serving revision was not noted", metadata: ["why": "\(error)"])
+                    }
+                }
+            }
+        )
+        functions[function.id] = supervisor
+        return supervisor
+    }
+
+    /// Reads a revision's rules together with its bundle's.
+    func understand(
+        _ revision: StateStore.StoredRevision,
+        of id: FunctionID
+    ) throws(PlatformFault) -> FunctionRevision {
+        let folder = revision.bundleDigest.map(bundleFolder)
+        return try FunctionRevision(
+            id: id,
+            number: revision.number,
+            deployment: revision.deployment,
+            bundle: try folder.map { folder throws(PlatformFault) in try BundleDescription(folder: folder) } ?? nil,
+            bundleFolder: folder
+        )
+    }
+
+    nonisolated func bundleFolder(_ digest: String) -> String {
+        settings.dataDirectory.file("bundles/\(digest)")
+    }
+
+    // MARK: Stop
+
+    /// Lets all replicas end their calls, then ends them; what still runs after the limit is killed. State is kept.
+    public func shutdown(within limit: Duration) async {
+        isStopped = true
+        memoryWatch?.cancel()
+        hub.close()
+        let deadline = loop.scheduleTask(in: TimeAmount(limit)) {
+            self.assumeIsolated { provider in for function in provider.functions.values + provider.leaving { function.killAll() } }
+        }
+        for function in functions.values where !function.isDeleting {
+            await withCheckedContinuation { continuation in
+                function.stopAll(deleting: false) { continuation.resume() }
+            }
+        }
+        deadline.cancel()
+        parts.logs.closeFollowers()
+        await withCheckedContinuation { continuation in parts.disk.async { continuation.resume() } }
+        parts.spawner.shutdown()
+        try? await group.shutdownGracefully()
+    }
+
+    // MARK: One change at a time
+
+    /// Runs a change alone, so that what it checked still holds when it writes.
+    func change<Value: Sendable>(
+        _ body: () async throws(PlatformFault) -> Value
+    ) async throws(PlatformFault) -> Value {
+        if isChanging { await withCheckedContinuation { changes.append($0) } }
+        isChanging = true
+        defer {
+            if changes.isEmpty { isChanging = false } else { changes.removeFirst().resume() }
+        }
+        guard !isStopped else { throw PlatformFault(.shuttingDown, "Martlet is stopping.") }
+        return try await body()
+    }
+
+    private func watchMemory() {
+        memoryWatch = loop.scheduleRepeatedTask(initialDelay: .milliseconds(250), delay: .milliseconds(250)) { _ in
+            self.assumeIsolated { provider in
+                for function in provider.functions.values { function.enforceMemory() }
+            }
+        }
+    }
+}

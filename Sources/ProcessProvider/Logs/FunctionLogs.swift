@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import FaultModel
+import Foundation
+import FunctionModel
+import NIOCore
+import NIOPosix
+import ProviderContract
+
+/// The logs of all functions: files per replica, bounded, and lines as they come for those who follow.
+///
+/// Everything happens on one event loop of its own, whose thread may wait for the disk. A function that writes faster
+/// than the disk is slowed down by its full pipe; nothing is lost.
+final class FunctionLogs: Sendable {
+    let loop: any EventLoop
+    private let folder: String
+    private let followers: NIOLoopBoundBox<[Int: Follower]>
+
+    private struct Follower {
+        let query: LogQuery
+        let continuation: AsyncThrowingStream<LogLine, any Error>.Continuation
+    }
+
+    init(folder: String, loop: any EventLoop) {
+        self.folder = folder
+        self.loop = loop
+        followers = NIOLoopBoundBox.makeBoxSendingValue([:], eventLoop: loop)
+    }
+
+    // MARK: Writing
+
+    /// Begins to read a replica's output from a pipe until its other end is closed everywhere.
+    func read(_ descriptor: Int32, of function: FunctionID, replica: String, lineLimit: Int?) {
+        loop.execute { [self] in
+            let file = LogFile(folder: folder(of: function), replica: replica)
+            let pump = LogPump(lineLimit: lineLimit) { [self] text in
+                take(LogLine(function, replica, text), file)
+            }
+            let bound = NIOLoopBound(pump, eventLoop: loop)
+            NIOPipeBootstrap(group: loop)
+                .channelInitializer { channel in
+                    channel.eventLoop.makeCompletedFuture {
+                        try channel.pipeline.syncOperations.addHandler(bound.value)
+                    }
+                }
+                .takingOwnershipOfDescriptor(input: descriptor)
+                .whenFailure { _ in close(descriptor) }
+        }
+    }
+
+    /// Writes a line of the platform's own into a function's log.
+    func note(_ text: String, about function: FunctionID, replica: String) {
+        loop.execute { [self] in
+            take(LogLine(function, replica, text), LogFile(folder: folder(of: function), replica: replica))
+        }
+    }
+
+    /// Removes a function's logs.
+    func remove(_ function: FunctionID) {
+        let folder = folder(of: function)
+        loop.execute { try? FileManager.default.removeItem(atPath: folder) }
+    }
+
+    /// Keeps the files of a function's newest replicas only.
+    func prune(_ function: FunctionID) {
+        let folder = folder(of: function)
+        loop.execute { LogFile.prune(folder) }
+    }
+
+    private func take(_ line: LogLine, _ file: LogFile) {
+        file.append(line)
+        for follower in followers.value.values where follower.query.wants(line) {
+            // A follower that does not keep up loses its oldest lines, not the function its pace.
+            follower.continuation.yield(line)
+        }
+    }
+
+    private func folder(of function: FunctionID) -> String { "\(folder)/\(function.namespace)/\(function.name)" }
+
+    // MARK: Reading
+
+    /// The lines of a query, oldest first, then new ones where they are wanted.
+    func lines(_ query: LogQuery) -> AsyncThrowingStream<LogLine, any Error> {
+        let (stream, continuation) = AsyncThrowingStream.makeStream(
+            of: LogLine.self,
+            bufferingPolicy: query.follow ? .bufferingNewest(10_000) : .unbounded
+        )
+        loop.execute { [self] in
+            // What is in the files now, and every line from now on: on this loop nothing falls in between.
+            for line in LogFile.lines(in: folder(of: query.function), query) { continuation.yield(line) }
+            guard query.follow else { return continuation.finish() }
+            let number = (followers.value.keys.max() ?? 0) + 1
+            followers.value[number] = Follower(query: query, continuation: continuation)
+            continuation.onTermination = { [self] _ in loop.execute { [self] in followers.value[number] = nil } }
+        }
+        return stream
+    }
+
+    /// Ends all followers.
+    func closeFollowers() {
+        loop.execute { [self] in
+            for follower in followers.value.values { follower.continuation.finish() }
+            followers.value = [:]
+        }
+    }
+}
+
+extension LogLine {
+    fileprivate init(_ function: FunctionID, _ replica: String, _ text: String) {
+        self.init(
+            name: function.name,
+            namespace: function.namespace,
+            instance: replica,
+            timestamp: .now(),
+            text: text
+        )
+    }
+}
+
+extension LogQuery {
+    fileprivate func wants(_ line: LogLine) -> Bool {
+        line.name == function.name && line.namespace == function.namespace
+            && (instance == nil || instance == line.instance)
+    }
+}
+
+/// Cuts a replica's output into lines.
+private final class LogPump: ChannelInboundHandler {
+    typealias InboundIn = ByteBuffer
+
+    private let lineLimit: Int
+    private let take: (String) -> Void
+    private var rest = ByteBuffer()
+
+    init(lineLimit: Int?, take: @escaping (String) -> Void) {
+        self.lineLimit = lineLimit ?? .max
+        self.take = take
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        var piece = unwrapInboundIn(data)
+        rest.writeBuffer(&piece)
+        while let line = nextLine() { take(line) }
+        rest.discardReadBytes()
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        if rest.readableBytes > 0 { take(String(buffer: rest)) }
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
+
+    /// A line, or so much of one as may be in a line: a longer one is cut, not lost.
+    private func nextLine() -> String? {
+        let view = rest.readableBytesView
+        guard let end = view.prefix(lineLimit == .max ? view.count : lineLimit + 1).firstIndex(of: 0x0A) else {
+            guard view.count >= lineLimit else { return nil }
+            return rest.readString(length: lineLimit)
+        }
+        let length = end - view.startIndex
+        var line = rest.readString(length: length) ?? ""
+        rest.moveReaderIndex(forwardBy: 1)
+        if line.hasSuffix("\r") { line.removeLast() }
+        return line
+    }
+}
+
+/// The file of one replica's log: `TIME<TAB>TEXT` per line, moved aside when it is large.
+private struct LogFile {
+    let folder: String
+    let replica: String
+    private static let sizeLimit: off_t = 5 * 1_048_576
+    private static let replicaLimit = 20
+
+    private var path: String { "\(folder)/\(replica).log" }
+
+    func append(_ line: LogLine) {
+        var descriptor = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0o600)
+        if descriptor < 0 {
+            try? FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+            descriptor = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0o600)
+        }
+        // A full disk costs log lines, not the function.
+        guard descriptor >= 0 else { return }
+        let text = "\(line.timestamp.formatted(fractionDigits: 9))\t\(line.text)\n"
+        _ = text.utf8CString.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count - 1) }
+        if lseek(descriptor, 0, SEEK_CUR) > Self.sizeLimit { rename(path, path + ".1") }
+        close(descriptor)
+    }
+
+    static func prune(_ folder: String) {
+        let files = ((try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? [])
+        let oldestFirst = files.sorted { modified("\(folder)/\($0)") < modified("\(folder)/\($1)") }
+        for file in oldestFirst.dropLast(replicaLimit) { unlink("\(folder)/\(file)") }
+    }
+
+    private static func modified(_ path: String) -> Int64 {
+        var status = stat()
+        guard stat(path, &status) == 0 else { return 0 }
+        return Int64(status.st_mtim.tv_sec) * 1_000_000_000 + Int64(status.st_mtim.tv_nsec)
+    }
+
+    static func lines(in folder: String, _ query: LogQuery) -> [LogLine] {
+        let files = ((try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []).sorted()
+        let all = files.flatMap { file -> [LogLine] in
+            let replica = String(file.prefix { $0 != "." })
+            guard query.instance == nil || query.instance == replica else { return [] }
+            return lines(of: "\(folder)/\(file)", replica, query)
+        }
+        let sorted = all.sorted { $0.timestamp < $1.timestamp }
+        guard let tail = query.tail, tail > 0 else { return sorted }
+        return Array(sorted.suffix(tail))
+    }
+
+    private static func lines(of path: String, _ replica: String, _ query: LogQuery) -> [LogLine] {
+        guard let data = FileManager.default.contents(atPath: path) else { return [] }
+        return data.split(separator: 0x0A).compactMap { bytes in
+            let text = String(decoding: bytes, as: UTF8.self)
+            guard let tab = text.firstIndex(of: "\t"), let time = Timestamp(String(text[..<tab])) else { return nil }
+            if let since = query.since, time < since { return nil }
+            return LogLine(
+                name: query.function.name,
+                namespace: query.function.namespace,
+                instance: replica,
+                timestamp: time,
+                text: String(text[text.index(after: tab)...])
+            )
+        }
+    }
+}

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import FunctionModel
+import ProcessControl
+
+/// What is a replica's own on disk: its home, its temporary folder, its secrets. Gone with the replica.
+struct ReplicaFolder: Sendable {
+    let path: String
+    var home: String { "\(path)/home" }
+    var temporary: String { "\(path)/tmp" }
+    var secrets: String { "\(path)/secrets" }
+    /// Where a function without a bundle starts.
+    var empty: String { "\(path)/empty" }
+
+    /// Where functions made for containers look for their secrets (contract §8.1).
+    static let secretMountPoint = "/var/openfaas/secrets"
+
+    /// Makes the folder and copies the secrets into it. Blocks for some file operations.
+    func create(secrets names: [String], from store: SecretStore, namespace: String) throws {
+        for folder in [path, home, temporary, secrets, empty] where mkdir(folder, 0o700) != 0 && errno != EEXIST {
+            throw POSIXError(POSIXErrorCode(rawValue: errno) ?? .EIO)
+        }
+        for name in names {
+            let value = try store.value(of: name, in: namespace)
+            let file = "\(secrets)/\(name)"
+            guard FileManager.default.createFile(atPath: file, contents: value, attributes: [.posixPermissions: 0o400])
+            else { throw POSIXError(.EIO) }
+        }
+        if !names.isEmpty, PrivateMounts.areAvailable {
+            try? FileManager.default.createDirectory(
+                atPath: Self.secretMountPoint,
+                withIntermediateDirectories: true
+            )
+        }
+    }
+
+    /// A private view of the secrets at the usual place, where the system allows it.
+    func mount(hasSecrets: Bool) -> ProcessSpec.PrivateMount? {
+        guard hasSecrets, PrivateMounts.areAvailable,
+            FileManager.default.fileExists(atPath: Self.secretMountPoint)
+        else { return nil }
+        return ProcessSpec.PrivateMount(source: secrets, target: Self.secretMountPoint)
+    }
+
+    func remove() { try? FileManager.default.removeItem(atPath: path) }
+}
+
+/// The environment of a replica (martlet-api "A function's environment"): ours, the bundle's, the deployment's; nothing
+/// of the host's.
+struct ReplicaEnvironment {
+    static let path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+    let variables: [(name: String, value: String)]
+
+    init(_ revision: FunctionRevision, folder: ReplicaFolder, port: Int?, platformURL: String) {
+        var values: [String: String] = [
+            "PATH": Self.path,
+            "HOME": folder.home,
+            "TMPDIR": folder.temporary,
+            "LANG": "C.UTF-8",
+            "OPENFAAS_NAME": revision.id.name,
+            "OPENFAAS_NAMESPACE": revision.id.namespace,
+            "OPENFAAS_URL": platformURL,
+            "secret_mount_path": folder.secrets,
+            "fprocess": revision.rules.command.joined(separator: " "),
+        ]
+        if let port { values["PORT"] = String(port) }
+        values.merge(revision.bundle?.environment ?? [:]) { _, new in new }
+        values.merge(revision.deployment.envVars ?? [:]) { _, new in new }
+        if let port, let url = values["upstream_url"] { values["upstream_url"] = Self.filled(url, port) }
+        variables = values.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
+    }
+
+    /// A text with `$PORT` and `${PORT}` replaced.
+    static func filled(_ text: String, _ port: Int) -> String {
+        text.replacing("${PORT}", with: String(port)).replacing("$PORT", with: String(port))
+    }
+}

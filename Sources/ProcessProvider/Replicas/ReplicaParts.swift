@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import FunctionModel
+import NIOCore
+import ProcessControl
+
+/// What all replicas of a provider are made with.
+struct ReplicaParts: Sendable {
+    /// The event loop on which functions are supervised.
+    let loop: any EventLoop
+    let spawner: ProcessSpawner
+    let ports: PortPool
+    let logs: FunctionLogs
+    let secrets: SecretStore
+    let groups: ControlGroupTree?
+    /// Folder of replicas' own folders; its path is the mark by which orphans are recognised.
+    let runFolder: String
+    let platformURL: String
+    /// File operations that may take a while.
+    let disk: DispatchQueue
+}

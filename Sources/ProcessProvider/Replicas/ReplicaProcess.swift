@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import FunctionModel
+import NIOCore
+import ProcessControl
+import ProviderContract
+
+/// One replica on this machine: a long-lived process with a port, or a slot that starts a process per call.
+///
+/// Confined to the supervision loop. It reports what happens to it by `onReady` and `onEnd`, each at most once, `onEnd`
+/// always after everything it held has been let go.
+final class ReplicaProcess {
+    /// Why a replica is gone.
+    enum End: Equatable {
+        /// As it was told.
+        case stopped
+        /// By itself or against its will: a sentence.
+        case failed(String)
+    }
+
+    let name: String
+    let revision: FunctionRevision
+    private(set) var replica: Replica?
+    private(set) var processID: Int32?
+    private(set) var group: ControlGroup?
+    let startedAt = NIODeadline.now()
+    private(set) var readyAt: NIODeadline?
+
+    private let parts: ReplicaParts
+    private let folder: ReplicaFolder
+    private let onReady: () -> Void
+    private let onEnd: (End) -> Void
+    private var port: Int?
+    private var logDescriptor: Int32 = -1
+    private var probe: ReadinessProbe?
+    private var isStopping = false
+    private var isOver = false
+    private var failure: String?
+    private var timers: [Scheduled<Void>] = []
+    private var launcher: ForkLauncher?
+
+    init(
+        _ revision: FunctionRevision,
+        name: String,
+        parts: ReplicaParts,
+        onReady: @escaping () -> Void,
+        onEnd: @escaping (End) -> Void
+    ) {
+        self.revision = revision
+        self.name = name
+        self.parts = parts
+        self.onReady = onReady
+        self.onEnd = onEnd
+        folder = ReplicaFolder(path: "\(parts.runFolder)/\(name)-\(UInt32.random(in: 0 ... .max))")
+    }
+
+    // MARK: Starting
+
+    func start() {
+        let names = revision.deployment.secrets ?? []
+        let (folder, secrets, namespace) = (folder, parts.secrets, revision.id.namespace)
+        let loop = parts.loop
+        let bound = NIOLoopBound(self, eventLoop: loop)
+        parts.disk.async {
+            let outcome = Result { try folder.create(secrets: names, from: secrets, namespace: namespace) }
+            loop.execute { bound.value.folderMade(outcome) }
+        }
+    }
+
+    private func folderMade(_ outcome: Result<Void, any Error>) {
+        guard !isStopping else { return end(.stopped) }
+        do {
+            try outcome.get()
+            try openLog()
+            try makeGroup()
+        } catch let error as SpawnError {
+            return end(.failed(error.message))
+        } catch {
+            return end(.failed("its folder or its secrets could not be made ready"))
+        }
+        if revision.rules.mode.startsProcessPerCall { startSlot() } else { startServer() }
+    }
+
+    private func openLog() throws {
+        var (readEnd, writeEnd): (Int32, Int32) = (-1, -1)
+        guard ProcessPipe.make(read: &readEnd, write: &writeEnd) else { throw POSIXError(.EMFILE) }
+        logDescriptor = writeEnd
+        parts.logs.read(readEnd, of: revision.id, replica: name, lineLimit: revision.rules.logLineLimit)
+    }
+
+    private func makeGroup() throws(SpawnError) {
+        guard let groups = parts.groups, !revision.limits.isEmpty else { return }
+        group = try groups.make((folder.path as NSString).lastPathComponent, limits: revision.limits)
+    }
+
+    private func spec(_ arguments: [String], _ streams: ProcessSpec.Streams, port: Int?) -> ProcessSpec {
+        ProcessSpec(
+            arguments: arguments,
+            environment: ReplicaEnvironment(
+                revision,
+                folder: folder,
+                port: port,
+                platformURL: parts.platformURL
+            ).variables,
+            workingDirectory: workingDirectory,
+            streams: streams,
+            controlGroup: group,
+            mount: folder.mount(hasSecrets: !(revision.deployment.secrets ?? []).isEmpty)
+        )
+    }
+
+    private var workingDirectory: String {
+        guard let bundleFolder = revision.bundleFolder else { return folder.empty }
+        guard let inner = revision.bundle?.workdir, !inner.isEmpty else { return bundleFolder }
+        return "\(bundleFolder)/\(inner)"
+    }
+
+    // MARK: A slot
+
+    /// Ready as soon as its program can be executed (martlet-api "A function's port").
+    private func startSlot() {
+        let command = revision.rules.command
+        do throws(SpawnError) {
+            _ = try ExecutableLookup.find(command[0], path: ReplicaEnvironment.path, in: workingDirectory)
+        } catch {
+            return end(.failed(error.message))
+        }
+        let launcher = ForkLauncher(
+            spec: spec(command, .piped(errorDescriptor: logDescriptor), port: nil),
+            contentType: revision.rules.contentType,
+            spawner: parts.spawner
+        )
+        self.launcher = launcher
+        become(.process(launcher))
+    }
+
+    private func become(_ target: InvocationTarget) {
+        readyAt = .now()
+        replica = Replica(id: name, target: target, maxInFlight: revision.rules.maxInFlight)
+        onReady()
+    }
+
+    // MARK: A server
+
+    private func startServer() {
+        guard let port = choosePort() else { return end(.failed("no free port was found for it")) }
+        self.port = port
+        let command = revision.rules.command.map { ReplicaEnvironment.filled($0, port) }
+        let bound = NIOLoopBound(self, eventLoop: parts.loop)
+        let loop = parts.loop
+        parts.spawner.start(
+            spec(command, .combined(descriptor: logDescriptor), port: port),
+            started: { outcome in loop.execute { bound.value.processStarted(outcome) } },
+            ended: { exit in loop.execute { bound.value.processEnded(exit) } }
+        )
+    }
+
+    private func choosePort() -> Int? {
+        if case .fixed(let port) = revision.portPlan { return port }
+        return parts.ports.claim()
+    }
+
+    private func processStarted(_ outcome: Result<StartedProcess, SpawnError>) {
+        switch outcome {
+        case .failure(let error):
+            end(.failed(error.message))
+        case .success(let process):
+            processID = process.processID
+            closeLog()
+            if isStopping { return terminate() }
+            watchForReadiness()
+        }
+    }
+
+    private func watchForReadiness() {
+        guard let port else { return }
+        let probe = ReadinessProbe(port: port, probe: revision.rules.readiness, on: parts.loop) { [self] in
+            guard !isOver, !isStopping else { return }
+            become(.http(HTTPUpstream(host: "127.0.0.1", port: port, pathPrefix: revision.pathPrefix)))
+        }
+        self.probe = probe
+        probe.start()
+        after(revision.startTimeout) { [self] in
+            guard readyAt == nil, !isStopping else { return }
+            let what = revision.rules.readiness.path.map { "answer \($0) with 2xx" } ?? "listen on port \(port)"
+            failure = "did not \(what) within \(GoDuration.format(revision.startTimeout))"
+            terminate()
+        }
+    }
+
+    private func processEnded(_ exit: ProcessExit) {
+        processID = nil
+        let reason = failure ?? describe(exit)
+        end(isStopping && failure == nil ? .stopped : .failed(reason))
+    }
+
+    private func describe(_ exit: ProcessExit) -> String {
+        if let group, group.outOfMemoryKills > 0 {
+            return "ran out of memory (limit \(revision.deployment.limits?.memory ?? ""))"
+        }
+        let lived = Double((NIODeadline.now() - startedAt).nanoseconds) / 1e9
+        let seconds = "\((lived * 10).rounded() / 10)"
+        return switch exit {
+        case .exited(let code): "exited with status \(code) after \(seconds) s"
+        case .signalled(let number): "was ended by signal \(number) after \(seconds) s"
+        }
+    }
+
+    // MARK: Stopping
+
+    /// Ends the replica: politely, after the grace period by force. `onEnd` follows.
+    func stop() {
+        guard !isOver, !isStopping else { return }
+        isStopping = true
+        probe?.cancel()
+        if processID != nil {
+            terminate()
+        } else if launcher != nil {
+            end(.stopped)
+        }
+        // Otherwise it is just being started, and ends as soon as that is known.
+    }
+
+    /// Ends the process now.
+    func kill() {
+        guard let processID else { return }
+        parts.spawner.signalGroup(of: processID, SIGKILL)
+        group?.killAll()
+    }
+
+    /// Ends a replica that uses more memory than it may, where no control group does so.
+    func killForMemory() {
+        failure = "ran out of memory (limit \(revision.deployment.limits?.memory ?? ""))"
+        kill()
+    }
+
+    private func terminate() {
+        guard let processID else { return }
+        parts.spawner.signalGroup(of: processID, SIGTERM)
+        after(revision.rules.gracePeriod) { [self] in kill() }
+    }
+
+    private func end(_ end: End) {
+        guard !isOver else { return }
+        isOver = true
+        probe?.cancel()
+        for timer in timers { timer.cancel() }
+        timers = []
+        launcher?.retire()
+        closeLog()
+        if let port, case .assigned = revision.portPlan { parts.ports.release(port) }
+        let (folder, group) = (folder, group)
+        parts.disk.async {
+            group?.killAll()
+            group?.remove()
+            folder.remove()
+        }
+        onEnd(end)
+    }
+
+    private func closeLog() {
+        guard logDescriptor >= 0, launcher == nil || isOver else { return }
+        close(logDescriptor)
+        logDescriptor = -1
+    }
+
+    private func after(_ delay: Duration, _ work: @escaping () -> Void) {
+        timers.append(parts.loop.assumeIsolated().scheduleTask(in: TimeAmount(delay), work))
+    }
+}

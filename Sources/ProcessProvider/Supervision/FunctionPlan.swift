@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// Decides, for one function, which replicas to start, drain and stop. Pure: it is told what happened and answers what
+/// to do.
+///
+/// Two revisions matter: the newest, and the *serving* one, which answers calls until the newest has all its replicas
+/// ready. A newest revision that fails leaves the serving one alone.
+struct FunctionPlan: Equatable {
+    /// Where a replica is in its life.
+    enum Phase: Equatable {
+        case starting
+        case ready
+        /// Gets no new call; ends those it has.
+        case draining
+        /// Was told to end.
+        case stopping
+    }
+
+    /// One replica.
+    struct Member: Equatable {
+        let id: Int
+        let revision: Int
+        var phase: Phase
+
+        var isLive: Bool { phase == .starting || phase == .ready }
+    }
+
+    /// What to do.
+    enum Action: Equatable {
+        /// Start a replica of a revision; it was given this id.
+        case start(id: Int, revision: Int)
+        /// Let no call in and report when none is left.
+        case drain(id: Int)
+        /// End the process: politely, then by force.
+        case stop(id: Int)
+    }
+
+    private(set) var newest: Int
+    /// The revision that answers calls; 0 before any was ready.
+    private(set) var serving: Int
+    private(set) var desired: Int
+    private(set) var members: [Member] = []
+    /// Whether two replicas cannot be up at once, since both need the same port.
+    private(set) var isExclusive: Bool
+    /// Revisions that may not be started at the moment, because their last starts failed.
+    private(set) var heldBack: Set<Int> = []
+    /// The newest revision, if it failed on a fixed port and the serving one took its place again.
+    private(set) var rejected: Int?
+    private var nextID = 1
+
+    init(newest: Int, serving: Int, desired: Int, isExclusive: Bool) {
+        self.newest = newest
+        self.serving = serving
+        self.desired = desired
+        self.isExclusive = isExclusive
+    }
+
+    /// Replicas that calls may be sent to.
+    var published: [Int] {
+        let revision = serving == 0 ? newest : serving
+        return members.filter { $0.revision == revision && $0.phase == .ready }.map(\.id)
+    }
+
+    /// Whether nothing is left to be done.
+    var isSettled: Bool {
+        members.allSatisfy { $0.phase == .ready && $0.revision == newest } && members.count == desired
+    }
+
+    // MARK: What happened
+
+    mutating func setDesired(_ count: Int) -> [Action] {
+        desired = count
+        return reconcile()
+    }
+
+    mutating func setNewest(_ revision: Int, isExclusive: Bool) -> [Action] {
+        newest = revision
+        self.isExclusive = isExclusive
+        rejected = nil
+        heldBack.remove(revision)
+        return reconcile()
+    }
+
+    mutating func becameReady(_ id: Int) -> [Action] {
+        setPhase(.ready, of: id, from: [.starting])
+        return reconcile()
+    }
+
+    /// The last call of a draining replica has ended, or its time is up.
+    mutating func drained(_ id: Int) -> [Action] {
+        guard setPhase(.stopping, of: id, from: [.draining]) else { return [] }
+        return [.stop(id: id)]
+    }
+
+    /// A replica's process is gone. One that failed on a fixed port makes room for the revision that served before.
+    mutating func ended(_ id: Int) -> [Action] {
+        guard let index = members.firstIndex(where: { $0.id == id }) else { return [] }
+        let member = members.remove(at: index)
+        let failedToStart = member.phase == .starting
+        if failedToStart, isExclusive, member.revision == newest, serving != 0, serving != newest { rejected = newest }
+        return reconcile()
+    }
+
+    /// A revision's starts failed lately; none is tried until `release`.
+    mutating func holdBack(_ revision: Int) { heldBack.insert(revision) }
+
+    mutating func release(_ revision: Int) -> [Action] {
+        heldBack.remove(revision)
+        return reconcile()
+    }
+
+    /// Nothing is to run any more.
+    mutating func stopAll() -> [Action] {
+        desired = 0
+        return reconcile()
+    }
+
+    // MARK: What to do
+
+    private mutating func reconcile() -> [Action] {
+        if ready(newest) >= max(desired, 1) { serving = newest }
+        return isExclusive ? reconcileExclusive() : reconcileTogether()
+    }
+
+    private mutating func reconcileTogether() -> [Action] {
+        var actions: [Action] = []
+        let kept: Set<Int> = serving == 0 ? [newest] : [newest, serving]
+        for member in members where member.isLive && !kept.contains(member.revision) { actions.append(retire(member)) }
+        for revision in kept.sorted() { actions += adjust(revision, to: desired) }
+        return actions
+    }
+
+    /// One at a time: the other revision's replica has to be gone before this one's is started.
+    private mutating func reconcileExclusive() -> [Action] {
+        let wanted = rejected == newest ? serving : newest
+        var actions: [Action] = []
+        for member in members where member.isLive && member.revision != wanted { actions.append(retire(member)) }
+        guard members.allSatisfy({ $0.revision == wanted && $0.isLive }) else { return actions }
+        return actions + adjust(wanted, to: min(desired, 1))
+    }
+
+    private mutating func adjust(_ revision: Int, to count: Int) -> [Action] {
+        let live = members.filter { $0.revision == revision && $0.isLive }
+        if live.count > count {
+            // Those that are not ready yet go first, then the youngest.
+            let order = live.sorted { ($0.phase == .ready ? 0 : 1, $0.id) > ($1.phase == .ready ? 0 : 1, $1.id) }
+            return order.prefix(live.count - count).map { retire($0) }
+        }
+        guard !heldBack.contains(revision) else { return [] }
+        return (live.count..<count).map { _ in start(revision) }
+    }
+
+    private mutating func start(_ revision: Int) -> Action {
+        let id = nextID
+        nextID += 1
+        members.append(Member(id: id, revision: revision, phase: .starting))
+        return .start(id: id, revision: revision)
+    }
+
+    private mutating func retire(_ member: Member) -> Action {
+        if member.phase == .ready {
+            setPhase(.draining, of: member.id, from: [.ready])
+            return .drain(id: member.id)
+        }
+        setPhase(.stopping, of: member.id, from: [.starting])
+        return .stop(id: member.id)
+    }
+
+    @discardableResult
+    private mutating func setPhase(_ phase: Phase, of id: Int, from allowed: [Phase]) -> Bool {
+        guard let index = members.firstIndex(where: { $0.id == id && allowed.contains($0.phase) }) else { return false }
+        members[index].phase = phase
+        return true
+    }
+
+    private func ready(_ revision: Int) -> Int {
+        members.count { $0.revision == revision && $0.phase == .ready }
+    }
+}

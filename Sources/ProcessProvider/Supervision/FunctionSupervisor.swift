@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import FunctionModel
+import Logging
+import NIOCore
+import ProcessControl
+import ProviderContract
+
+/// Keeps one function as it is wished: carries out what `FunctionPlan` decides, and tells it what happens.
+///
+/// Confined to the supervision loop. Costs nothing while the function has no replica: no task, timer, file or folder.
+final class FunctionSupervisor {
+    let id: FunctionID
+    let createdAt: Timestamp
+    private(set) var newest: FunctionRevision
+    /// Digest and deployment of the newest revision, to tell a change from none.
+    private(set) var stored: StateStore.StoredRevision
+    private(set) var state: MartletStatus.State = .starting
+    private(set) var reason = ""
+    private(set) var since = Timestamp.now()
+    private(set) var isDeleting = false
+
+    private let parts: ReplicaParts
+    private let hub: RouteHub
+    private let logger: Logger
+    private let onServing: (FunctionID, Int) -> Void
+    private var plan: FunctionPlan
+    private var serving: FunctionRevision?
+    private var replicas: [Int: ReplicaProcess] = [:]
+    private var failures: [Int: Int] = [:]
+    private var lastFailure: [Int: String] = [:]
+    private var retries: [Int: Scheduled<Void>] = [:]
+    private var whenEmpty: [() -> Void] = []
+    private var lastUsage: (at: NIODeadline, cpuNanoseconds: UInt64)?
+
+    init(
+        _ function: StateStore.StoredFunction,
+        newest: FunctionRevision,
+        serving: FunctionRevision?,
+        parts: ReplicaParts,
+        hub: RouteHub,
+        logger: Logger,
+        onServing: @escaping (FunctionID, Int) -> Void
+    ) {
+        id = function.id
+        createdAt = function.createdAt
+        stored = function.revision
+        self.newest = newest
+        self.serving = serving
+        self.parts = parts
+        self.hub = hub
+        self.logger = logger
+        self.onServing = onServing
+        plan = FunctionPlan(
+            newest: newest.number,
+            serving: serving?.number ?? 0,
+            desired: 0,
+            isExclusive: newest.isExclusive || serving?.isExclusive == true
+        )
+    }
+
+    /// Whether no replica is left.
+    var isGone: Bool { replicas.isEmpty }
+
+    // MARK: Wishes
+
+    var desired: Int { plan.desired }
+
+    func setDesired(_ count: Int) {
+        carryOut(plan.setDesired(count))
+    }
+
+    func setNewest(_ revision: FunctionRevision, _ stored: StateStore.StoredRevision) {
+        let isExclusive = revision.isExclusive || newest.isExclusive
+        newest = revision
+        self.stored = stored
+        carryOut(plan.setNewest(revision.number, isExclusive: isExclusive))
+    }
+
+    /// Ends everything; calls back when nothing is left.
+    func stopAll(deleting: Bool, whenDone: @escaping () -> Void) {
+        isDeleting = deleting
+        for retry in retries.values { retry.cancel() }
+        retries = [:]
+        carryOut(plan.stopAll())
+        if replicas.isEmpty { whenDone() } else { whenEmpty.append(whenDone) }
+    }
+
+    /// Ends at once what is left.
+    func killAll() {
+        for replica in replicas.values { replica.kill() }
+    }
+
+    // MARK: Carrying out
+
+    private func carryOut(_ actions: [FunctionPlan.Action]) {
+        for action in actions {
+            switch action {
+            case .start(let id, let revision): start(id, revision)
+            case .drain(let id): drain(id)
+            case .stop(let id): replicas[id]?.stop()
+            }
+        }
+        noteServing()
+        publish()
+    }
+
+    private func start(_ number: Int, _ revisionNumber: Int) {
+        guard let revision = revision(revisionNumber) else { return }
+        let replica = ReplicaProcess(
+            revision,
+            name: "\(id.name)-\(revisionNumber)-\(number)",
+            parts: parts,
+            onReady: { [unowned self] in becameReady(number) },
+            onEnd: { [unowned self] end in ended(number, end) }
+        )
+        replicas[number] = replica
+        replica.start()
+    }
+
+    private func revision(_ number: Int) -> FunctionRevision? {
+        if number == newest.number { return newest }
+        return number == serving?.number ? serving : nil
+    }
+
+    /// A replica gets no call from now on; when its last one has ended, or after the longest that a call may take, it
+    /// is stopped.
+    private func drain(_ number: Int) {
+        guard let process = replicas[number], let replica = process.replica else { return }
+        let supervisor = NIOLoopBound(self, eventLoop: parts.loop)
+        let loop = parts.loop
+        let limit = process.revision.rules.execTimeout ?? .seconds(300)
+        let timer = loop.assumeIsolated().scheduleTask(in: TimeAmount(limit)) { [self] in drained(number) }
+        replica.drain {
+            loop.execute {
+                timer.cancel()
+                supervisor.value.drained(number)
+            }
+        }
+    }
+
+    private func drained(_ number: Int) { carryOut(plan.drained(number)) }
+
+    private func becameReady(_ number: Int) {
+        guard let revision = replicas[number]?.revision.number else { return }
+        lastFailure[revision] = nil
+        carryOut(plan.becameReady(number))
+    }
+
+    private func ended(_ number: Int, _ end: ReplicaProcess.End) {
+        guard let process = replicas.removeValue(forKey: number) else { return }
+        process.replica?.drain {}
+        if case .failed(let why) = end { noteFailure(of: process, why) }
+        parts.logs.prune(id)
+        carryOut(plan.ended(number))
+        guard replicas.isEmpty, !whenEmpty.isEmpty else { return }
+        let waiting = whenEmpty
+        whenEmpty = []
+        for callback in waiting { callback() }
+    }
+
+    // MARK: Failures
+
+    /// A replica that lived for long is replaced at once; one that fails soon, with a back-off that doubles.
+    private func noteFailure(of process: ReplicaProcess, _ why: String) {
+        let number = process.revision.number
+        lastFailure[number] = why
+        parts.logs.note("martlet: \(process.name) \(why)", about: id, replica: process.name)
+        logger.warning("replica failed", metadata: ["replica": "\(process.name)", "reason": "\(why)"])
+        if let readyAt = process.readyAt, NIODeadline.now() - readyAt > .seconds(10) {
+            failures[number] = 0
+            return
+        }
+        let count = failures[number, default: 0]
+        failures[number] = count + 1
+        plan.holdBack(number)
+        let delay = min(TimeAmount.seconds(30), .milliseconds(100 << Int64(min(count, 10))))
+        retries[number] = parts.loop.assumeIsolated().scheduleTask(in: delay) { [self] in
+            retries[number] = nil
+            carryOut(plan.release(number))
+        }
+    }
+
+    // MARK: Telling
+
+    /// Remembers which revision serves, so that a restart begins with it.
+    private func noteServing() {
+        guard plan.serving == newest.number, serving?.number != newest.number else { return }
+        serving = newest
+        failures = failures.filter { $0.key == newest.number }
+        lastFailure = lastFailure.filter { $0.key == newest.number }
+        onServing(id, newest.number)
+    }
+
+    private func publish() {
+        updateState()
+        guard !isDeleting else { return }
+        let ready = plan.published.compactMap { replicas[$0]?.replica }
+        let rules = (plan.serving == newest.number || plan.serving == 0 ? newest : serving ?? newest).rules
+        hub.publish(
+            FunctionRoute(
+                id: id,
+                revision: ready.isEmpty ? 0 : plan.serving,
+                desiredReplicas: plan.desired,
+                rules: rules,
+                replicas: ready,
+                notReadyReason: ready.isEmpty ? reason : ""
+            )
+        )
+    }
+
+    private func updateState() {
+        let (newState, newReason) = describe()
+        guard newState != state || newReason != reason else { return }
+        if newState != state { since = .now() }
+        (state, reason) = (newState, newReason)
+    }
+
+    private func describe() -> (MartletStatus.State, String) {
+        if isDeleting { return (.deleting, "") }
+        if let why = lastFailure[newest.number] {
+            let old = plan.serving != 0 && plan.serving != newest.number ? "; revision \(plan.serving) serves on" : ""
+            return (.failing, "revision \(newest.number) \(why)\(old)")
+        }
+        if plan.desired == 0 { return (.idle, "") }
+        if plan.serving != 0, plan.serving != newest.number {
+            return (.updating, "revision \(newest.number) is being started")
+        }
+        if plan.published.count >= plan.desired { return (.ready, "") }
+        return (.starting, "")
+    }
+
+    /// The status as the API has it; without usage.
+    func status(limitsEnforced: Bool) -> FunctionStatus {
+        var status = FunctionStatus(newest.deployment, namespace: id.namespace, createdAt: createdAt)
+        status.replicas = plan.desired
+        status.availableReplicas = plan.published.count
+        status.martlet = MartletStatus(
+            revision: newest.number,
+            readyRevision: plan.serving,
+            state: state,
+            reason: reason,
+            since: since,
+            limitsEnforced: newest.limits.isEmpty || limitsEnforced
+        )
+        return status
+    }
+
+    // MARK: Usage
+
+    /// What the replicas use: memory now, and CPU over the time since the last reading.
+    func usage() -> FunctionUsage {
+        var (cpu, memory): (UInt64, UInt64) = (0, 0)
+        for replica in replicas.values {
+            let reading = replica.group?.usage() ?? replica.processID.flatMap(ProcessTable.groupUsage)
+            cpu += reading?.cpuNanoseconds ?? 0
+            memory += reading?.memoryBytes ?? 0
+        }
+        let now = NIODeadline.now()
+        defer { lastUsage = (now, cpu) }
+        guard let lastUsage, now > lastUsage.at, cpu >= lastUsage.cpuNanoseconds else {
+            return FunctionUsage(cpu: 0, totalMemoryBytes: Double(memory))
+        }
+        let milli = Double(cpu - lastUsage.cpuNanoseconds) / Double((now - lastUsage.at).nanoseconds) * 1000
+        return FunctionUsage(cpu: milli, totalMemoryBytes: Double(memory))
+    }
+
+    /// Ends replicas that use more memory than they may, where no control group does it.
+    func enforceMemory() {
+        guard let limit = newest.limits.memoryBytes else { return }
+        for replica in replicas.values where replica.group == nil {
+            guard let processID = replica.processID, let usage = ProcessTable.groupUsage(leader: processID),
+                usage.memoryBytes > UInt64(limit)
+            else { continue }
+            replica.killForMemory()
+        }
+    }
+}
