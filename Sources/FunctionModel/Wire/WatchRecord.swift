@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// One line of `GET /system/watch` (martlet-api "Provider watch").
+public struct WatchRecord: Sendable, Codable, Equatable {
+    /// What the line tells.
+    public enum Kind: String, Sendable, Codable {
+        /// All functions there are.
+        case snapshot
+        /// One function changed.
+        case changed
+        /// One function is gone.
+        case removed
+        /// Nothing happened, and the connection is alive.
+        case heartbeat
+    }
+
+    /// A function as a router needs it.
+    public struct Function: Sendable, Codable, Equatable {
+        /// The function's name.
+        public var name: String
+        /// Its namespace.
+        public var namespace: String
+        /// The revision that answers calls; 0 when none is ready.
+        public var revision: Int
+        /// The desired number of replicas.
+        public var replicas: Int
+        /// The number of ready replicas.
+        public var availableReplicas: Int
+        /// The limit of one call in seconds; nil means none.
+        public var execTimeoutSeconds: Double?
+        /// Calls that all its ready replicas take together; nil means no limit.
+        public var maxInFlight: Int?
+        /// Calls that may wait for a place.
+        public var queueDepth: Int
+        /// The least number of replicas to ask for.
+        public var minReplicas: Int
+        /// Why no replica is ready.
+        public var notReadyReason: String
+
+        /// Makes a record.
+        public init(
+            name: String,
+            namespace: String,
+            revision: Int,
+            replicas: Int,
+            availableReplicas: Int,
+            execTimeoutSeconds: Double?,
+            maxInFlight: Int?,
+            queueDepth: Int,
+            minReplicas: Int,
+            notReadyReason: String
+        ) {
+            self.name = name
+            self.namespace = namespace
+            self.revision = revision
+            self.replicas = replicas
+            self.availableReplicas = availableReplicas
+            self.execTimeoutSeconds = execTimeoutSeconds
+            self.maxInFlight = maxInFlight
+            self.queueDepth = queueDepth
+            self.minReplicas = minReplicas
+            self.notReadyReason = notReadyReason
+        }
+    }
+
+    /// What the line tells.
+    public var kind: Kind
+    /// The functions of a snapshot, or the one that changed or is gone.
+    public var functions: [Function]?
+
+    /// Makes a line.
+    public init(kind: Kind, functions: [Function]? = nil) {
+        self.kind = kind
+        self.functions = functions
+    }
+}

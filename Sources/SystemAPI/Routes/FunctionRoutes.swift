@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import FaultModel
+import FunctionModel
+import HTTPTypes
+import Hummingbird
+import ProviderContract
+
+/// `/system/functions`, `/system/function/{name}`, `/system/scale-function/{name}` (contract §8).
+struct FunctionRoutes: Sendable {
+    let provider: any FunctionProvider
+    let namespace: NamespaceChoice
+    let invocationCount: @Sendable (FunctionID) -> Double
+
+    func addRoutes(to router: some RouterMethods<SystemContext>) {
+        router.resource("/system/functions", [.get: list, .post: create, .put: update, .delete: delete])
+        router.resource("/system/function/:name", [.get: status])
+        router.resource("/system/scale-function/:name", [.post: scale])
+    }
+
+    /// §8.3.
+    @Sendable private func list(_ request: Request, _ context: SystemContext) async throws -> Response {
+        let functions = try await provider.functions(in: namespace.of(request))
+        return try JSONBody.response(functions.map(counted))
+    }
+
+    /// §8.4.
+    @Sendable private func status(_ request: Request, _ context: SystemContext) async throws -> Response {
+        let wantsUsage = request.uri.queryParameters["usage"].map { ["1", "true"].contains($0) } ?? false
+        let id = try namespace.function(request, context)
+        return try JSONBody.response(counted(try await provider.function(id, includingUsage: wantsUsage)))
+    }
+
+    /// §8.5.
+    @Sendable private func create(_ request: Request, _ context: SystemContext) async throws -> Response {
+        try await provider.create(try await deployment(request))
+        return .empty(.accepted)
+    }
+
+    /// §8.6. Errors reach the client (§28).
+    @Sendable private func update(_ request: Request, _ context: SystemContext) async throws -> Response {
+        try await provider.update(try await deployment(request))
+        return .empty(.accepted)
+    }
+
+    /// §8.7.
+    @Sendable private func delete(_ request: Request, _ context: SystemContext) async throws -> Response {
+        let body = try await JSONBody.decode(DeleteFunctionRequest.self, from: request)
+        let id = FunctionID(name: body.functionName, namespace: namespace.of(request, body: body.namespace))
+        try NameRule.checkFunction(id.name)
+        try await provider.delete(id)
+        return .empty(.accepted)
+    }
+
+    /// §8.8, §29: the count is required, and a name that disagrees with the path is refused.
+    @Sendable private func scale(_ request: Request, _ context: SystemContext) async throws -> Response {
+        let body = try await JSONBody.decode(ScaleFunctionRequest?.self, from: request)
+        let id = try namespace.function(request, context, body: body?.namespace)
+        guard let replicas = body?.replicas, (0...Int(Int32.max)).contains(replicas) else {
+            throw PlatformFault(
+                .invalidValue,
+                "The number of replicas is missing or out of range.",
+                hint: "Send {\"serviceName\": \"\(NameRule.printable(id.name))\", \"replicas\": 1}, 0 to \(Int32.max)."
+            )
+        }
+        if let name = body?.serviceName, !name.isEmpty, name != id.name {
+            throw PlatformFault(
+                .invalidValue,
+                "The body names \(NameRule.printable(name)), the path \(NameRule.printable(id.name))."
+            )
+        }
+        try await provider.scale(id, to: replicas)
+        return .empty(.accepted)
+    }
+
+    private func deployment(_ request: Request) async throws -> FunctionDeployment {
+        var deployment = try await JSONBody.decode(FunctionDeployment.self, from: request)
+        deployment.namespace = namespace.of(request, body: deployment.namespace)
+        return deployment
+    }
+
+    private func counted(_ status: FunctionStatus) -> FunctionStatus {
+        var status = status
+        status.invocationCount = invocationCount(status.id)
+        return status
+    }
+}

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import FunctionModel
+import HTTPTypes
+import Hummingbird
+import ProviderContract
+
+/// `/system/info`, `/system/telemetry` (contract §12.1, §12.3).
+struct InfoRoutes: Sendable {
+    let provider: any FunctionProvider
+    let version: ProviderInfo.Version
+
+    func addRoutes(to router: some RouterMethods<SystemContext>) {
+        router.resource("/system/info", [.get: info])
+    }
+
+    /// Always 200; a provider that cannot be reached is `null`.
+    @Sendable private func info(_ request: Request, _ context: SystemContext) async throws -> Response {
+        let provider = try? await provider.info()
+        return try JSONBody.response(SystemInfo(provider: provider, version: version, arch: Self.architecture))
+    }
+
+    #if arch(x86_64)
+    private static let architecture = "x86_64"
+    #elseif arch(arm64)
+    private static let architecture = "arm64"
+    #else
+    private static let architecture = "unknown"
+    #endif
+}
+
+/// `/healthz` (contract §12.2). Public: load balancers ask without credentials.
+struct HealthRoutes: Sendable {
+    let provider: any FunctionProvider
+
+    func addRoutes(to router: some RouterMethods<SystemContext>) {
+        router.resource("/healthz", [.get: health, .head: health])
+    }
+
+    @Sendable private func health(_ request: Request, _ context: SystemContext) async throws -> Response {
+        try await provider.checkHealth()
+        return .empty(.ok)
+    }
+}
