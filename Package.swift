@@ -64,7 +64,7 @@ let package = Package(
     ],
     targets: [
         // Executables: a screenful each.
-        .executableTarget(name: "martlet", dependencies: ["CommandLineTool"], swiftSettings: strict),
+        .executableTarget(name: "martlet", dependencies: ["CommandLineTool", arguments], swiftSettings: strict),
 
         // Services.
         module(

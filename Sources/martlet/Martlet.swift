@@ -1,1 +1,9 @@
-@main struct Martlet { static func main() {} }
+// SPDX-License-Identifier: Apache-2.0
+
+import ArgumentParser
+import CommandLineTool
+
+@main
+enum Martlet {
+    static func main() async { await MartletCommand.main() }
+}

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import ArgumentParser
+
+/// The `martlet` command.
+public struct MartletCommand: AsyncParsableCommand {
+    /// What `--help` says.
+    public static let configuration = CommandConfiguration(
+        commandName: "martlet",
+        abstract: "Functions on your own machine, compatible with OpenFaaS.",
+        discussion: """
+            Start the platform, then deploy and call a function:
+
+              martlet up
+              martlet deploy hello --image host --fprocess "cat"
+              echo hi | martlet invoke hello
+            """,
+        version: "martlet \(Release.number)",
+        groupedSubcommands: [
+            CommandGroup(name: "Platform", subcommands: [UpCommand.self]),
+        ]
+    )
+
+    /// Makes the command.
+    public init() {}
+}

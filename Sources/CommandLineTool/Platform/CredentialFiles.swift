@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import FaultModel
+import Foundation
+import ProcessProvider
+import SystemAPI
+
+/// The platform's user and password, as files that OpenFaaS' tools know (contract §2.1).
+struct CredentialFiles {
+    let folder: String
+
+    var passwordPath: String { "\(folder)/basic-auth-password" }
+    private var userPath: String { "\(folder)/basic-auth-user" }
+
+    /// Reads both, making them at the first start: user `admin` and a random password. Blocks.
+    func readOrMake() throws(PlatformFault) -> Credentials {
+        if !FileManager.default.fileExists(atPath: userPath) {
+            try DurableFile.write(Data("admin\n".utf8), to: userPath, mode: 0o600)
+        }
+        if !FileManager.default.fileExists(atPath: passwordPath) {
+            try DurableFile.write(Data((Self.randomPassword() + "\n").utf8), to: passwordPath, mode: 0o600)
+        }
+        return Credentials(user: try read(userPath), password: try read(passwordPath))
+    }
+
+    private func read(_ path: String) throws(PlatformFault) -> String {
+        let text = (try? String(contentsOfFile: path, encoding: .utf8)) ?? ""
+        let trimmed = text.trimmingCharacters(in: .whitespacesAndNewlines)
+        guard !trimmed.isEmpty else {
+            throw PlatformFault(
+                .badSettings,
+                "The file \((path as NSString).lastPathComponent) of the credentials is empty or cannot be read.",
+                hint: "Remove it to have a new one made, or start with --no-auth."
+            )
+        }
+        return trimmed
+    }
+
+    /// 190 bits from the system's generator.
+    private static func randomPassword() -> String {
+        let letters = Array("ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz23456789")
+        var generator = SystemRandomNumberGenerator()
+        return String((0..<32).compactMap { _ in letters.randomElement(using: &generator) })
+    }
+}

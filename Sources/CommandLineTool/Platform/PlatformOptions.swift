@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ArgumentParser
+import FaultModel
+import Foundation
+import RuntimeSettings
+
+/// The flags of commands that run a part of the platform. Each is a setting of the table.
+struct PlatformOptions: ParsableArguments {
+    @Option(help: "Address to listen on (127.0.0.1).")
+    var host: String?
+
+    @Option(help: "Port of the API and the functions (8080); 0 takes a free one.")
+    var port: String?
+
+    @Option(help: "Port of /metrics (8082); 0 takes a free one.")
+    var metricsPort: String?
+
+    @Option(help: "Folder of everything that lasts (~/.martlet).")
+    var dataDir: String?
+
+    @Flag(help: "Let everybody manage, without a password.")
+    var noAuth = false
+
+    @Option(help: "What runs functions (process).")
+    var provider: String?
+
+    @Option(help: "How long calls may take to end when Martlet stops (10s).")
+    var drainTimeout: String?
+
+    @Flag(help: "Refuse limits that this machine does not enforce.")
+    var requireLimits = false
+
+    @Option(help: "How much is logged: debug, info, warning, error (info).")
+    var logLevel: String?
+
+    @Option(help: "Logs as text or json (text on a terminal).")
+    var logFormat: String?
+
+    @Flag(help: "Print each setting with its value and where it came from, and end.")
+    var showSettings = false
+
+    /// The settings that hold.
+    func settings() throws(PlatformFault) -> PlatformSettings {
+        var flags: [String: String] = [:]
+        flags["host"] = host
+        flags["port"] = port
+        flags["metrics-port"] = metricsPort
+        flags["data-dir"] = dataDir
+        flags["provider"] = provider
+        flags["drain-timeout"] = drainTimeout
+        flags["log-level"] = logLevel
+        flags["log-format"] = logFormat
+        if noAuth { flags["auth"] = "false" }
+        if requireLimits { flags["require-limits"] = "true" }
+        return try PlatformSettings(flags: flags, environment: ProcessInfo.processInfo.environment)
+    }
+
+    func printSettings(_ settings: PlatformSettings) {
+        for definition in SettingsTable.definitions {
+            guard let value = settings.values[definition.name] else { continue }
+            let name = definition.name.padding(toLength: 24, withPad: " ", startingAt: 0)
+            print("\(name)\(value.text.isEmpty ? "-" : value.text)  (\(value.source))")
+        }
+    }
+}

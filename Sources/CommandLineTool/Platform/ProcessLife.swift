@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Dispatch
+import Glibc
+import Synchronization
+
+/// SIGINT and SIGTERM as events.
+final class TerminationSignals: Sendable {
+    private let stream: AsyncStream<Void>
+    private let next = Mutex<(@Sendable () -> Void)?>(nil)
+    private let sources = Mutex<[any DispatchSourceSignal]>([])
+
+    init() {
+        let (stream, continuation) = AsyncStream.makeStream(of: Void.self)
+        self.stream = stream
+        for number in [SIGINT, SIGTERM] {
+            signal(number, SIG_IGN)
+            sources.withLock { sources in
+                let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
+                source.setEventHandler { [weak self] in
+                    if let action = self?.next.withLock({ $0 }) { action() } else { continuation.yield() }
+                }
+                source.resume()
+                sources.append(source)
+            }
+        }
+    }
+
+    /// Waits for the first one.
+    func first() async {
+        for await _ in stream { return }
+    }
+
+    /// What the next one does.
+    func onNext(_ action: @escaping @Sendable () -> Void) {
+        next.withLock { $0 = action }
+    }
+}
+
+/// Tells systemd about our state (sd_notify(3)); does nothing where nobody listens.
+enum ServiceNotification {
+    static func ready() { send("READY=1") }
+
+    static func stopping() { send("STOPPING=1") }
+
+    private static func send(_ state: String) {
+        guard let path = getenv("NOTIFY_SOCKET").map({ String(cString: $0) }), !path.isEmpty else { return }
+        let descriptor = socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
+        guard descriptor >= 0 else { return }
+        defer { close(descriptor) }
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        let bytes = Array(path.utf8)
+        withUnsafeMutableBytes(of: &address.sun_path) { room in
+            room.copyBytes(from: bytes.prefix(room.count - 1))
+            // An abstract socket's name begins with a zero byte, written as "@".
+            if bytes.first == UInt8(ascii: "@") { room[0] = 0 }
+        }
+        let length = socklen_t(MemoryLayout<sa_family_t>.size + min(bytes.count, 107) + (bytes.first == 64 ? 0 : 1))
+        _ = withUnsafePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                sendto(descriptor, state, state.utf8.count, 0, $0, length)
+            }
+        }
+    }
+}
+
+/// Bounds that the system sets to this process.
+enum ResourceBounds {
+    /// Uses as many descriptors as are allowed; children get the usual number back.
+    static func raiseFileLimit() {
+        var limit = rlimit()
+        guard getrlimit(__rlimit_resource_t(7), &limit) == 0, limit.rlim_cur < limit.rlim_max else { return }
+        limit.rlim_cur = limit.rlim_max
+        setrlimit(__rlimit_resource_t(7), &limit)
+    }
+}

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import GatewayService
+import NIOCore
+import RuntimeSettings
+
+/// What `martlet up` prints when it is ready.
+struct StartText {
+    let text: String
+
+    init(_ settings: PlatformSettings, _ addresses: Gateway.Addresses, limitsAreEnforced: Bool) {
+        let url = "http://\(Self.host(settings.host)):\(addresses.api.port ?? 0)"
+        var lines = ["", "Martlet \(Release.number) is ready at \(url)", ""]
+        lines.append("  Page      \(url)/ui/")
+        if let metrics = addresses.metrics?.port {
+            lines.append("  Metrics   http://\(Self.host(settings.host)):\(metrics)/metrics")
+        }
+        if settings.requiresCredentials {
+            let password = "\(settings.credentialsFolder)/basic-auth-password"
+            lines.append("  Password  \(password) (user admin)")
+            lines.append("  Log in    faas-cli login -g \(url) --password-stdin < \(password)")
+        } else {
+            lines.append("  Password  none is needed: everybody who reaches this address may manage functions")
+        }
+        lines.append("  Try       curl \(url)/system/info\(settings.requiresCredentials ? " -u admin:…" : "")")
+        lines.append("")
+        lines.append("Functions run with the rights of this user: deploy only what you trust.")
+        if !limitsAreEnforced {
+            lines.append("Limits: memory is watched, CPU is not enforced (no writable control groups).")
+        }
+        if !["127.0.0.1", "::1", "localhost"].contains(settings.host) {
+            lines.append("Warning: \(settings.host) can be reached from elsewhere, and nothing is encrypted (no TLS).")
+        }
+        text = lines.joined(separator: "\n") + "\n"
+    }
+
+    private static func host(_ host: String) -> String {
+        switch host {
+        case "0.0.0.0", "::": "127.0.0.1"
+        case _ where host.contains(":"): "[\(host)]"
+        default: host
+        }
+    }
+}

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import InvocationEngine
+import NIOCore
+import Telemetry
+
+/// `/metrics` and `/healthz` on their own port (contract §1, §12.2, §12.5).
+struct MetricsResponder: LocalResponder {
+    let families: @Sendable () async -> [MetricFamily]
+
+    func respond(to request: LocalRequest, body: LocalRequestBody, writer: any LocalResponseWriter) async {
+        // The only failure is a scraper that has gone.
+        try? await answer(request, writer)
+    }
+
+    private func answer(_ request: LocalRequest, _ writer: any LocalResponseWriter) async throws {
+        let path = request.target.prefix { $0 != "?" }
+        guard path == "/metrics" || path == "/healthz" else {
+            return try await write("404 page not found\n", 404, "text/plain; charset=utf-8", request, writer)
+        }
+        guard request.method == "GET" || request.method == "HEAD" else {
+            return try await writer.writeHead(status: 405, headers: [("Allow", "GET, HEAD"), ("Content-Length", "0")])
+        }
+        guard path == "/metrics" else {
+            return try await write("OK", 200, "text/plain; charset=utf-8", request, writer)
+        }
+        let format = MetricsText(accept: request.header("accept"))
+        try await write(format.encode(await families()), 200, format.contentType, request, writer)
+    }
+
+    private func write(
+        _ text: String,
+        _ status: Int,
+        _ type: String,
+        _ request: LocalRequest,
+        _ writer: any LocalResponseWriter
+    ) async throws {
+        let bytes = ByteBuffer(string: text)
+        let headers = [("Content-Type", type), ("Content-Length", String(bytes.readableBytes))]
+        try await writer.writeHead(status: status, headers: headers)
+        if request.method != "HEAD" { try await writer.write(bytes) }
+    }
+}

@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import FaultModel
+import Foundation
+import FunctionModel
+import Yams
+
+/// The platform's settings, read once at the start: flag > environment > `martlet.yaml` > default.
+public struct PlatformSettings: Sendable {
+    /// Where a value came from.
+    public enum Source: Sendable, Equatable, CustomStringConvertible {
+        /// A command-line flag.
+        case flag
+        /// An environment variable of this name.
+        case environment(String)
+        /// `martlet.yaml` in the data directory.
+        case file
+        /// Nothing was said.
+        case fallback
+
+        /// For `--show-settings`.
+        public var description: String {
+            switch self {
+            case .flag: "flag"
+            case .environment(let name): "environment (\(name))"
+            case .file: "martlet.yaml"
+            case .fallback: "default"
+            }
+        }
+    }
+
+    /// A value with its origin.
+    public struct Value: Sendable, Equatable {
+        /// The text as it was given.
+        public let text: String
+        /// Where it came from.
+        public let source: Source
+    }
+
+    /// All values by name.
+    public private(set) var values: [String: Value] = [:]
+
+    /// The address to listen on.
+    public let host: String
+    /// The port of the API, 0 to 65535.
+    public let port: Int
+    /// The port of metrics, 0 to 65535.
+    public let metricsPort: Int
+    /// The data directory's absolute path.
+    public let dataDirectory: String
+    /// Whether managing needs the password.
+    public let requiresCredentials: Bool
+    /// The default namespace.
+    public let defaultNamespace: String
+    /// See the table.
+    public let readTimeout: Duration
+    /// See the table.
+    public let writeTimeout: Duration
+    /// Nil means no limit.
+    public let upstreamTimeout: Duration?
+    /// In bytes.
+    public let headLimit: Int
+    /// In bytes; nil means no limit.
+    public let bodyLimit: Int?
+    /// See the table.
+    public let drainTimeout: Duration
+    /// See the table.
+    public let requiresLimits: Bool
+    /// `debug`, `info`, `warning` or `error`.
+    public let logLevel: String
+    /// `text`, `json` or `auto`.
+    public let logFormat: String
+    /// The provider's address for a gateway alone.
+    public let providerURL: String?
+    /// The folder of the credentials' files.
+    public let credentialsFolder: String
+
+    /// The text of a file; nil where there is none.
+    public static func contents(ofFile path: String) -> String? {
+        try? String(contentsOfFile: path, encoding: .utf8)
+    }
+
+    /// Reads settings from flags by name, an environment, and the file in the data directory.
+    ///
+    /// - Throws: `badSettings` naming everything that is wrong at once.
+    public init(
+        flags: [String: String],
+        environment: [String: String],
+        readFile: (String) -> String? = PlatformSettings.contents
+    ) throws(PlatformFault) {
+        var reader = SettingsReader(flags: flags, environment: environment)
+        let folder = reader.path("data-dir")
+        reader.takeFile(readFile("\(folder)/martlet.yaml"))
+        host = reader.text("host")
+        port = reader.number("port", in: 0...65_535)
+        metricsPort = reader.number("metrics-port", in: 0...65_535)
+        dataDirectory = folder
+        requiresCredentials = reader.flag("auth")
+        _ = reader.word("provider", of: ["process"])
+        defaultNamespace = reader.namespace("function-namespace")
+        readTimeout = reader.duration("read-timeout", allowsZero: false)
+        writeTimeout = reader.duration("write-timeout", allowsZero: false)
+        let upstream = reader.duration("upstream-timeout", allowsZero: true)
+        upstreamTimeout = upstream == .zero ? nil : upstream
+        headLimit = reader.number("head-limit", in: 1024...16_777_216)
+        let body = reader.number("body-limit", in: 0...Int.max)
+        bodyLimit = body == 0 ? nil : body
+        drainTimeout = reader.duration("drain-timeout", allowsZero: true)
+        requiresLimits = reader.flag("require-limits")
+        logLevel = reader.word("log-level", of: ["debug", "info", "warning", "error"])
+        logFormat = reader.word("log-format", of: ["auto", "text", "json"])
+        let url = reader.text("functions-provider-url")
+        providerURL = url.isEmpty ? nil : url
+        let credentials = reader.text("secret-mount-path")
+        credentialsFolder = credentials.isEmpty ? folder : credentials
+        values = reader.values
+        guard reader.problems.isEmpty else {
+            throw PlatformFault(
+                .badSettings,
+                "Martlet does not start with these settings:\n"
+                    + reader.problems.map { "  - \($0)" }.joined(separator: "\n"),
+                hint: "Each value and where it comes from: martlet up --show-settings"
+            )
+        }
+    }
+}
+
+/// Looks values up in the order of precedence and gathers what is wrong with them.
+private struct SettingsReader {
+    let flags: [String: String]
+    let environment: [String: String]
+    var file: [String: String] = [:]
+    var values: [String: PlatformSettings.Value] = [:]
+    var problems: [String] = []
+
+    init(flags: [String: String], environment: [String: String]) {
+        self.flags = flags
+        self.environment = environment
+    }
+
+    mutating func takeFile(_ text: String?) {
+        guard let text else { return }
+        do {
+            for (key, value) in try Yams.load(yaml: text) as? [String: Any] ?? [:] {
+                if SettingsTable.definitions.contains(where: { $0.name == key }) {
+                    file[key] = "\(value)"
+                } else {
+                    problems.append("martlet.yaml: there is no setting \"\(NameRule.printable(key))\".")
+                }
+            }
+        } catch {
+            problems.append("martlet.yaml is not YAML: \(error)")
+        }
+    }
+
+    mutating func text(_ name: String) -> String {
+        let value = find(name)
+        values[name] = value
+        return value.text
+    }
+
+    /// An empty value counts as absent.
+    private func find(_ name: String) -> PlatformSettings.Value {
+        guard let definition = SettingsTable.definitions.first(where: { $0.name == name }) else {
+            return PlatformSettings.Value(text: "", source: .fallback)
+        }
+        if let text = flags[name], !text.isEmpty { return PlatformSettings.Value(text: text, source: .flag) }
+        for variable in definition.variables {
+            if let text = environment[variable], !text.isEmpty {
+                return PlatformSettings.Value(text: text, source: .environment(variable))
+            }
+        }
+        if let text = file[name], !text.isEmpty { return PlatformSettings.Value(text: text, source: .file) }
+        return PlatformSettings.Value(text: definition.fallback, source: .fallback)
+    }
+
+    mutating func path(_ name: String) -> String {
+        let text = text(name)
+        let home = environment["HOME"] ?? "."
+        let expanded = text == "~" ? home : text.hasPrefix("~/") ? home + text.dropFirst(1) : text
+        return URL(fileURLWithPath: expanded).standardizedFileURL.path
+    }
+
+    mutating func number(_ name: String, in range: ClosedRange<Int>) -> Int {
+        let text = text(name)
+        guard let number = Int(text), range.contains(number) else {
+            let limit = range.upperBound == .max ? "from \(range.lowerBound)" : "\(range.lowerBound) to \(range.upperBound)"
+            return refuse(name, "is no whole number \(limit)", 0)
+        }
+        return number
+    }
+
+    mutating func duration(_ name: String, allowsZero: Bool) -> Duration {
+        guard let duration = GoDuration.parse(text(name)) else {
+            return refuse(name, "is no duration, as 30s or 1m30s", .zero)
+        }
+        guard allowsZero || duration > .zero else { return refuse(name, "must be more than 0", .zero) }
+        return duration
+    }
+
+    mutating func flag(_ name: String) -> Bool {
+        switch text(name).lowercased() {
+        case "true", "1", "yes", "on": true
+        case "false", "0", "no", "off": false
+        default: refuse(name, "is neither true nor false", false)
+        }
+    }
+
+    mutating func word(_ name: String, of words: [String]) -> String {
+        let text = text(name)
+        guard words.contains(text) else { return refuse(name, "is none of: \(words.joined(separator: ", "))", text) }
+        return text
+    }
+
+    mutating func namespace(_ name: String) -> String {
+        let text = text(name)
+        guard NameRule.isLabel(text) else { return refuse(name, "is no namespace's name", text) }
+        return text
+    }
+
+    private mutating func refuse<Value>(_ name: String, _ why: String, _ fallback: Value) -> Value {
+        let value = values[name]
+        problems.append("\(name) = \"\(NameRule.printable(value?.text ?? ""))\" (\(value?.source.description ?? "")) \(why).")
+        return fallback
+    }
+}

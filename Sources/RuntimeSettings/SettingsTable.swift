@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// One setting of the platform: its names, its default and what it means. Help, documentation and parsing use this
+/// one table.
+public struct SettingDefinition: Sendable {
+    /// The name in `martlet.yaml`, which is the flag's without dashes before it.
+    public let name: String
+    /// Environment variables, the strongest first; OpenFaaS' own names among them (contract §22).
+    public let variables: [String]
+    /// What holds when nothing is said.
+    public let fallback: String
+    /// One sentence, with the unit.
+    public let help: String
+
+    init(_ name: String, also variables: [String] = [], _ fallback: String, _ help: String) {
+        self.name = name
+        let own = "MARTLET_" + name.uppercased().replacing("-", with: "_")
+        self.variables = [own] + variables
+        self.fallback = fallback
+        self.help = help
+    }
+}
+
+/// The settings of `up`, `gateway` and `provider`.
+public enum SettingsTable {
+    /// All settings, in the order of the documentation.
+    public static let definitions: [SettingDefinition] = [
+        SettingDefinition("host", "127.0.0.1", "Address to listen on."),
+        SettingDefinition("port", also: ["port"], "8080", "Port of the API and the functions; 0 takes a free one."),
+        SettingDefinition("metrics-port", "8082", "Port of /metrics; 0 takes a free one."),
+        SettingDefinition("data-dir", "~/.martlet", "Folder of everything that lasts."),
+        SettingDefinition("auth", also: ["basic_auth"], "true", "Whether managing needs the password."),
+        SettingDefinition("provider", "process", "What runs functions: process."),
+        SettingDefinition("function-namespace", also: ["function_namespace"], "openfaas-fn", "The default namespace."),
+        SettingDefinition("read-timeout", also: ["read_timeout"], "60s", "Longest pause of a client that sends."),
+        SettingDefinition("write-timeout", also: ["write_timeout"], "60s", "Longest pause of a client that reads."),
+        SettingDefinition(
+            "upstream-timeout",
+            also: ["upstream_timeout"],
+            "60s",
+            "The gateway's limit of one call; 0 means none."
+        ),
+        SettingDefinition("head-limit", "65536", "Longest head of a request or an answer, in bytes."),
+        SettingDefinition("body-limit", "0", "Longest body of a call, in bytes; 0 means no limit."),
+        SettingDefinition("drain-timeout", "10s", "How long calls may take to end when Martlet stops."),
+        SettingDefinition("require-limits", "false", "Refuse limits that this machine does not enforce."),
+        SettingDefinition("log-level", "info", "How much is logged: debug, info, warning, error."),
+        SettingDefinition("log-format", "auto", "Logs as text or json; auto: text on a terminal."),
+        SettingDefinition(
+            "functions-provider-url",
+            also: ["functions_provider_url"],
+            "",
+            "Gateway alone: the provider's address, as http://127.0.0.1:8081/."
+        ),
+        SettingDefinition(
+            "secret-mount-path",
+            also: ["secret_mount_path"],
+            "",
+            "Folder of basic-auth-user and basic-auth-password; the data directory by default."
+        ),
+    ]
+}
