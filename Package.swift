@@ -17,10 +17,10 @@ let strict: [SwiftSetting] = [
 // Products of other packages, named once.
 let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
 let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
-let nioLocks: Target.Dependency = .product(name: "NIOConcurrencyHelpers", package: "swift-nio")
-let nioEmbedded: Target.Dependency = .product(name: "NIOEmbedded", package: "swift-nio")
+let nioFoundation: Target.Dependency = .product(name: "NIOFoundationCompat", package: "swift-nio")
+let nioSSL: Target.Dependency = .product(name: "NIOSSL", package: "swift-nio-ssl")
+let nioHTTP1: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
-let lifecycle: Target.Dependency = .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
 let hummingbird: Target.Dependency = .product(name: "Hummingbird", package: "hummingbird")
 let httpTypes: Target.Dependency = .product(name: "HTTPTypes", package: "swift-http-types")
 let httpClient: Target.Dependency = .product(name: "AsyncHTTPClient", package: "async-http-client")
@@ -56,11 +56,11 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-http-types.git", from: "1.8.0"),
         .package(url: "https://github.com/apple/swift-log.git", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-nio.git", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-ssl.git", from: "2.37.6"),
         .package(url: "https://github.com/groue/GRDB.swift.git", from: "7.10.0"),
         .package(url: "https://github.com/hummingbird-project/hummingbird.git", from: "2.28.1"),
         .package(url: "https://github.com/jpsim/Yams.git", from: "6.2.2"),
         .package(url: "https://github.com/swift-server/async-http-client.git", from: "1.37.0"),
-        .package(url: "https://github.com/swift-server/swift-service-lifecycle.git", from: "2.13.0"),
     ],
     targets: [
         // Executables: a screenful each.
@@ -72,14 +72,14 @@ let package = Package(
             [
                 "Dashboard", "FaultModel", "FunctionBuilder", "FunctionModel", "GatewayService", "InvocationEngine",
                 "ProcessProvider", "ProviderContract", "RemoteProvider", "RuntimeSettings", "SystemAPI",
-                "SystemClient", "Telemetry", arguments, crypto, httpClient, lifecycle, logging, nioCore, nioPosix,
+                "SystemClient", "Telemetry", arguments, httpClient, logging, nioCore, nioPosix, yaml,
             ]
         ),
         module(
             "GatewayService",
             [
                 "Dashboard", "FaultModel", "FunctionModel", "InvocationEngine", "ProviderContract", "SystemAPI",
-                "Telemetry", crypto, httpTypes, hummingbird, lifecycle, logging, nioCore, nioPosix,
+                "Telemetry", httpTypes, hummingbird, logging, nioCore,
             ]
         ),
         module(
@@ -102,7 +102,7 @@ let package = Package(
         ),
         module(
             "RemoteProvider",
-            ["FaultModel", "FunctionModel", "ProviderContract", "SystemClient", logging, nioCore]
+            ["FaultModel", "FunctionModel", "ProviderContract", "SystemClient"]
         ),
 
         // Contracts.
@@ -110,7 +110,7 @@ let package = Package(
 
         // Mechanisms that know nothing of functions' life.
         module("InvocationEngine", ["FaultModel", "FunctionModel", "ProviderContract", nioCore, nioPosix]),
-        module("SystemClient", ["FaultModel", "FunctionModel", "ProviderContract", httpClient, nioCore]),
+        module("SystemClient", ["FaultModel", "FunctionModel", httpClient, nioCore, nioFoundation, nioHTTP1, nioSSL]),
         module("ProcessControl", ["CProcessControl"]),
         .target(name: "CProcessControl"),
         module("RuntimeSettings", ["FaultModel", "FunctionModel", yaml]),

@@ -17,7 +17,24 @@ public struct MartletCommand: AsyncParsableCommand {
             """,
         version: "martlet \(Release.number)",
         groupedSubcommands: [
-            CommandGroup(name: "Platform", subcommands: [UpCommand.self]),
+            CommandGroup(
+                name: "Functions",
+                subcommands: [
+                    DeployCommand.self, ListCommand.self, DescribeCommand.self, InvokeCommand.self, LogsCommand.self,
+                    ScaleCommand.self, RemoveCommand.self, ReadyCommand.self,
+                ]
+            ),
+            CommandGroup(
+                name: "Code",
+                subcommands: [NewCommand.self, BuildCommand.self, TemplatesCommand.self]
+            ),
+            CommandGroup(
+                name: "Platform",
+                subcommands: [
+                    UpCommand.self, LoginCommand.self, LogoutCommand.self, SecretCommand.self, NamespaceCommand.self,
+                    VersionCommand.self,
+                ]
+            ),
         ]
     )
 

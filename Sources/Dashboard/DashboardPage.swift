@@ -2,7 +2,9 @@
 
 public import FunctionModel
 
-/// The page for people: what runs, in which state, and how to call it. Plain HTML without scripts.
+/// The page for people: what runs, in which state, and how to call it.
+///
+/// Plain HTML without scripts.
 public struct DashboardPage: Sendable {
     /// The functions of all namespaces.
     public var functions: [FunctionStatus]

@@ -11,7 +11,9 @@ public struct FaultBody: Sendable, Codable, Equatable {
     /// The next step; empty when the sentence says it.
     public var hint: String
 
-    /// The body of a fault. Causes stay in the logs.
+    /// The body of a fault.
+    ///
+    /// Causes stay in the logs.
     public init(_ fault: PlatformFault) {
         error = fault.message
         code = fault.code.rawValue
@@ -39,7 +41,9 @@ extension PlatformFault {
     public var internalHeaderValue: String { code == .tooManyCalls ? "faas-middleware" : "martlet" }
 
     /// The body for a client that does not read JSON: the sentence, the hint, one newline (contract, "`http.Error`
-    /// body"). Texts on which OpenFaaS clients rely are kept to the byte.
+    /// body").
+    ///
+    /// Texts on which OpenFaaS clients rely are kept to the byte.
     public var textBody: String {
         if code == .unauthorized { return "invalid credentials" }
         guard let hint else { return message + "\n" }

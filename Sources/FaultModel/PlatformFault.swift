@@ -20,7 +20,9 @@ public struct PlatformFault: Error, Sendable {
     /// What kind of fault it is: stable, machine readable.
     public let code: FaultCode
 
-    /// One sentence (or more) for the person who sees it. Contains neither secrets nor paths of the host.
+    /// One sentence (or more) for the person who sees it.
+    ///
+    /// Contains neither secrets nor paths of the host.
     public let message: String
 
     /// What to do next, as a sentence; nil when the message says it already.

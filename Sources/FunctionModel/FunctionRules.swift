@@ -66,6 +66,41 @@ public struct FunctionRules: Sendable, Equatable {
     public var scaleFactor: Int
     /// Longest line of a log that is kept whole, in bytes; nil means no limit.
     public var logLineLimit: Int?
+
+    /// Makes rules from parts.
+    public init(
+        mode: Mode,
+        command: [String],
+        upstreamURL: String?,
+        execTimeout: Duration?,
+        gracePeriod: Duration,
+        maxInFlight: Int?,
+        queueDepth: Int,
+        contentType: String,
+        buffersRequestBody: Bool,
+        readiness: Probe,
+        liveness: Probe?,
+        minReplicas: Int,
+        maxReplicas: Int,
+        scaleFactor: Int,
+        logLineLimit: Int?
+    ) {
+        self.mode = mode
+        self.command = command
+        self.upstreamURL = upstreamURL
+        self.execTimeout = execTimeout
+        self.gracePeriod = gracePeriod
+        self.maxInFlight = maxInFlight
+        self.queueDepth = queueDepth
+        self.contentType = contentType
+        self.buffersRequestBody = buffersRequestBody
+        self.readiness = readiness
+        self.liveness = liveness
+        self.minReplicas = minReplicas
+        self.maxReplicas = maxReplicas
+        self.scaleFactor = scaleFactor
+        self.logLineLimit = logLineLimit
+    }
 }
 
 extension FunctionRules {

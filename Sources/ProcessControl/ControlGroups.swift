@@ -160,7 +160,9 @@ public final class ControlGroup: Sendable {
         }
     }
 
-    /// Removes the group; it must be empty. A group that is still emptying is left for the next start.
+    /// Removes the group; it must be empty.
+    ///
+    /// A group that is still emptying is left for the next start.
     public func remove() {
         for folder in folders.values { rmdir(folder) }
     }

@@ -31,7 +31,9 @@ final class ExitWatcher: Sendable {
         add(pidfd, tag: UInt64(processID))
     }
 
-    /// Signals a child's group. Under the lock the child is not reaped, so its id cannot have become another's.
+    /// Signals a child's group.
+    ///
+    /// Under the lock the child is not reaped, so its id cannot have become another's.
     func signalGroup(of processID: Int32, _ signal: Int32) {
         children.withLock { children in
             guard children[processID] != nil else { return }

@@ -50,7 +50,9 @@ public final class ProcessSpawner: Sendable {
         watcher.signalGroup(of: processID, signal)
     }
 
-    /// Ends the threads. Processes that still run are killed by that.
+    /// Ends the threads.
+    ///
+    /// Processes that still run are killed by that.
     public func shutdown() {
         queue.close()
         watcher.close()

@@ -59,9 +59,13 @@ public struct ProcessSpec: Sendable {
 public struct StartedProcess: Sendable {
     /// Its id, which is its group's too.
     public let processID: Int32
-    /// Write end of its standard input, non-blocking; only with piped streams. The receiver closes it.
+    /// Write end of its standard input, non-blocking; only with piped streams.
+    ///
+    /// The receiver closes it.
     public let standardInput: Int32?
-    /// Read end of its standard output, non-blocking; only with piped streams. The receiver closes it.
+    /// Read end of its standard output, non-blocking; only with piped streams.
+    ///
+    /// The receiver closes it.
     public let standardOutput: Int32?
 }
 

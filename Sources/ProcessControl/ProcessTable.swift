@@ -5,7 +5,9 @@ import Foundation
 
 /// What `/proc` knows of processes.
 public enum ProcessTable {
-    /// What a process group uses, summed over its processes; nil when there is none. For systems without control groups.
+    /// What a process group uses, summed over its processes; nil when there is none.
+    ///
+    /// For systems without control groups.
     public static func groupUsage(leader: Int32) -> ResourceUsage? {
         let ticks = UInt64(sysconf(Int32(_SC_CLK_TCK)))
         let page = UInt64(sysconf(Int32(_SC_PAGESIZE)))
@@ -23,7 +25,9 @@ public enum ProcessTable {
     }
 
     /// Ends the processes of a killed owner, and their children: those whose environment has a variable that begins
-    /// with `marker`. They are recognised by what they carry, never by a bare id.
+    /// with `marker`.
+    ///
+    /// They are recognised by what they carry, never by a bare id.
     ///
     /// Returns how many there were.
     @discardableResult
@@ -53,7 +57,7 @@ public enum ProcessTable {
         ((try? FileManager.default.contentsOfDirectory(atPath: "/proc")) ?? []).compactMap { Int32($0) }
     }
 
-    /// The fields of `/proc/ID/stat` behind the name: state, parent, group, …
+    /// The fields of `/proc/ID/stat` behind the name: state, parent, group, and so on.
     private static func stat(_ process: Int32) -> [Substring]? {
         guard let text = try? String(contentsOfFile: "/proc/\(process)/stat", encoding: .utf8),
             let end = text.lastIndex(of: ")")

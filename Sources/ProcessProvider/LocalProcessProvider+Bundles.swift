@@ -7,12 +7,15 @@ public import ProviderContract
 
 /// Images of our own: bundles, immutable and named by their content (martlet-api "Bundles").
 extension LocalProcessProvider: BundleStore {
+    /// See the contract's `bundles`.
     public func bundles() async throws(PlatformFault) -> [BundleRecord] { try await store.images() }
 
+    /// See the contract's `makeUploadPath`.
     public func makeUploadPath() async throws(PlatformFault) -> String {
         settings.dataDirectory.file("spill/upload-\(UUID().uuidString).tar")
     }
 
+    /// See the contract's `storeBundle`.
     public func storeBundle(
         name: String,
         tag: String,
@@ -38,6 +41,7 @@ extension LocalProcessProvider: BundleStore {
         }
     }
 
+    /// See the contract's `deleteBundle`.
     public func deleteBundle(name: String, tag: String) async throws(PlatformFault) {
         try await change { () throws(PlatformFault) in
             let images = try await self.store.images()
@@ -73,7 +77,9 @@ extension LocalProcessProvider: BundleStore {
         )
     }
 
-    /// `name:tag`; no tag means `latest`. A colon before the last slash belongs to a registry's port.
+    /// `name:tag`; no tag means `latest`.
+    ///
+    /// A colon before the last slash belongs to a registry's port.
     static func split(_ image: String) -> (name: String, tag: String) {
         guard let colon = image.lastIndex(of: ":"), !image[colon...].contains("/") else { return (image, "latest") }
         return (String(image[..<colon]), String(image[image.index(after: colon)...]))

@@ -6,14 +6,17 @@ public import ProviderContract
 
 /// Functions: what is wished, and what there is.
 extension LocalProcessProvider {
+    /// See the contract's `info`.
     public func info() async throws(PlatformFault) -> ProviderInfo {
         ProviderInfo(provider: "martlet-process", version: settings.version, orchestration: "process")
     }
 
+    /// See the contract's `checkHealth`.
     public func checkHealth() async throws(PlatformFault) {
         _ = try await store.namespaces()
     }
 
+    /// See the contract's `functions`.
     public func functions(in namespace: String) async throws(PlatformFault) -> [FunctionStatus] {
         try checkNamespace(namespace)
         return functions.values.filter { $0.id.namespace == namespace }
@@ -21,6 +24,7 @@ extension LocalProcessProvider {
             .map { $0.status(limitsEnforced: limitsAreEnforced) }
     }
 
+    /// See the contract's `function`.
     public func function(_ id: FunctionID, includingUsage: Bool) async throws(PlatformFault) -> FunctionStatus {
         let supervisor = try existing(id)
         var status = supervisor.status(limitsEnforced: limitsAreEnforced)
@@ -28,6 +32,7 @@ extension LocalProcessProvider {
         return status
     }
 
+    /// See the contract's `create`.
     public func create(_ deployment: FunctionDeployment) async throws(PlatformFault) {
         try await change { () throws(PlatformFault) in
             let id = try self.identify(deployment)
@@ -52,6 +57,7 @@ extension LocalProcessProvider {
         }
     }
 
+    /// See the contract's `update`.
     public func update(_ deployment: FunctionDeployment) async throws(PlatformFault) {
         try await change { () throws(PlatformFault) in
             let id = try self.identify(deployment)
@@ -67,6 +73,7 @@ extension LocalProcessProvider {
         }
     }
 
+    /// See the contract's `delete`.
     public func delete(_ id: FunctionID) async throws(PlatformFault) {
         try await change { () throws(PlatformFault) in
             let supervisor = try self.existing(id)
@@ -79,6 +86,7 @@ extension LocalProcessProvider {
         }
     }
 
+    /// See the contract's `scale`.
     public func scale(_ id: FunctionID, to replicas: Int) async throws(PlatformFault) {
         try await change { () throws(PlatformFault) in
             let supervisor = try self.existing(id)
@@ -99,8 +107,10 @@ extension LocalProcessProvider {
         }
     }
 
+    /// See the contract's `watch`.
     public nonisolated func watch() -> AsyncStream<RoutingEvent> { hub.watch() }
 
+    /// See the contract's `logs`.
     public func logs(_ query: LogQuery) async throws(PlatformFault) -> AsyncThrowingStream<LogLine, any Error> {
         _ = try existing(query.function)
         return parts.logs.lines(query)

@@ -5,11 +5,13 @@ public import FunctionModel
 
 /// Secrets and namespaces.
 extension LocalProcessProvider {
+    /// See the contract's `secrets`.
     public func secrets(in namespace: String) async throws(PlatformFault) -> [String] {
         try checkNamespace(namespace)
         return parts.secrets.names(in: namespace)
     }
 
+    /// See the contract's `createSecret`.
     public func createSecret(
         _ name: String,
         in namespace: String,
@@ -29,6 +31,7 @@ extension LocalProcessProvider {
         }
     }
 
+    /// See the contract's `updateSecret`.
     public func updateSecret(
         _ name: String,
         in namespace: String,
@@ -42,6 +45,7 @@ extension LocalProcessProvider {
         }
     }
 
+    /// See the contract's `deleteSecret`.
     public func deleteSecret(_ name: String, in namespace: String) async throws(PlatformFault) {
         try await change { () throws(PlatformFault) in
             try self.checkNamespace(namespace)
@@ -91,16 +95,19 @@ extension LocalProcessProvider {
         }
     }
 
+    /// See the contract's `namespaces`.
     public func namespaces() async throws(PlatformFault) -> [String] {
         let others = namespaceRecords.keys.filter { $0 != settings.defaultNamespace }
         return [settings.defaultNamespace] + others.sorted()
     }
 
+    /// See the contract's `namespace`.
     public func namespace(_ name: String) async throws(PlatformFault) -> NamespaceRecord {
         guard let record = namespaceRecords[name] else { throw Self.noNamespace(name) }
         return record
     }
 
+    /// See the contract's `createNamespace`.
     public func createNamespace(_ record: NamespaceRecord) async throws(PlatformFault) {
         try await change { () throws(PlatformFault) in
             try NameRule.checkNamespace(record.name)
@@ -112,6 +119,7 @@ extension LocalProcessProvider {
         }
     }
 
+    /// See the contract's `updateNamespace`.
     public func updateNamespace(_ record: NamespaceRecord) async throws(PlatformFault) {
         try await change { () throws(PlatformFault) in
             guard self.namespaceRecords[record.name] != nil else { throw Self.noNamespace(record.name) }
@@ -120,6 +128,7 @@ extension LocalProcessProvider {
         }
     }
 
+    /// See the contract's `deleteNamespace`.
     public func deleteNamespace(_ name: String) async throws(PlatformFault) {
         try await change { () throws(PlatformFault) in
             guard self.namespaceRecords[name] != nil else { throw Self.noNamespace(name) }

@@ -48,6 +48,7 @@ public actor LocalProcessProvider: FunctionProvider {
     /// Whether the system enforces limits of memory, CPU and processes.
     public nonisolated let limitsAreEnforced: Bool
 
+    /// See the contract's `unownedExecutor`.
     public nonisolated var unownedExecutor: UnownedSerialExecutor { loop.executor.asUnownedSerialExecutor() }
 
     nonisolated let settings: Settings
@@ -145,7 +146,10 @@ public actor LocalProcessProvider: FunctionProvider {
             do throws(PlatformFault) {
                 try adopt(function).setDesired(function.desiredReplicas)
             } catch {
-                logger.error("a stored function cannot be run", metadata: ["function": "\(function.id)", "why": "\(error)"])
+                logger.error(
+                    "a stored function cannot be run",
+                    metadata: ["function": "\(function.id)", "why": "\(error)"]
+                )
             }
         }
         if !limitsAreEnforced { watchMemory() }
@@ -196,13 +200,23 @@ public actor LocalProcessProvider: FunctionProvider {
 
     // MARK: Stop
 
-    /// Lets all replicas end their calls, then ends them; what still runs after the limit is killed. State is kept.
-    public func shutdown(within limit: Duration) async {
+    /// Lets all replicas end their calls, then ends them; what still runs after the limit is killed.
+    ///
+    /// State is kept.
+    public nonisolated func shutdown(within limit: Duration) async {
+        await stopAll(within: limit)
+        // Not on the actor, whose own event loop ends here.
+        try? await group.shutdownGracefully()
+    }
+
+    private func stopAll(within limit: Duration) async {
         isStopped = true
         memoryWatch?.cancel()
         hub.close()
         let deadline = loop.scheduleTask(in: TimeAmount(limit)) {
-            self.assumeIsolated { provider in for function in provider.functions.values + provider.leaving { function.killAll() } }
+            self.assumeIsolated { provider in
+                for function in provider.functions.values + provider.leaving { function.killAll() }
+            }
         }
         for function in functions.values where !function.isDeleting {
             await withCheckedContinuation { continuation in
@@ -213,7 +227,6 @@ public actor LocalProcessProvider: FunctionProvider {
         parts.logs.closeFollowers()
         await withCheckedContinuation { continuation in parts.disk.async { continuation.resume() } }
         parts.spawner.shutdown()
-        try? await group.shutdownGracefully()
     }
 
     // MARK: One change at a time

@@ -22,8 +22,9 @@ public final class ReplicaConnections: Sendable {
     /// Whether the replica is known to serve several connections at once.
     public var areServedInParallel: Bool { parallel.load(ordering: .relaxed) }
 
-    /// Notes that a connection answered for the first time. Answering while another one that has answered is open
-    /// proves that the replica does not serve them one by one.
+    /// Notes that a connection answered for the first time.
+    ///
+    /// Answering while another one that has answered is open proves that the replica does not serve them one by one.
     public func noteFirstAnswer() {
         unanswered.subtract(1, ordering: .relaxed)
         if answered.add(1, ordering: .relaxed).oldValue > 0 { parallel.store(true, ordering: .relaxed) }

@@ -86,7 +86,9 @@ public protocol ProcessLauncher: Sendable {
     )
 }
 
-/// A process that was started for a call. The receiver owns and closes both descriptors.
+/// A process that was started for a call.
+///
+/// The receiver owns and closes both descriptors.
 public struct LaunchedProcess: Sendable {
     /// The process, which leads a group of its own.
     public var processID: Int32

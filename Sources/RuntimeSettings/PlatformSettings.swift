@@ -184,7 +184,8 @@ private struct SettingsReader {
     mutating func number(_ name: String, in range: ClosedRange<Int>) -> Int {
         let text = text(name)
         guard let number = Int(text), range.contains(number) else {
-            let limit = range.upperBound == .max ? "from \(range.lowerBound)" : "\(range.lowerBound) to \(range.upperBound)"
+            let limit =
+                range.upperBound == .max ? "from \(range.lowerBound)" : "\(range.lowerBound) to \(range.upperBound)"
             return refuse(name, "is no whole number \(limit)", 0)
         }
         return number
@@ -220,7 +221,9 @@ private struct SettingsReader {
 
     private mutating func refuse<Value>(_ name: String, _ why: String, _ fallback: Value) -> Value {
         let value = values[name]
-        problems.append("\(name) = \"\(NameRule.printable(value?.text ?? ""))\" (\(value?.source.description ?? "")) \(why).")
+        problems.append(
+            "\(name) = \"\(NameRule.printable(value?.text ?? ""))\" (\(value?.source.description ?? "")) \(why)."
+        )
         return fallback
     }
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// One setting of the platform: its names, its default and what it means. Help, documentation and parsing use this
-/// one table.
+/// One setting of the platform: its names, its default and what it means.
+///
+/// Help, documentation and parsing use this one table.
 public struct SettingDefinition: Sendable {
     /// The name in `martlet.yaml`, which is the flag's without dashes before it.
     public let name: String

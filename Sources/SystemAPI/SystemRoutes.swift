@@ -33,7 +33,9 @@ public struct SystemRoutes: Sendable {
         self.invocationCount = invocationCount
     }
 
-    /// Adds all routes. Everything but health needs the credentials.
+    /// Adds all routes.
+    ///
+    /// Everything but health needs the credentials.
     public func addRoutes(to router: Router<SystemContext>) {
         HealthRoutes(provider: provider).addRoutes(to: router)
         let guarded = router.group().add(middleware: BasicAuthMiddleware(credentials))

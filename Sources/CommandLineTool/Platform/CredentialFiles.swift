@@ -12,7 +12,9 @@ struct CredentialFiles {
     var passwordPath: String { "\(folder)/basic-auth-password" }
     private var userPath: String { "\(folder)/basic-auth-user" }
 
-    /// Reads both, making them at the first start: user `admin` and a random password. Blocks.
+    /// Reads both, making them at the first start: user `admin` and a random password.
+    ///
+    /// Blocks.
     func readOrMake() throws(PlatformFault) -> Credentials {
         if !FileManager.default.fileExists(atPath: userPath) {
             try DurableFile.write(Data("admin\n".utf8), to: userPath, mode: 0o600)

@@ -79,7 +79,9 @@ struct Platform: Sendable {
     func runUntilSignal() async {
         let signals = TerminationSignals()
         await signals.first()
-        printError("\nStopping: calls may end for \(settings.drainTimeout.components.seconds) s. Ctrl-C again ends at once.")
+        printError(
+            "\nStopping: calls may end for \(settings.drainTimeout.components.seconds) s. Ctrl-C again ends at once."
+        )
         signals.onNext { exit(1) }
         ServiceNotification.stopping()
         await gateway.drain(within: settings.drainTimeout)

@@ -5,7 +5,9 @@ import FaultModel
 import Foundation
 import RuntimeSettings
 
-/// The flags of commands that run a part of the platform. Each is a setting of the table.
+/// The flags of commands that run a part of the platform.
+///
+/// Each is a setting of the table.
 struct PlatformOptions: ParsableArguments {
     @Option(help: "Address to listen on (127.0.0.1).")
     var host: String?

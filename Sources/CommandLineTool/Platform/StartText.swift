@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import FunctionBuilder
 import GatewayService
 import NIOCore
 import RuntimeSettings
@@ -8,7 +9,7 @@ import RuntimeSettings
 struct StartText {
     let text: String
 
-    init(_ settings: PlatformSettings, _ addresses: Gateway.Addresses, limitsAreEnforced: Bool) {
+    init(_ settings: PlatformSettings, _ addresses: Gateway.Addresses, limitsAreEnforced: Bool, stack: StackFile?) {
         let url = "http://\(Self.host(settings.host)):\(addresses.api.port ?? 0)"
         var lines = ["", "Martlet \(Release.number) is ready at \(url)", ""]
         lines.append("  Page      \(url)/ui/")
@@ -22,7 +23,11 @@ struct StartText {
         } else {
             lines.append("  Password  none is needed: everybody who reaches this address may manage functions")
         }
-        lines.append("  Try       curl \(url)/system/info\(settings.requiresCredentials ? " -u admin:…" : "")")
+        if let function = stack?.functions.first {
+            lines.append("  Try       curl \(url)/function/\(function.name)")
+        } else {
+            lines.append("  Try       martlet deploy env --image host --fprocess env && curl \(url)/function/env")
+        }
         lines.append("")
         lines.append("Functions run with the rights of this user: deploy only what you trust.")
         if !limitsAreEnforced {

@@ -3,6 +3,9 @@
 import ArgumentParser
 import FaultModel
 import Foundation
+import FunctionBuilder
+import GatewayService
+import NIOCore
 import RuntimeSettings
 
 /// `martlet up`: the whole platform in one process.
@@ -21,13 +24,26 @@ struct UpCommand: AsyncParsableCommand {
 
     @OptionGroup var options: PlatformOptions
 
+    @Option(
+        name: [.customShort("f"), .customLong("file"), .customLong("yaml")],
+        help: "Build and deploy this stack file once the platform is ready."
+    )
+    var file: String?
+
     func run() async throws {
         try await runCommand {
             let settings = try options.settings()
             if options.showSettings { return options.printSettings(settings) }
+            let stack = try file.map { path throws(PlatformFault) in
+                try StackFile(path: path, environment: ProcessInfo.processInfo.environment)
+            }
+            let start = StackStart(settings: settings, stack: stack)
+            // Where a platform answers already, its functions are brought up to date.
+            if try await start.deployToRunning() { return }
             let platform = try await Platform(settings)
             let addresses = try await platform.start()
-            print(StartText(settings, addresses, limitsAreEnforced: platform.limitsAreEnforced).text)
+            await start.deploy(port: addresses.api.port ?? settings.port)
+            print(StartText(settings, addresses, limitsAreEnforced: platform.limitsAreEnforced, stack: stack).text)
             fflush(nil)
             await platform.runUntilSignal()
         }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// What a user wants to run: the body of create and update (contract §8.1). Unknown members are ignored.
+/// What a user wants to run: the body of create and update (contract §8.1).
+///
+/// Unknown members are ignored.
 public struct FunctionDeployment: Sendable, Codable, Equatable {
     /// The function's name.
     public var service: String

@@ -31,7 +31,9 @@ public struct ScaleFunctionRequest: Sendable, Codable, Equatable {
     }
 }
 
-/// A secret on the wire (contract §9). Values are never returned.
+/// A secret on the wire (contract §9).
+///
+/// Values are never returned.
 public struct SecretRecord: Sendable, Codable, Equatable {
     /// The secret's name.
     public var name: String

@@ -121,7 +121,9 @@ public final class InvocationCounts: InvocationLedger {
         )
     }
 
-    /// One slot of the mapping. Its name is written under the ledger's lock, its count by atomic additions.
+    /// One slot of the mapping.
+    ///
+    /// Its name is written under the ledger's lock, its count by atomic additions.
     private final class Cell: InvocationCell, @unchecked Sendable {  // the pointee is only touched as said above
         private let slot: UnsafeMutableRawPointer
 
@@ -144,7 +146,9 @@ public final class InvocationCounts: InvocationLedger {
         func write(name: String) -> Bool {
             guard name.utf8.count <= InvocationCounts.nameLimit else { return false }
             erase()
-            for (index, byte) in name.utf8.enumerated() { slot.storeBytes(of: byte, toByteOffset: index, as: UInt8.self) }
+            for (index, byte) in name.utf8.enumerated() {
+                slot.storeBytes(of: byte, toByteOffset: index, as: UInt8.self)
+            }
             return true
         }
 

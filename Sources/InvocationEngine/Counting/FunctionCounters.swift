@@ -54,7 +54,9 @@ final class FunctionCounters {
         inFlight += 1
     }
 
-    /// Counts an ended call. A function answers with few different statuses: a scan beats a dictionary.
+    /// Counts an ended call.
+    ///
+    /// A function answers with few different statuses: a scan beats a dictionary.
     func end(status: Int, nanoseconds: UInt64) {
         inFlight -= 1
         let row = rows.firstIndex { $0.status == status } ?? addRow(status)
@@ -78,7 +80,9 @@ public protocol InvocationLedger: Sendable {
     func cell(for id: FunctionID) -> any InvocationCell
 }
 
-/// One function's count. `add` is called for each call, on event loops, and must not block.
+/// One function's count.
+///
+/// `add` is called for each call, on event loops, and must not block.
 public protocol InvocationCell: Sendable {
     /// Counts one ended call.
     func add()

@@ -2,8 +2,10 @@
 
 import NIOCore
 
-/// Writes the head that a function gets: the client's, without what ends at this hop, with what we add
-/// (contract §4, §5.1; RFC 9110 §7.6). Runs of unchanged lines are copied as they are.
+/// Writes the head that a function gets: the client's, without what ends at this hop, with what we add (contract §4,
+/// §5.1; RFC 9110 §7.6).
+///
+/// Runs of unchanged lines are copied as they are.
 struct ForwardedRequest {
     let head: RequestHead
     let facts: CallFacts

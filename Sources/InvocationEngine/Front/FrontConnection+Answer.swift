@@ -84,7 +84,9 @@ extension FrontConnection {
         out.writeStaticString("\r\n")
     }
 
-    /// Writes a piece of the body. Small ones are gathered until the origin's next flush.
+    /// Writes a piece of the body.
+    ///
+    /// Small ones are gathered until the origin's next flush.
     func answerBody(_ piece: ByteBuffer) {
         lastActivity = .now()
         guard head?.method != .head || phase == .tunnel else { return }

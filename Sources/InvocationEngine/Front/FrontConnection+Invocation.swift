@@ -134,7 +134,9 @@ extension FrontConnection {
         )
     }
 
-    /// A waiting call was let in or refused. It may be over already: then the place goes back.
+    /// A waiting call was let in or refused.
+    ///
+    /// It may be over already: then the place goes back.
     private func placeFound(
         _ outcome: Result<Replica, PlatformFault>,
         _ identity: CallIdentity,

@@ -146,8 +146,10 @@ final class FrontConnection: ChannelInboundHandler {
         }
     }
 
-    /// The client will send nothing more. A client that is owed an answer counts as gone, as with nginx and Go: to
-    /// tell a half-closed connection from a vanished client takes a write.
+    /// The client will send nothing more.
+    ///
+    /// A client that is owed an answer counts as gone, as with nginx and Go: to tell a half-closed connection from a
+    /// vanished client takes a write.
     private func clientEndedInput() {
         switch phase {
         case .tunnel:

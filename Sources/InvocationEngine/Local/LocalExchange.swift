@@ -22,7 +22,9 @@ final class LocalExchange: Origin {
         loopContext = front.loopContext
     }
 
-    /// Runs the responder. The task lives as long as the exchange, which cancels it when the client goes.
+    /// Runs the responder.
+    ///
+    /// The task lives as long as the exchange, which cancels it when the client goes.
     func run(_ request: LocalRequest, hasBody: Bool) {
         let exchange = NIOLoopBound(self, eventLoop: loopContext.loop)
         let loop = loopContext.loop

@@ -47,7 +47,9 @@ public struct LocalRequest: Sendable {
     }
 }
 
-/// The body of a request, read from the connection only as fast as it is consumed. One iteration only.
+/// The body of a request, read from the connection only as fast as it is consumed.
+///
+/// One iteration only.
 ///
 /// Iterating throws a fault when the client's message breaks off or breaks the protocol.
 public struct LocalRequestBody: AsyncSequence, Sendable {

@@ -6,7 +6,9 @@ import NIOCore
 struct RequestVariables {
     private(set) var variables: [(name: String, value: String)] = []
 
-    /// Makes the variables of a request. Nil when its path cannot be a variable: it holds an encoded NUL.
+    /// Makes the variables of a request.
+    ///
+    /// Nil when its path cannot be a variable: it holds an encoded NUL.
     init?(
         _ head: RequestHead,
         rest: Range<Int>,

@@ -47,7 +47,10 @@ final class FunctionEntry {
         guard count > 1 else {
             return count == 1 && replicas[0].replica.enter() ? replicas[0] : nil
         }
-        return enterOneOfMany(Int(truncatingIfNeeded: random >> 33) % count, Int(truncatingIfNeeded: random & 0xFFFF_FFFF) % count)
+        return enterOneOfMany(
+            Int(truncatingIfNeeded: random >> 33) % count,
+            Int(truncatingIfNeeded: random & 0xFFFF_FFFF) % count
+        )
     }
 
     private func enterOneOfMany(_ first: Int, _ second: Int) -> LocalReplica? {

@@ -32,7 +32,9 @@ public final class RoutingTable: Sendable {
         self.activate = activate
     }
 
-    /// Takes over what a provider pushed. Events of one provider are applied in their order, by one task.
+    /// Takes over what a provider pushed.
+    ///
+    /// Events of one provider are applied in their order, by one task.
     public func apply(_ event: RoutingEvent) {
         switch event {
         case .snapshot(let routes):

@@ -6,7 +6,9 @@ import NIOCore
 import ProviderContract
 import Synchronization
 
-/// A call that waits for a place, on one event loop. Exactly one of its outcomes is reported, unless it gives up.
+/// A call that waits for a place, on one event loop.
+///
+/// Exactly one of its outcomes is reported, unless it gives up.
 final class WaitingCall: Sendable {
     let loop: any EventLoop
     /// Called on `loop` with a replica that was entered for this call, or with why there is none.

@@ -2,13 +2,17 @@
 
 import NIOCore
 
-/// One connection's time limit. Moving it later costs a store; nothing is scheduled per call.
+/// One connection's time limit.
+///
+/// Moving it later costs a store; nothing is scheduled per call.
 final class LoopTimer {
     /// When it fires; the wheel looks at it only when its slot comes round.
     fileprivate(set) var expires = NIODeadline.distantFuture
     fileprivate var slotTick: Int64 = -1
     fileprivate var next: LoopTimer?
-    /// Called on the event loop. Set once by the owner, which breaks the cycle by `TimerWheel.cancel`.
+    /// Called on the event loop.
+    ///
+    /// Set once by the owner, which breaks the cycle by `TimerWheel.cancel`.
     var onExpiry: (() -> Void)?
 }
 

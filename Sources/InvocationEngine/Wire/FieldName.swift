@@ -41,7 +41,9 @@ enum FieldName: UInt8 {
         }
     }
 
-    /// The field of a name, compared without case. Length and first letter leave at most two candidates.
+    /// The field of a name, compared without case.
+    ///
+    /// Length and first letter leave at most two candidates.
     @inline(__always)
     static func recognise(_ name: UnsafeRawBufferPointer) -> FieldName {
         guard let first = name.first else { return .other }

@@ -21,7 +21,9 @@ struct FramingFields {
     /// Names listed in `Connection` other than the well-known ones, as offsets; such fields end here too.
     private(set) var connectionNames: [Range<Int>] = []
 
-    /// Takes a `Content-Length`: once, digits only. A repeated length is refused even where it agrees.
+    /// Takes a `Content-Length`: once, digits only.
+    ///
+    /// A repeated length is refused even where it agrees.
     mutating func takeContentLength(_ value: UnsafeRawBufferPointer) throws(WireError) {
         guard contentLength == nil else { throw WireError("it has more than one Content-Length.") }
         guard !value.isEmpty, value.count <= 18 else { throw WireError("its Content-Length is not a number.") }

@@ -2,7 +2,9 @@
 
 package import FaultModel
 
-/// A message that breaks the protocol. Carries no allocation: it is made on the hot path of an attack.
+/// A message that breaks the protocol.
+///
+/// Carries no allocation: it is made on the hot path of an attack.
 package struct WireError: Error {
     /// What the breach is when a client sent it.
     package let code: FaultCode

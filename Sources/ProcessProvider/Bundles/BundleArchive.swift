@@ -4,7 +4,9 @@ import Crypto
 import FaultModel
 import Foundation
 
-/// Unpacks an uncompressed tar archive (POSIX ustar, pax names) into a folder, strictly. Blocks.
+/// Unpacks an uncompressed tar archive (POSIX ustar, pax names) into a folder, strictly.
+///
+/// Blocks.
 ///
 /// Refused are paths that lead out, links that do, devices, and names that come twice.
 struct BundleArchive {

@@ -4,7 +4,9 @@ import Foundation
 import FunctionModel
 import ProcessControl
 
-/// What is a replica's own on disk: its home, its temporary folder, its secrets. Gone with the replica.
+/// What is a replica's own on disk: its home, its temporary folder, its secrets.
+///
+/// Gone with the replica.
 struct ReplicaFolder: Sendable {
     let path: String
     var home: String { "\(path)/home" }
@@ -16,7 +18,9 @@ struct ReplicaFolder: Sendable {
     /// Where functions made for containers look for their secrets (contract §8.1).
     static let secretMountPoint = "/var/openfaas/secrets"
 
-    /// Makes the folder and copies the secrets into it. Blocks for some file operations.
+    /// Makes the folder and copies the secrets into it.
+    ///
+    /// Blocks for some file operations.
     func create(secrets names: [String], from store: SecretStore, namespace: String) throws {
         for folder in [path, home, temporary, secrets, empty] where mkdir(folder, 0o700) != 0 && errno != EEXIST {
             throw POSIXError(POSIXErrorCode(rawValue: errno) ?? .EIO)

@@ -209,7 +209,9 @@ final class ReplicaProcess {
 
     // MARK: Stopping
 
-    /// Ends the replica: politely, after the grace period by force. `onEnd` follows.
+    /// Ends the replica: politely, after the grace period by force.
+    ///
+    /// `onEnd` follows.
     func stop() {
         guard !isOver, !isStopping else { return }
         isStopping = true

@@ -4,7 +4,9 @@ import FaultModel
 import Foundation
 import FunctionModel
 
-/// Secrets as files `secrets/NAMESPACE/NAME`, readable by their owner only. All methods block.
+/// Secrets as files `secrets/NAMESPACE/NAME`, readable by their owner only.
+///
+/// All methods block.
 ///
 /// Names are checked on each way in: a name becomes a path here.
 struct SecretStore: Sendable {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// Decides, for one function, which replicas to start, drain and stop. Pure: it is told what happened and answers what
-/// to do.
+/// Decides, for one function, which replicas to start, drain and stop.
+///
+/// Pure: it is told what happened and answers what to do.
 ///
 /// Two revisions matter: the newest, and the *serving* one, which answers calls until the newest has all its replicas
 /// ready. A newest revision that fails leaves the serving one alone.
@@ -92,7 +93,9 @@ struct FunctionPlan: Equatable {
         return [.stop(id: id)]
     }
 
-    /// A replica's process is gone. One that failed on a fixed port makes room for the revision that served before.
+    /// A replica's process is gone.
+    ///
+    /// One that failed on a fixed port makes room for the revision that served before.
     mutating func ended(_ id: Int) -> [Action] {
         guard let index = members.firstIndex(where: { $0.id == id }) else { return [] }
         let member = members.remove(at: index)

@@ -6,7 +6,9 @@ import Foundation
 import HTTPTypes
 public import Hummingbird
 
-/// The user and password of the platform. Prints as `***`.
+/// The user and password of the platform.
+///
+/// Prints as `***`.
 public struct Credentials: Sendable, CustomStringConvertible {
     private let user: SHA256Digest
     private let password: SHA256Digest

@@ -67,7 +67,9 @@ struct AlertRoutes: Sendable {
     }
 }
 
-/// How many replicas an alert asks for (contract §12.4). Pure.
+/// How many replicas an alert asks for (contract §12.4).
+///
+/// Pure.
 struct AlertScaling: Equatable {
     var min: Int
     var max: Int
@@ -84,9 +86,11 @@ struct AlertScaling: Equatable {
     init?(_ status: FunctionStatus) throws(PlatformFault) {
         let labels = status.labels ?? [:]
         let own = ["type", "target", "target-proportion", "zero", "zero-duration", "down.window"]
-        guard !labels.keys.contains(where: { key in
-            key.hasPrefix("com.martlet.scale.") || own.contains { key == "com.openfaas.scale.\($0)" }
-        }) else { return nil }
+        guard
+            !labels.keys.contains(where: { key in
+                key.hasPrefix("com.martlet.scale.") || own.contains { key == "com.openfaas.scale.\($0)" }
+            })
+        else { return nil }
         func number(_ name: String) -> Int? { labels["com.openfaas.scale.\(name)"].flatMap { Int($0) } }
         self.init(min: Swift.max(1, number("min") ?? 1), max: number("max") ?? 20, factor: number("factor") ?? 10)
     }

@@ -37,7 +37,9 @@ struct FunctionRoutes: Sendable {
         return .empty(.accepted)
     }
 
-    /// §8.6. Errors reach the client (§28).
+    /// §8.6.
+    ///
+    /// Errors reach the client (§28).
     @Sendable private func update(_ request: Request, _ context: SystemContext) async throws -> Response {
         try await provider.update(try await deployment(request))
         return .empty(.accepted)

@@ -29,7 +29,9 @@ struct InfoRoutes: Sendable {
     #endif
 }
 
-/// `/healthz` (contract §12.2). Public: load balancers ask without credentials.
+/// `/healthz` (contract §12.2).
+///
+/// Public: load balancers ask without credentials.
 struct HealthRoutes: Sendable {
     let provider: any FunctionProvider
 

@@ -56,7 +56,11 @@ struct SecretRoutes: Sendable {
             return [UInt8](data)
         }
         guard let value = secret.value else {
-            throw PlatformFault(.invalidValue, "The secret has no value.", hint: "Send \"value\", or \"rawValue\" in base64.")
+            throw PlatformFault(
+                .invalidValue,
+                "The secret has no value.",
+                hint: "Send \"value\", or \"rawValue\" in base64."
+            )
         }
         return [UInt8](value.utf8)
     }

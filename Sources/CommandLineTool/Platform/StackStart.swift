@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import FaultModel
+import Foundation
+import FunctionBuilder
+import NIOCore
+import RuntimeSettings
+import SystemClient
+
+/// Brings up the functions of a stack file that `martlet up` was given.
+struct StackStart {
+    let settings: PlatformSettings
+    let stack: StackFile?
+
+    /// Deploys to a platform that answers on our port already; false when none does.
+    func deployToRunning() async throws -> Bool {
+        guard let stack, settings.port != 0 else { return false }
+        let url = url(port: settings.port)
+        var isRunning = false
+        try await ClientOptions.withClient(url, login: login, verifies: true) { client in
+            guard let answer = try? await client.send("GET", "/healthz", timeout: .seconds(2)), answer.status == 200,
+                answer.headers.contains(where: {
+                    $0.name.lowercased() == "x-served-by" && $0.value.hasPrefix("martlet/")
+                })
+            else { return }
+            isRunning = true
+            print("A Martlet answers at \(url) already: its functions are brought up to date.")
+            try await deployment(client, stack).carryOut(stack.functions, builds: true, namespace: nil, waits: true)
+        }
+        return isRunning
+    }
+
+    /// Deploys to the platform that was just started.
+    ///
+    /// What fails is told and stops nothing else.
+    func deploy(port: Int) async {
+        guard let stack else { return }
+        for warning in stack.warnings { printError("Warning: \(warning)") }
+        do {
+            try await ClientOptions.withClient(url(port: port), login: login, verifies: true) { client in
+                let deployment = deployment(client, stack)
+                try await deployment.carryOut(stack.functions, builds: true, namespace: nil, waits: true)
+            }
+        } catch let fault as PlatformFault {
+            printError("Not everything was deployed:\n\(fault.message)")
+        } catch {
+            printError("Not everything was deployed: \(error)")
+        }
+    }
+
+    private func deployment(_ client: SystemClient, _ stack: StackFile) -> StackDeployment {
+        StackDeployment(client: client, folder: stack.folder, report: { print($0) })
+    }
+
+    private func url(port: Int) -> String {
+        let host = ["0.0.0.0", "::"].contains(settings.host) ? "127.0.0.1" : settings.host
+        return "http://\(host.contains(":") ? "[\(host)]" : host):\(port)"
+    }
+
+    private var login: SystemClient.Login? {
+        guard settings.requiresCredentials else { return nil }
+        func read(_ name: String) -> String? {
+            (try? String(contentsOfFile: "\(settings.credentialsFolder)/\(name)", encoding: .utf8))?
+                .trimmingCharacters(in: .whitespacesAndNewlines)
+        }
+        guard let password = read("basic-auth-password") else { return nil }
+        return SystemClient.Login(user: read("basic-auth-user") ?? "admin", password: password)
+    }
+}

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ArgumentParser
+import AsyncHTTPClient
+import FaultModel
+import Foundation
+import FunctionBuilder
+import SystemClient
+
+/// The flags that all user verbs share.
+struct ClientOptions: ParsableArguments {
+    @Option(name: [.short, .long], help: "The gateway's URL ($OPENFAAS_URL, the stack file's, http://127.0.0.1:8080).")
+    var gateway: String?
+
+    @Option(name: [.short, .long], help: "The namespace of functions and secrets.")
+    var namespace: String?
+
+    @Flag(help: "Do not check the gateway's certificate.")
+    var tlsNoVerify = false
+
+    /// The gateway that is meant: flag, then variable, then stack file, then this machine.
+    func gatewayURL(stack: StackFile? = nil) -> String {
+        let environment = ProcessInfo.processInfo.environment
+        let variable = environment["OPENFAAS_URL"].flatMap { $0.isEmpty ? nil : $0 }
+        let url = gateway ?? variable ?? stack?.gateway ?? "http://127.0.0.1:8080"
+        let complete = url.contains("://") ? url : "http://\(url)"
+        return complete.hasSuffix("/") ? String(complete.dropLast()) : complete
+    }
+
+    /// Runs a verb's work with a client that is closed afterwards.
+    func withClient(stack: StackFile? = nil, _ work: (SystemClient) async throws -> Void) async throws {
+        try await runCommand {
+            let url = gatewayURL(stack: stack)
+            try await Self.withClient(url, login: login(for: url), verifies: !tlsNoVerify, work)
+        }
+    }
+
+    static func withClient(
+        _ url: String,
+        login: SystemClient.Login?,
+        verifies: Bool,
+        _ work: (SystemClient) async throws -> Void
+    ) async throws {
+        let http = SystemClient.makeHTTPClient(verifiesCertificates: verifies)
+        do {
+            try await work(SystemClient(baseURL: url, login: login, http: http))
+        } catch {
+            try? await http.shutdown()
+            throw error
+        }
+        try await http.shutdown()
+    }
+
+    /// The stored login; for a gateway on this machine also the password in its data directory.
+    private func login(for url: String) -> SystemClient.Login? {
+        let environment = ProcessInfo.processInfo.environment
+        if let stored = OpenFaaSConfig(environment: environment).login(for: url) { return stored }
+        guard let host = URL(string: url)?.host, ["127.0.0.1", "localhost", "::1"].contains(host) else { return nil }
+        let folder = environment["MARTLET_DATA_DIR"] ?? "\(environment["HOME"] ?? ".")/.martlet"
+        guard let password = try? String(contentsOfFile: "\(folder)/basic-auth-password", encoding: .utf8) else {
+            return nil
+        }
+        return SystemClient.Login(user: "admin", password: password.trimmingCharacters(in: .whitespacesAndNewlines))
+    }
+}
+
+/// How a verb prints what it found.
+enum OutputFormat: String, ExpressibleByArgument, CaseIterable {
+    case text
+    case json
+}
+
+/// Prints values as JSON, for programs.
+func printJSON(_ value: some Encodable) throws {
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+    print(String(decoding: try encoder.encode(value), as: UTF8.self))
+}
+
+/// Prints rows in columns as wide as they need to be.
+func printTable(_ header: [String], _ rows: [[String]]) {
+    let widths = header.indices.map { column in ([header] + rows).map { $0[column].count }.max() ?? 0 }
+    for row in [header] + rows {
+        let cells = row.enumerated().map { index, text in
+            index == row.count - 1 ? text : text.padding(toLength: widths[index] + 2, withPad: " ", startingAt: 0)
+        }
+        print(cells.joined())
+    }
+}

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import FaultModel
+import Foundation
+import FunctionBuilder
+import FunctionModel
+import SystemClient
+
+/// Builds and deploys functions, one after another; what fails does not stop the rest.
+struct StackDeployment {
+    let client: SystemClient
+    /// The project's folder, for its templates.
+    let folder: String
+    /// Tells of progress, a line at a time.
+    let report: (String) -> Void
+
+    /// Builds and uploads a function's bundle; false where there is nothing to build.
+    @discardableResult
+    func build(_ function: StackFile.Function) async throws(PlatformFault) -> Bool {
+        guard let built = try BundleBuilder(folder: folder).build(function) else { return false }
+        let record = try await client.storeBundle(name: built.name, tag: built.tag, archive: built.archive)
+        report("\(function.name): built \(record.name):\(record.tag)")
+        return true
+    }
+
+    /// Updates a function, or makes it where there is none (contract §25.1).
+    func deploy(_ deployment: FunctionDeployment) async throws(PlatformFault) {
+        do throws(PlatformFault) {
+            try await client.update(deployment)
+        } catch {
+            guard error.code == .functionNotFound || error.code == .notFound else { throw error }
+            try await client.create(deployment)
+        }
+    }
+
+    /// Waits until a function is ready or failing; its status then.
+    ///
+    /// Asked ten times a second at most.
+    func awaitReady(_ name: String, _ namespace: String?, within limit: Duration) async throws -> FunctionStatus {
+        let deadline = ContinuousClock.now + limit
+        while true {
+            let status = try await client.function(name, in: namespace)
+            let isSettled = status.martlet.map { ["ready", "idle", "failing"].contains($0.state.rawValue) }
+            if isSettled ?? (status.availableReplicas > 0) || ContinuousClock.now >= deadline { return status }
+            try await Task.sleep(for: .milliseconds(100))
+        }
+    }
+
+    /// Builds where asked, deploys, waits, and gathers what failed.
+    func carryOut(
+        _ functions: [StackFile.Function],
+        builds: Bool,
+        namespace: String?,
+        waits: Bool
+    ) async throws {
+        var failures: [String] = []
+        for function in functions {
+            do {
+                if builds { try await build(function) }
+                var deployment = function.deployment
+                if let namespace { deployment.namespace = namespace }
+                try await deploy(deployment)
+                report("\(function.name): deployed")
+                guard waits else { continue }
+                let status = try await awaitReady(function.name, deployment.namespace, within: .seconds(60))
+                if status.martlet?.state == .failing {
+                    failures.append("\(function.name): \(status.martlet?.reason ?? "failing")")
+                } else {
+                    report(
+                        "\(function.name): \(status.martlet?.state.rawValue ?? "ready") at \(url(of: function, deployment))"
+                    )
+                }
+            } catch let fault as PlatformFault {
+                failures.append("\(function.name): \(fault.message)" + (fault.hint.map { "\n  \($0)" } ?? ""))
+            }
+        }
+        guard failures.isEmpty else {
+            throw PlatformFault(.processFailed, failures.joined(separator: "\n"))
+        }
+    }
+
+    private func url(of function: StackFile.Function, _ deployment: FunctionDeployment) -> String {
+        let namespace = deployment.namespace.map { ".\($0)" } ?? ""
+        return "\(client.baseURL)/function/\(function.name)\(namespace)"
+    }
+}

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import FaultModel
+import Foundation
+public import FunctionModel
+import Yams
+
+/// A stack file, read as faas-cli reads it (contract §24, martlet-api "Files of clients").
+public struct StackFile: Sendable {
+    /// One function of the file.
+    public struct Function: Sendable {
+        /// The key in the file.
+        public var name: String
+        /// The template's name; nil or empty for an image made elsewhere.
+        public var language: String?
+        /// The folder of the function's code, absolute.
+        public var handler: String?
+        /// Whether it is never built.
+        public var skipsBuild: Bool
+        /// What is deployed.
+        public var deployment: FunctionDeployment
+
+        /// Makes an entry.
+        public init(
+            name: String,
+            language: String?,
+            handler: String?,
+            skipsBuild: Bool,
+            deployment: FunctionDeployment
+        ) {
+            self.name = name
+            self.language = language
+            self.handler = handler
+            self.skipsBuild = skipsBuild
+            self.deployment = deployment
+        }
+    }
+
+    /// `provider.gateway`.
+    public var gateway: String?
+    /// The functions, by name.
+    public var functions: [Function]
+    /// The folder of the file, to which its paths are relative.
+    public var folder: String
+    /// What is odd but does not stop anything: unknown keys, variables that are not set.
+    public var warnings: [String]
+
+    /// The files that are looked for when none is named.
+    public static let defaultNames = ["stack.yaml", "stack.yml"]
+
+    /// Reads a file.
+    ///
+    /// - Throws: `invalidValue` naming the file, the function and the key that is wrong; `notFound` for no file.
+    public init(path: String, environment: [String: String]) throws(PlatformFault) {
+        guard let text = try? String(contentsOfFile: path, encoding: .utf8) else {
+            throw PlatformFault(
+                .notFound,
+                "There is no stack file \(path).",
+                hint: "Name one by --file, or make one: martlet new NAME --lang python3"
+            )
+        }
+        folder = URL(fileURLWithPath: path).deletingLastPathComponent().standardizedFileURL.path
+        var substitution = VariableSubstitution(environment: environment)
+        let filled = substitution.fill(text)
+        let reader = StackReader(path: path, folder: folder)
+        let root = try reader.root(filled)
+        gateway = try reader.gateway(root)
+        functions = try reader.functions(root)
+        warnings = substitution.warnings + reader.unknownKeys(root)
+    }
+
+    /// The functions whose names match a filter: a name with `*`, or a regular expression.
+    ///
+    /// - Throws: `badUsage` for an expression that is none.
+    public func functions(filter: String?, regex: String?) throws(PlatformFault) -> [Function] {
+        var chosen = functions
+        if let filter, !filter.isEmpty { chosen = chosen.filter { Wildcard.matches($0.name, filter) } }
+        guard let regex, !regex.isEmpty else { return chosen }
+        guard let expression = try? Regex(regex) else {
+            throw PlatformFault(.badUsage, "\"\(NameRule.printable(regex))\" is no regular expression.")
+        }
+        return chosen.filter { $0.name.contains(expression) }
+    }
+}
+
+/// Replaces `${VAR}` and `${VAR:-default}` in a stack file.
+struct VariableSubstitution {
+    let environment: [String: String]
+    private(set) var warnings: [String] = []
+
+    init(environment: [String: String]) { self.environment = environment }
+
+    mutating func fill(_ text: String) -> String {
+        var out = ""
+        var rest = text[...]
+        while let start = rest.range(of: "${"), let end = rest[start.upperBound...].firstIndex(of: "}") {
+            out += rest[..<start.lowerBound]
+            out += value(of: rest[start.upperBound..<end])
+            rest = rest[rest.index(after: end)...]
+        }
+        return out + rest
+    }
+
+    private mutating func value(of expression: Substring) -> String {
+        let parts = expression.range(of: ":-")
+        let name = String(parts.map { expression[..<$0.lowerBound] } ?? expression)
+        let fallback = parts.map { String(expression[$0.upperBound...]) }
+        if let value = environment[name], !value.isEmpty { return value }
+        // `$PORT` is for the function's own start, not for us.
+        if name == "PORT", fallback == nil { return "${PORT}" }
+        if fallback == nil { warnings.append("The variable \(name) is not set; it is taken as empty.") }
+        return fallback ?? ""
+    }
+}
+
+/// Names with `*`.
+enum Wildcard {
+    static func matches(_ name: String, _ pattern: String) -> Bool {
+        let parts = pattern.split(separator: "*", omittingEmptySubsequences: false)
+        guard parts.count > 1 else { return name == pattern }
+        var rest = name[...]
+        for (index, part) in parts.enumerated() {
+            if index == 0 {
+                guard rest.hasPrefix(part) else { return false }
+                rest = rest.dropFirst(part.count)
+            } else if index == parts.count - 1 {
+                return rest.hasSuffix(part)
+            } else {
+                guard let found = rest.range(of: part) ?? (part.isEmpty ? rest.startIndex..<rest.startIndex : nil)
+                else {
+                    return false
+                }
+                rest = rest[found.upperBound...]
+            }
+        }
+        return true
+    }
+}

@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import AsyncHTTPClient
+public import FaultModel
+public import Foundation
+public import FunctionModel
+import NIOCore
+
+/// The routes, one method each. All throw the fault that the other side tells of.
+extension SystemClient {
+    // MARK: Functions
+
+    /// `GET /system/functions`.
+    public func functions(in namespace: String?) async throws(PlatformFault) -> [FunctionStatus] {
+        try await call("GET", "/system/functions" + query(("namespace", namespace)), returning: [FunctionStatus].self)
+    }
+
+    /// `GET /system/function/{name}`.
+    public func function(
+        _ name: String,
+        in namespace: String?,
+        includingUsage: Bool = false
+    ) async throws(PlatformFault) -> FunctionStatus {
+        let query = query(("namespace", namespace), ("usage", includingUsage ? "1" : nil))
+        return try await call("GET", "/system/function/\(escaped(name))\(query)", returning: FunctionStatus.self)
+    }
+
+    /// `POST /system/functions`.
+    public func create(_ deployment: FunctionDeployment) async throws(PlatformFault) {
+        try await call("POST", "/system/functions", deployment)
+    }
+
+    /// `PUT /system/functions`.
+    public func update(_ deployment: FunctionDeployment) async throws(PlatformFault) {
+        try await call("PUT", "/system/functions", deployment)
+    }
+
+    /// `DELETE /system/functions`.
+    public func delete(_ name: String, in namespace: String?) async throws(PlatformFault) {
+        let path = "/system/functions" + query(("namespace", namespace))
+        try await call("DELETE", path, DeleteFunctionRequest(functionName: name, namespace: namespace))
+    }
+
+    /// `POST /system/scale-function/{name}`.
+    public func scale(_ name: String, in namespace: String?, to replicas: Int) async throws(PlatformFault) {
+        let path = "/system/scale-function/\(escaped(name))" + query(("namespace", namespace))
+        let body = ScaleFunctionRequest(serviceName: name, replicas: replicas, namespace: namespace)
+        try await call("POST", path, body)
+    }
+
+    // MARK: Secrets
+
+    /// `GET /system/secrets`.
+    public func secrets(in namespace: String?) async throws(PlatformFault) -> [SecretRecord] {
+        try await call("GET", "/system/secrets" + query(("namespace", namespace)), returning: [SecretRecord].self)
+    }
+
+    /// `POST /system/secrets`.
+    public func createSecret(_ name: String, in namespace: String?, value: Data) async throws(PlatformFault) {
+        try await call("POST", "/system/secrets", secret(name, namespace, value))
+    }
+
+    /// `PUT /system/secrets`.
+    public func updateSecret(_ name: String, in namespace: String?, value: Data) async throws(PlatformFault) {
+        try await call("PUT", "/system/secrets", secret(name, namespace, value))
+    }
+
+    /// `DELETE /system/secrets`.
+    public func deleteSecret(_ name: String, in namespace: String?) async throws(PlatformFault) {
+        let path = "/system/secrets" + query(("namespace", namespace))
+        try await call("DELETE", path, SecretRecord(name: name, namespace: namespace))
+    }
+
+    private func secret(_ name: String, _ namespace: String?, _ value: Data) -> SecretRecord {
+        SecretRecord(
+            name: name,
+            namespace: namespace,
+            value: String(data: value, encoding: .utf8),
+            rawValue: value.base64EncodedString()
+        )
+    }
+
+    // MARK: Namespaces
+
+    /// `GET /system/namespaces`.
+    public func namespaces() async throws(PlatformFault) -> [String] {
+        try await call("GET", "/system/namespaces", returning: [String].self)
+    }
+
+    /// `GET /system/namespace/{name}`.
+    public func namespace(_ name: String) async throws(PlatformFault) -> NamespaceRecord {
+        try await call("GET", "/system/namespace/\(escaped(name))", returning: NamespaceRecord.self)
+    }
+
+    /// `POST /system/namespace/`.
+    public func createNamespace(_ record: NamespaceRecord) async throws(PlatformFault) {
+        try await call("POST", "/system/namespace/", marked(record))
+    }
+
+    /// `PUT /system/namespace/{name}`.
+    public func updateNamespace(_ record: NamespaceRecord) async throws(PlatformFault) {
+        try await call("PUT", "/system/namespace/\(escaped(record.name))", marked(record))
+    }
+
+    /// `DELETE /system/namespace/{name}`.
+    public func deleteNamespace(_ name: String) async throws(PlatformFault) {
+        try await call("DELETE", "/system/namespace/\(escaped(name))", marked(NamespaceRecord(name: name)))
+    }
+
+    /// Marked as OpenFaaS' own, as label and as annotation: servers ask for one or the other (contract §10).
+    private func marked(_ record: NamespaceRecord) -> NamespaceRecord {
+        var record = record
+        record.labels = (record.labels ?? [:]).merging(["openfaas": "1"]) { own, _ in own }
+        record.annotations = (record.annotations ?? [:]).merging(["openfaas": "1"]) { own, _ in own }
+        return record
+    }
+
+    // MARK: Info and health
+
+    /// `GET /system/info`.
+    public func info() async throws(PlatformFault) -> SystemInfo {
+        try await call("GET", "/system/info", returning: SystemInfo.self)
+    }
+
+    /// `GET /healthz`.
+    public func checkHealth() async throws(PlatformFault) {
+        try await call("GET", "/healthz")
+    }
+
+    // MARK: Logs
+
+    /// `GET /system/logs`, line by line.
+    public func logs(_ query: LogQuery) async throws(PlatformFault) -> AsyncThrowingStream<LogLine, any Error> {
+        let path =
+            "/system/logs"
+            + self.query(
+                ("name", query.function.name),
+                ("namespace", query.function.namespace),
+                ("instance", query.instance),
+                ("tail", query.tail.map(String.init)),
+                ("since", query.since?.description),
+                ("follow", query.follow ? "true" : "false")
+            )
+        return try await lines(path, of: LogLine.self)
+    }
+
+    /// `GET /system/watch`, record by record (martlet-api "Provider watch").
+    public func watch() async throws(PlatformFault) -> AsyncThrowingStream<WatchRecord, any Error> {
+        try await lines("/system/watch", of: WatchRecord.self)
+    }
+
+    private func lines<Value: Decodable & Sendable>(
+        _ path: String,
+        of type: Value.Type
+    ) async throws(PlatformFault) -> AsyncThrowingStream<Value, any Error> {
+        let headers = [(name: "accept", value: "application/x-ndjson, application/json")]
+        let answer = try await send("GET", path, headers: headers, timeout: .hours(24 * 365))
+        guard answer.status == 200 else { throw Self.fault(answer.status, try await collect(answer)) }
+        let (stream, continuation) = AsyncThrowingStream.makeStream(of: type)
+        let reader = Task {
+            var splitter = LineSplitter()
+            do {
+                for try await piece in answer.body {
+                    for line in splitter.take(piece) { continuation.yield(try JSONDecoder().decode(type, from: line)) }
+                }
+                continuation.finish()
+            } catch {
+                continuation.finish(throwing: error)
+            }
+        }
+        continuation.onTermination = { _ in reader.cancel() }
+        return stream
+    }
+
+    // MARK: Bundles
+
+    /// `GET /system/bundles`.
+    public func bundles() async throws(PlatformFault) -> [BundleRecord] {
+        try await call("GET", "/system/bundles", returning: [BundleRecord].self)
+    }
+
+    /// `PUT /system/bundles/{name}`: uploads an archive.
+    public func storeBundle(name: String, tag: String, archive: Data) async throws(PlatformFault) -> BundleRecord {
+        let answer = try await send(
+            "PUT",
+            "/system/bundles/\(name)" + query(("tag", tag)),
+            headers: [(name: "content-type", value: "application/x-tar"), (name: "accept", value: "application/json")],
+            body: .bytes(archive)
+        )
+        let bytes = try await collect(answer)
+        guard answer.status == 201 || answer.status == 200,
+            let record = try? JSONDecoder().decode(BundleRecord.self, from: bytes)
+        else { throw Self.fault(answer.status, bytes) }
+        return record
+    }
+
+    /// `DELETE /system/bundles/{name}`.
+    public func deleteBundle(name: String, tag: String) async throws(PlatformFault) {
+        try await call("DELETE", "/system/bundles/\(name)" + query(("tag", tag)))
+    }
+
+    // MARK: URLs
+
+    private func query(_ pairs: (String, String?)...) -> String {
+        let parts = pairs.compactMap { name, value in value.map { "\(name)=\(escaped($0))" } }
+        return parts.isEmpty ? "" : "?" + parts.joined(separator: "&")
+    }
+
+    private func escaped(_ text: String) -> String {
+        let plain = CharacterSet(charactersIn: "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~")
+        return text.addingPercentEncoding(withAllowedCharacters: plain) ?? text
+    }
+}
+
+/// Puts the lines of a stream together again.
+private struct LineSplitter {
+    private var rest = ByteBuffer()
+
+    mutating func take(_ piece: ByteBuffer) -> [Data] {
+        rest.writeImmutableBuffer(piece)
+        var lines: [Data] = []
+        while let end = rest.readableBytesView.firstIndex(of: 0x0A) {
+            let length = end - rest.readerIndex
+            if length > 0 { lines.append(Data(rest.readBytes(length: length) ?? [])) }
+            rest.moveReaderIndex(forwardBy: 1)
+        }
+        rest.discardReadBytes()
+        return lines
+    }
+}

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import AsyncHTTPClient
+public import FaultModel
+public import Foundation
+public import NIOCore
+import NIOFoundationCompat
+import NIOHTTP1
+import NIOSSL
+
+/// A client of the OpenFaaS REST API, of Martlet's or of any other (contract §3, §25): for the command line, and for
+/// providers that live elsewhere.
+public struct SystemClient: Sendable {
+    /// A user and a password for the system routes.
+    ///
+    /// Prints as `***`.
+    public struct Login: Sendable, CustomStringConvertible {
+        let user: String
+        let password: String
+
+        /// Keeps both.
+        public init(user: String, password: String) {
+            self.user = user
+            self.password = password
+        }
+
+        /// Nothing of the secret.
+        public var description: String { "***" }
+    }
+
+    /// An answer as it comes.
+    public struct Answer: Sendable {
+        /// The status.
+        public let status: Int
+        /// Header fields in their order.
+        public let headers: [(name: String, value: String)]
+        /// The body, read as fast as it is consumed.
+        public let body: HTTPClientResponse.Body
+    }
+
+    /// Where the API is, without a slash at the end.
+    public let baseURL: String
+    private let login: Login?
+    private let http: HTTPClient
+    private let timeout: TimeAmount
+
+    /// Makes a client; the HTTP client stays the caller's, who shuts it down.
+    public init(baseURL: String, login: Login?, http: HTTPClient, timeout: Duration = .seconds(60)) {
+        self.baseURL = baseURL.hasSuffix("/") ? String(baseURL.dropLast()) : baseURL
+        self.login = login
+        self.http = http
+        self.timeout = .nanoseconds(timeout.components.seconds * 1_000_000_000)
+    }
+
+    /// An HTTP client that follows no redirects; whoever makes it shuts it down.
+    public static func makeHTTPClient(verifiesCertificates: Bool = true) -> HTTPClient {
+        var configuration = HTTPClient.Configuration()
+        configuration.redirectConfiguration = .disallow
+        if !verifiesCertificates {
+            var tls = TLSConfiguration.makeClientConfiguration()
+            tls.certificateVerification = .none
+            configuration.tlsConfiguration = tls
+        }
+        return HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
+    }
+
+    // MARK: Requests
+
+    /// Sends a request and returns its answer whatever its status.
+    ///
+    /// - Throws: `providerUnreachable` when there is no answer.
+    public func send(
+        _ method: String,
+        _ path: String,
+        headers: [(name: String, value: String)] = [],
+        body: HTTPClientRequest.Body? = nil,
+        withLogin: Bool = true,
+        timeout: TimeAmount? = nil
+    ) async throws(PlatformFault) -> Answer {
+        var request = HTTPClientRequest(url: baseURL + path)
+        request.method = HTTPMethod(rawValue: method)
+        for (name, value) in headers { request.headers.add(name: name, value: value) }
+        if withLogin, let login, !request.headers.contains(name: "authorization") {
+            let token = Data("\(login.user):\(login.password)".utf8).base64EncodedString()
+            request.headers.add(name: "authorization", value: "Basic \(token)")
+        }
+        request.body = body
+        do {
+            let response = try await http.execute(request, timeout: timeout ?? self.timeout)
+            return Answer(
+                status: Int(response.status.code),
+                headers: response.headers.map { ($0.name, $0.value) },
+                body: response.body
+            )
+        } catch {
+            throw unreachable(error)
+        }
+    }
+
+    private func unreachable(_ error: any Error) -> PlatformFault {
+        PlatformFault(
+            .providerUnreachable,
+            "There is no answer from \(baseURL).",
+            hint: "Is it running? Start it by martlet up, or name another by --gateway.",
+            cause: error
+        )
+    }
+
+    /// Sends a JSON body, if any, and reads a JSON answer.
+    func call<Value: Decodable & Sendable>(
+        _ method: String,
+        _ path: String,
+        _ body: (any Encodable & Sendable)? = nil,
+        returning type: Value.Type
+    ) async throws(PlatformFault) -> Value {
+        let bytes = try await exchange(method, path, body)
+        do {
+            return try JSONDecoder().decode(type, from: bytes)
+        } catch {
+            throw PlatformFault(
+                .providerFailed,
+                "The answer of \(baseURL)\(path.prefix { $0 != "?" }) cannot be understood.",
+                cause: error
+            )
+        }
+    }
+
+    /// Sends a JSON body, if any, and wants a 2xx.
+    func call(_ method: String, _ path: String, _ body: (any Encodable & Sendable)? = nil) async throws(PlatformFault) {
+        _ = try await exchange(method, path, body)
+    }
+
+    private func exchange(
+        _ method: String,
+        _ path: String,
+        _ body: (any Encodable & Sendable)?
+    ) async throws(PlatformFault) -> Data {
+        var headers = [(name: "accept", value: "application/json")]
+        var content: HTTPClientRequest.Body?
+        if let body {
+            headers.append((name: "content-type", value: "application/json"))
+            do { content = .bytes(try JSONEncoder().encode(body)) } catch {
+                throw PlatformFault(.internalError, "The request cannot be written as JSON.", cause: error)
+            }
+        }
+        let answer = try await send(method, path, headers: headers, body: content)
+        let bytes = try await collect(answer)
+        guard (200..<300).contains(answer.status) else { throw Self.fault(answer.status, bytes) }
+        return bytes
+    }
+
+    /// Reads a body whole, up to 64 MiB.
+    public func collect(_ answer: Answer) async throws(PlatformFault) -> Data {
+        do {
+            return Data(buffer: try await answer.body.collect(upTo: 64 * 1_048_576))
+        } catch {
+            throw PlatformFault(.providerUnreachable, "The answer of \(baseURL) broke off.", cause: error)
+        }
+    }
+
+    /// The fault that an answer tells of: Martlet's own JSON, or any other's text under its status.
+    public static func fault(_ status: Int, _ body: Data) -> PlatformFault {
+        if let told = try? JSONDecoder().decode(FaultBody.self, from: body) { return PlatformFault(told) }
+        let text = String(decoding: body, as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines)
+        let code: FaultCode =
+            switch status {
+            case 400, 422: .invalidValue
+            case 401: .unauthorized
+            case 404: .notFound
+            case 405, 501: .notSupported
+            case 409: .alreadyExists
+            default: .providerFailed
+            }
+        return PlatformFault(code, text.isEmpty ? "The answer was status \(status), without a word." : text)
+    }
+}

@@ -1,0 +1,3 @@
+# SPDX-License-Identifier: Apache-2.0
+read -r name || true
+echo "Good day, ${name:-stranger}."

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+# Shared by the scripts: what building needs, and how it is brought.
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cd "$root"
+
+say() { printf '%s\n' "$*" >&2; }
+
+# Ends with a sentence unless a Swift toolchain that is new enough is there.
+check_toolchain() {
+    if ! command -v swift >/dev/null 2>&1; then
+        say "Swift is missing. Martlet needs Swift 6.3 or newer: https://www.swift.org/install/linux/"
+        exit 1
+    fi
+    local version
+    version=$(swift --version 2>/dev/null | sed -n 's/.*Swift version \([0-9][0-9]*\.[0-9][0-9]*\).*/\1/p' | head -n 1)
+    if [ "$(printf '%s\n6.3\n' "$version" | sort -V | head -n 1)" != "6.3" ]; then
+        say "This is Swift ${version:-of an unknown version}. Martlet needs Swift 6.3 or newer: https://www.swift.org/install/linux/"
+        exit 1
+    fi
+}
+
+# Installs Debian packages that are missing; says what to type where it may not.
+need_packages() {
+    local missing=()
+    local package
+    for package in "$@"; do
+        dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing+=("$package")
+    done
+    [ ${#missing[@]} -eq 0 ] && return
+    local as_root=()
+    if [ "$(id -u)" -ne 0 ]; then
+        if ! sudo -n true 2>/dev/null; then
+            say "These packages are missing. Install them, then run this again:"
+            say "  sudo apt-get install ${missing[*]}"
+            exit 1
+        fi
+        as_root=(sudo)
+    fi
+    say "Installing ${missing[*]}"
+    "${as_root[@]}" apt-get update -qq || "${as_root[@]}" apt-get update -qq
+    DEBIAN_FRONTEND=noninteractive "${as_root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+}
+
+need_build_packages() {
+    if ! command -v apt-get >/dev/null 2>&1; then
+        say "This is no Debian or Ubuntu: make sure that SQLite's headers (libsqlite3-dev, sqlite-devel) are installed."
+        return
+    fi
+    need_packages libsqlite3-dev
+}
