@@ -124,12 +124,23 @@ let package = Package(
         module("ProviderConformance", ["FaultModel", "FunctionModel", "ProviderContract"]),
         module(
             "TestSupport",
-            ["FaultModel", "FunctionModel", "ProviderContract", "SystemClient", httpClient, nioCore, nioPosix]
+            ["SystemClient", httpClient, nioCore, nioPosix]
         ),
 
         // Tests.
         tests(of: "FaultModel"),
         tests(of: "FunctionModel", ["FaultModel"]),
+        tests(of: "InvocationEngine", ["FaultModel", "FunctionModel", "ProviderContract", "TestSupport", nioCore, nioPosix]),
+        tests(of: "ProcessControl", ["TestSupport"]),
+        tests(of: "ProcessProvider", ["FaultModel", "FunctionBuilder", "FunctionModel", "ProviderContract", "TestSupport", logging]),
+        tests(of: "FunctionBuilder", ["FaultModel", "TestSupport"]),
+        tests(of: "RuntimeSettings", ["FaultModel"]),
+        tests(of: "Telemetry"),
+        .testTarget(
+            name: "EndToEndTests",
+            dependencies: ["FaultModel", "FunctionModel", "SystemClient", "TestSupport", "martlet"],
+            swiftSettings: strict
+        ),
     ],
     swiftLanguageModes: [.v6]
 )

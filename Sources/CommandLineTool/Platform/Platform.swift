@@ -18,7 +18,6 @@ struct Platform: Sendable {
     private let gateway: Gateway
     private let settings: PlatformSettings
     private let logger: Logger
-    private let group: MultiThreadedEventLoopGroup
 
     /// Opens the data directory and restores what was deployed.
     init(_ settings: PlatformSettings) async throws(PlatformFault) {
@@ -28,7 +27,7 @@ struct Platform: Sendable {
         let directory = try DataDirectory(path: settings.dataDirectory)
         let credentials: Credentials? =
             settings.requiresCredentials ? try CredentialFiles(folder: settings.credentialsFolder).readOrMake() : nil
-        group = MultiThreadedEventLoopGroup(numberOfThreads: System.coreCount)
+        let group = MultiThreadedEventLoopGroup(numberOfThreads: System.coreCount)
         provider = try await LocalProcessProvider(
             LocalProcessProvider.Settings(
                 dataDirectory: directory,
@@ -86,7 +85,7 @@ struct Platform: Sendable {
         ServiceNotification.stopping()
         await gateway.drain(within: settings.drainTimeout)
         await provider.shutdown(within: settings.drainTimeout)
-        try? await group.shutdownGracefully()
+        // The event loops end with the process: nothing of theirs needs more care than that.
     }
 }
 

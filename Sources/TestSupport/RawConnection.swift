@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Dispatch
+import Glibc
+
+/// A client's connection that sends exactly the bytes it is told to: for what no well-behaved client would send.
+public final class RawConnection: Sendable {
+    private let descriptor: Int32
+    private let queue = DispatchQueue(label: "raw-connection")
+
+    /// Why a connection could not be used.
+    public struct Failure: Error {
+        /// The system's words.
+        public let words: String
+    }
+
+    /// Connects to a loopback port; reading gives up after 10 seconds of silence.
+    public init(port: Int) throws {
+        descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
+        var limit = timeval(tv_sec: 10, tv_usec: 0)
+        setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_port = UInt16(port).bigEndian
+        address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+        let result = withUnsafePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+            }
+        }
+        guard result == 0 else { throw Failure(words: String(cString: strerror(errno))) }
+    }
+
+    deinit { close(descriptor) }
+
+    /// Sends all bytes of a text.
+    public func send(_ text: String) async throws {
+        try await run { descriptor in
+            var bytes = Array(text.utf8)[...]
+            while !bytes.isEmpty {
+                let count = bytes.withUnsafeBytes { Glibc.send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL)) }
+                guard count > 0 else { throw Failure(words: String(cString: strerror(errno))) }
+                bytes = bytes.dropFirst(count)
+            }
+        }
+    }
+
+    /// Says that nothing more will be sent.
+    public func endInput() { shutdown(descriptor, Int32(SHUT_WR)) }
+
+    /// What comes until the other side closes, or until a text has come.
+    public func receive(until end: String? = nil) async throws -> String {
+        try await run { descriptor in
+            var all: [UInt8] = []
+            var room = [UInt8](repeating: 0, count: 65_536)
+            while true {
+                let count = recv(descriptor, &room, room.count, 0)
+                guard count > 0 else {
+                    guard count == 0 || errno == ECONNRESET else { throw Failure(words: "nothing came for 10 seconds") }
+                    return String(decoding: all, as: UTF8.self)
+                }
+                all += room[..<count]
+                if let end, String(decoding: all, as: UTF8.self).contains(end) {
+                    return String(decoding: all, as: UTF8.self)
+                }
+            }
+        }
+    }
+
+    private func run<Value: Sendable>(_ work: @escaping @Sendable (Int32) throws -> Value) async throws -> Value {
+        let descriptor = descriptor
+        return try await withCheckedThrowingContinuation { continuation in
+            queue.async { continuation.resume(with: Result { try work(descriptor) }) }
+        }
+    }
+}

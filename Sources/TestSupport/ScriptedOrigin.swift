@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import NIOCore
+import NIOPosix
+import Synchronization
+
+/// A function's server that answers with exactly the bytes it is told to.
+public final class ScriptedOrigin: Sendable {
+    /// What to do about the bytes of a request.
+    public enum Step: Sendable {
+        /// Send these bytes.
+        case send(String)
+        /// Close the connection.
+        case close
+    }
+
+    /// The port it listens on.
+    public let port: Int
+    private let channel: any Channel
+    private let seen = Mutex<[String]>([])
+
+    /// Listens on a free loopback port. `answer` is asked once per request head that has come whole.
+    public init(answer: @escaping @Sendable (_ request: String) -> [Step]) async throws {
+        let (heads, continuation) = AsyncStream.makeStream(of: String.self)
+        requests = heads
+        channel = try await ServerBootstrap(group: .singletonMultiThreadedEventLoopGroup)
+            .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            .childChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    try channel.pipeline.syncOperations.addHandler(
+                        ScriptHandler(answer: answer) { continuation.yield($0) }
+                    )
+                }
+            }
+            .bind(host: "127.0.0.1", port: 0).get()
+        port = channel.localAddress?.port ?? 0
+    }
+
+    /// The heads of the requests that came, in their order.
+    public let requests: AsyncStream<String>
+
+    /// The head of the next request.
+    public func nextRequest() async -> String {
+        for await request in requests { return request }
+        return ""
+    }
+
+    /// Stops listening.
+    public func stop() async throws { try await channel.close().get() }
+}
+
+private final class ScriptHandler: ChannelInboundHandler {
+    typealias InboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
+
+    private let answer: @Sendable (String) -> [ScriptedOrigin.Step]
+    private let report: (String) -> Void
+    private var text = ""
+
+    init(answer: @escaping @Sendable (String) -> [ScriptedOrigin.Step], report: @escaping (String) -> Void) {
+        self.answer = answer
+        self.report = report
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        text += String(buffer: unwrapInboundIn(data))
+        while let end = text.range(of: "\r\n\r\n") {
+            let head = String(text[..<end.upperBound])
+            text = String(text[end.upperBound...])
+            report(head)
+            for step in answer(head) {
+                switch step {
+                case .send(let bytes): context.writeAndFlush(wrapOutboundOut(ByteBuffer(string: bytes)), promise: nil)
+                case .close: context.close(promise: nil)
+                }
+            }
+        }
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
+}

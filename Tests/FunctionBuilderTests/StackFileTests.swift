@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import FaultModel
+import Foundation
+import FunctionBuilder
+import TestSupport
+import Testing
+
+struct StackFileTests {
+    private let folder = TemporaryFolder()
+
+    private func stack(_ text: String, _ environment: [String: String] = [:]) throws -> StackFile {
+        try StackFile(path: folder.write("stack.yaml", text), environment: environment)
+    }
+
+    @Test func `a stack file made for OpenFaaS is read whole`() throws {
+        folder.write("vars.yml", "environment:\n  FROM_FILE: yes-it-is\n  LEVEL: file\n")
+        let stack = try stack(
+            """
+            version: 1.0
+            provider:
+              name: openfaas
+              gateway: http://gw:8080
+            functions:
+              api:
+                lang: python3
+                handler: ./api
+                image: ${REGISTRY:-local}/api:${TAG:-latest}
+                namespace: team
+                environment_file: [vars.yml]
+                environment:
+                  LEVEL: own
+                  NUMBER: 5
+                  FLAG: true
+                labels: {com.openfaas.scale.min: 2}
+                annotations: {topic: "a,b"}
+                secrets: [key]
+                limits: {memory: 64Mi, cpu: 100m}
+                readonly_root_filesystem: true
+                colour: blue
+            """,
+            ["TAG": "7"]
+        )
+        let function = try #require(stack.functions.first)
+        #expect(stack.gateway == "http://gw:8080")
+        #expect(function.deployment.image == "local/api:7")
+        #expect(function.handler == folder.path + "/api")
+        #expect(function.deployment.namespace == "team")
+        #expect(function.deployment.envVars == ["FROM_FILE": "yes-it-is", "LEVEL": "own", "NUMBER": "5", "FLAG": "true"])
+        #expect(function.deployment.labels == ["com.openfaas.scale.min": "2"])
+        #expect(function.deployment.limits?.memory == "64Mi")
+        #expect(function.deployment.readOnlyRootFilesystem == true)
+        #expect(stack.warnings.contains { $0.contains("colour") })
+    }
+
+    @Test(arguments: [
+        ("functions: {Bad_Name: {image: x}}", "Bad_Name"), ("functions: {a: {secrets: {x: y}}}", "a.secrets"),
+        ("functions: {a: 5}", "a:"), ("- 1", "functions"), ("a: [", "YAML"), ("version: 9\nfunctions: {a: {image: x}}", "version 9"),
+        ("functions: {a: {environment_file: [none.yml]}}", "none.yml"), ("functions: {a: {skip_build: maybe}}", "skip_build"),
+    ])
+    func `what is wrong is named`(text: String, word: String) {
+        let fault = #expect(throws: PlatformFault.self) { try stack(text) }
+        #expect(fault?.message.contains(word) == true, "\(fault?.message ?? "")")
+    }
+
+    @Test func `functions are chosen by wildcard and by expression`() throws {
+        let stack = try stack("functions: {api-a: {image: x}, api-b: {image: x}, web: {image: x}}")
+        #expect(try stack.functions(filter: "api-*", regex: nil).map(\.name) == ["api-a", "api-b"])
+        #expect(try stack.functions(filter: "*b", regex: nil).map(\.name) == ["api-b", "web"])
+        #expect(try stack.functions(filter: nil, regex: "^w").map(\.name) == ["web"])
+        #expect(throws: PlatformFault.self) { try stack.functions(filter: nil, regex: "(") }
+    }
+
+    @Test func `a missing file says what to do`() {
+        let fault = #expect(throws: PlatformFault.self) { try StackFile(path: "/no/stack.yaml", environment: [:]) }
+        #expect(fault?.hint?.contains("martlet new") == true)
+    }
+}
+
+struct BundleTests {
+    private let folder = TemporaryFolder()
+
+    @Test(arguments: ["python3", "node", "bash"])
+    func `a new function can be built at once, and tar reads what comes out`(language: String) throws {
+        try FunctionScaffold(folder: folder.path).make("hello", language: language, file: "stack.yaml")
+        let stack = try StackFile(path: folder.path + "/stack.yaml", environment: [:])
+        let function = try #require(stack.functions.first)
+        let built: BundleBuilder.Built?
+        do { built = try BundleBuilder(folder: folder.path).build(function) } catch {
+            // A machine without the language gets a sentence, and nothing else is to be seen here.
+            #expect(error.message.contains(language == "python3" ? "python3" : language))
+            return
+        }
+        let archive = try #require(built).archive
+        let file = folder.path + "/bundle.tar"
+        try archive.write(to: URL(fileURLWithPath: file))
+        let tar = Process()
+        tar.executableURL = URL(fileURLWithPath: "/bin/tar")
+        tar.arguments = ["tf", file]
+        let output = Pipe()
+        tar.standardOutput = output
+        try tar.run()
+        tar.waitUntilExit()
+        let names = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+        #expect(tar.terminationStatus == 0)
+        #expect(names.contains("bundle.json") && names.contains("function/handler."), "\(names)")
+        #expect(try BundleBuilder(folder: folder.path).build(function)?.archive == archive, "not the same twice")
+    }
+
+    @Test func `nothing that exists is overwritten`() throws {
+        let scaffold = FunctionScaffold(folder: folder.path)
+        try scaffold.make("hello", language: "bash", file: "stack.yaml")
+        #expect(throws: PlatformFault.self) { try scaffold.make("hello", language: "bash", file: "stack.yaml") }
+        try scaffold.make("other", language: "bash", file: "stack.yaml")
+        #expect(try StackFile(path: folder.path + "/stack.yaml", environment: [:]).functions.count == 2)
+    }
+
+    @Test func `an unknown template names those that there are`() {
+        let fault = #expect(throws: PlatformFault.self) { try TemplateLibrary(folder: folder.path).template("cobol") }
+        #expect(fault?.hint?.contains("python3") == true)
+    }
+
+    @Test func `a template for containers alone is refused with what to add`() {
+        folder.write("template/go/template.yml", "language: go\n")
+        let fault = #expect(throws: PlatformFault.self) { try TemplateLibrary(folder: folder.path).template("go") }
+        #expect(fault?.hint?.contains("fprocess") == true)
+    }
+}

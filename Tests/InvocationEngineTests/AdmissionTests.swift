@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import FunctionModel
+import InvocationEngine
+import ProviderContract
+import TestSupport
+import Testing
+
+struct AdmissionTests {
+    @Test func `many calls of a sleeping function ask for it once and are all answered (§6)`() async throws {
+        let fixture = try await EngineFixture(isReady: false)
+        let answers = try await withThrowingTaskGroup(of: String.self) { group in
+            for _ in 0..<40 { group.addTask { try await fixture.exchange(EngineFixture.request()) } }
+            _ = await eventually { fixture.activations.count > 0 }
+            fixture.table.apply(.changed(try EngineFixture.route(replicas: [fixture.replica])))
+            return try await group.reduce(into: []) { $0.append($1) }
+        }
+        #expect(answers.allSatisfy { $0.hasPrefix("HTTP/1.1 200 ") })
+        #expect(fixture.activations.count == 1)
+    }
+
+    @Test func `a function that does not become ready is a 504 that says why (§29)`() async throws {
+        let fixture = try await EngineFixture(isReady: false)
+        var route = try EngineFixture.route(replicas: [], ["exec_timeout": "100ms"])
+        route.desiredReplicas = 1
+        route.notReadyReason = "revision 1 exited with status 3 after 0.1 s"
+        fixture.table.apply(.changed(route))
+        let answer = try await fixture.exchange(EngineFixture.request())
+        #expect(answer.hasPrefix("HTTP/1.1 504 "), "\(answer)")
+        #expect(answer.contains("exited with status 3"))
+    }
+
+    @Test(arguments: [
+        ("exec_timeout", "", "the function's exec_timeout"), ("x", "X-Timeout: 100ms\r\n", "X-Timeout of the request"),
+    ])
+    func `a deadline that passes is a 504 that says whose limit it was`(
+        variable: String,
+        field: String,
+        sentence: String
+    ) async throws {
+        let fixture = try await EngineFixture(environment: [variable: "100ms"]) { _ in [] }
+        let answer = try await fixture.exchange(EngineFixture.request("GET /function/fn HTTP/1.1", field))
+        #expect(answer.hasPrefix("HTTP/1.1 504 "), "\(answer)")
+        #expect(answer.contains(sentence))
+    }
+
+    @Test func `calls wait for a place, and beyond the queue's depth get OpenFaaS' 429 (§15.6)`() async throws {
+        let fixture = try await EngineFixture(environment: ["max_inflight": "1"]) { _ in [] }
+        var route = try EngineFixture.route(replicas: [fixture.replica], ["max_inflight": "1"])
+        route.rules.queueDepth = 0
+        fixture.table.apply(.changed(route))
+        let first = try RawConnection(port: fixture.port)
+        try await first.send(EngineFixture.request())
+        _ = await fixture.origin.nextRequest()
+        let answer = try await fixture.exchange(EngineFixture.request())
+        #expect(answer.hasPrefix("HTTP/1.1 429 "), "\(answer)")
+        #expect(answer.contains("X-OpenFaaS-Internal: faas-middleware\r\n"))
+        #expect(answer.hasSuffix("\r\n\r\nConcurrent request limit exceeded. Max concurrent requests: 1\n"))
+    }
+
+    @Test func `a call that waits goes on when the one before it has ended`() async throws {
+        let fixture = try await EngineFixture(environment: ["max_inflight": "1"])
+        let answers = try await withThrowingTaskGroup(of: String.self) { group in
+            for _ in 0..<30 { group.addTask { try await fixture.exchange(EngineFixture.request()) } }
+            return try await group.reduce(into: []) { $0.append($1) }
+        }
+        #expect(answers.allSatisfy { $0.hasPrefix("HTTP/1.1 200 ") })
+        #expect(await eventually { fixture.replica.inFlight == 0 })
+    }
+
+    @Test func `calls are counted by status (§12.5)`() async throws {
+        let fixture = try await EngineFixture { request in
+            request.contains("/bad") ? [.send("HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n")] : [.send(EngineFixture.ok)]
+        }
+        for path in ["a", "b", "bad"] { _ = try await fixture.exchange(EngineFixture.request("GET /function/fn/\(path) HTTP/1.1")) }
+        let metrics = try #require(try await fixture.metrics())
+        #expect(metrics.started == 3)
+        #expect(metrics.inFlight == 0)
+        #expect(metrics.answers[200]?.count == 2)
+        #expect(metrics.answers[404]?.count == 1)
+    }
+
+    @Test func `a draining replica ends its calls and gets no new one`() async throws {
+        let fixture = try await EngineFixture { _ in [] }
+        let connection = try RawConnection(port: fixture.port)
+        try await connection.send(EngineFixture.request())
+        _ = await fixture.origin.nextRequest()
+        let drained = Counter()
+        fixture.replica.drain { drained.add() }
+        #expect(drained.count == 0)
+        #expect(!fixture.replica.enter())
+        await fixture.drain()
+        #expect(await eventually { drained.count == 1 })
+    }
+}
+
+struct ReplicaTests {
+    @Test func `a replica takes as many calls as it may and no more`() {
+        let replica = Replica(id: "r", target: .http(HTTPUpstream(host: "127.0.0.1", port: 1)), maxInFlight: 2)
+        #expect(replica.enter())
+        #expect(replica.enter())
+        #expect(!replica.enter())
+        replica.leave()
+        #expect(replica.enter())
+    }
+
+    @Test func `draining is told once, when the last call has left`() {
+        let replica = Replica(id: "r", target: .http(HTTPUpstream(host: "127.0.0.1", port: 1)), maxInFlight: nil)
+        let told = Counter()
+        #expect(replica.enter())
+        replica.drain { told.add() }
+        #expect(told.count == 0)
+        replica.leave()
+        #expect(told.count == 1)
+        #expect(!replica.enter())
+    }
+}

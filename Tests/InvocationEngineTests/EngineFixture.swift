@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import FaultModel
+import FunctionModel
+import InvocationEngine
+import NIOCore
+import NIOPosix
+import ProviderContract
+import Synchronization
+import TestSupport
+
+/// An engine on free ports with one function `fn`, whose replica is a scripted server.
+final class EngineFixture: Sendable {
+    let port: Int
+    let origin: ScriptedOrigin
+    let table: RoutingTable
+    let replica: Replica
+    private let door: FrontDoor
+    let activations = Counter()
+
+    init(
+        environment: [String: String] = [:],
+        settings: EngineSettings = EngineSettings(servedBy: "martlet/test"),
+        isReady: Bool = true,
+        answer: @escaping @Sendable (String) -> [ScriptedOrigin.Step] = { _ in [.send(EngineFixture.ok)] }
+    ) async throws {
+        origin = try await ScriptedOrigin(answer: answer)
+        let activations = activations
+        table = RoutingTable { _, _ in activations.add() }
+        let rules = try Self.rules(environment)
+        replica = Replica(
+            id: "fn-1",
+            target: .http(HTTPUpstream(host: "127.0.0.1", port: origin.port)),
+            maxInFlight: rules.maxInFlight
+        )
+        door = FrontDoor(
+            group: .singletonMultiThreadedEventLoopGroup,
+            settings: settings,
+            table: table,
+            responder: EchoResponder()
+        )
+        port = try await door.listen(host: "127.0.0.1", port: 0).port ?? 0
+        table.apply(.snapshot([try Self.route(replicas: isReady ? [replica] : [], environment)]))
+    }
+
+    static func rules(_ environment: [String: String]) throws -> FunctionRules {
+        let variables = environment.merging(["mode": "http"]) { own, _ in own }
+        return try FunctionRules(FunctionDeployment(service: "fn", image: "host", envProcess: "x", envVars: variables))
+    }
+
+    static func route(replicas: [Replica], _ environment: [String: String] = [:]) throws -> FunctionRoute {
+        FunctionRoute(
+            id: FunctionID(name: "fn", namespace: "openfaas-fn"),
+            revision: 1,
+            desiredReplicas: replicas.count,
+            rules: try rules(environment),
+            replicas: replicas
+        )
+    }
+
+    static let ok = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+    /// Sends bytes on a connection of its own and returns everything until it closes.
+    func exchange(_ request: String) async throws -> String {
+        let connection = try RawConnection(port: port)
+        try await connection.send(request)
+        return try await connection.receive()
+    }
+
+    /// A request that closes its connection.
+    static func request(
+        _ line: String = "GET /function/fn HTTP/1.1",
+        _ fields: String = "",
+        body: String = ""
+    ) -> String {
+        "\(line)\r\nHost: gw:8080\r\nConnection: close\r\n\(fields)\r\n\(body)"
+    }
+
+    func metrics() async throws -> FunctionMetrics? { try await door.metrics().first }
+
+    func drain() async { await door.drain(within: .seconds(5)) }
+}
+
+/// Counts across threads, and lets a test wait for the count.
+final class Counter: Sendable {
+    private let value = Atomic<Int>(0)
+
+    var count: Int { value.load(ordering: .sequentiallyConsistent) }
+
+    func add() { value.add(1, ordering: .sequentiallyConsistent) }
+}
+
+/// Answers with what it was asked.
+struct EchoResponder: LocalResponder {
+    func respond(to request: LocalRequest, body: LocalRequestBody, writer: any LocalResponseWriter) async {
+        do {
+            var text = "\(request.method) \(request.target)\n"
+            for try await piece in body { text += String(buffer: piece) }
+            let bytes = ByteBuffer(string: text)
+            let length = [(name: "Content-Length", value: "\(bytes.readableBytes)")]
+            try await writer.writeHead(status: 200, headers: length)
+            try await writer.write(bytes)
+        } catch {
+            // The client broke off: the test looks at what it got.
+        }
+    }
+}

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import FunctionModel
+import Foundation
+import InvocationEngine
+import ProviderContract
+import TestSupport
+import Testing
+
+struct ForwardingTests {
+    @Test(arguments: [
+        ("/function/fn", "/"), ("/function/fn/", "/"), ("/function/fn/a%2Fb%3F//c/../d?x=1&y=%20", "/a%2Fb%3F//c/../d?x=1&y=%20"),
+        ("/function/fn?x=1", "/?x=1"), ("/function/fn.openfaas-fn/a", "/a"), ("/function/fn/%00%7f", "/%00%7f"),
+    ])
+    func `the function gets the path as the client sent it (§5.2, §29)`(target: String, seen: String) async throws {
+        let fixture = try await EngineFixture()
+        _ = try await fixture.exchange(EngineFixture.request("GET \(target) HTTP/1.1"))
+        #expect(await fixture.origin.nextRequest().hasPrefix("GET \(seen) HTTP/1.1\r\n"))
+    }
+
+    @Test func `what ends at a hop does not reach the function (§4, §29)`() async throws {
+        let fixture = try await EngineFixture()
+        let fields = "Connection: X-Private, close\r\nX-Private: 1\r\nKeep-Alive: 5\r\nTE: trailers\r\nProxy-Authorization: x\r\nHTTP2-Settings: y\r\nX-Public: 2\r\n"
+        _ = try await fixture.exchange("GET /function/fn HTTP/1.1\r\nHost: gw\r\n\(fields)\r\n")
+        let seen = await fixture.origin.nextRequest().lowercased()
+        for gone in ["x-private", "keep-alive", "te:", "proxy-authorization", "http2-settings", "connection:"] {
+            #expect(!seen.contains(gone), "\(gone) reached the function")
+        }
+        #expect(seen.contains("x-public: 2\r\n"))
+    }
+
+    @Test func `the platform adds call id, start time and forwarding fields (§5.1, §28)`() async throws {
+        let fixture = try await EngineFixture()
+        let answer = try await fixture.exchange(
+            EngineFixture.request("GET /function/fn HTTP/1.1", "X-Call-Id: mine\r\nX-Start-Time: 1\r\nX-Forwarded-For: 9.9.9.9\r\n")
+        )
+        let seen = await fixture.origin.nextRequest()
+        #expect(seen.contains("X-Call-Id: mine\r\n"))
+        #expect(seen.contains("X-Forwarded-For: 9.9.9.9, 127.0.0.1\r\n"))
+        #expect(seen.contains("X-Forwarded-Host: gw:8080\r\n"))
+        #expect(seen.contains("Host: gw:8080\r\n"))
+        #expect(seen.components(separatedBy: "X-Start-Time").count == 2)
+        #expect(!seen.contains("X-Start-Time: 1\r\n"))
+        for field in ["X-Call-Id: mine", "X-Start-Time: ", "X-Served-By: martlet/test", "X-Duration-Seconds: 0."] {
+            #expect(answer.contains(field), "\(field) is missing in \(answer)")
+        }
+    }
+
+    @Test func `a client without a call id gets a random one`() async throws {
+        let fixture = try await EngineFixture()
+        let answer = try await fixture.exchange(EngineFixture.request("GET /function/fn HTTP/1.1", "X-Call-Id:\r\n"))
+        let id = answer.components(separatedBy: "X-Call-Id: ").last?.prefix { $0 != "\r" } ?? ""
+        #expect(id.wholeMatch(of: /[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}/) != nil, "\(id)")
+    }
+
+    @Test func `the function's hop-by-hop fields do not reach the client (§29)`() async throws {
+        let fixture = try await EngineFixture { _ in
+            [.send("HTTP/1.1 200 OK\r\nConnection: X-Inner\r\nX-Inner: 1\r\nKeep-Alive: 3\r\nX-Outer: 2\r\nContent-Length: 0\r\n\r\n")]
+        }
+        let answer = try await fixture.exchange(EngineFixture.request())
+        #expect(!answer.contains("X-Inner") && !answer.contains("Keep-Alive"))
+        #expect(answer.contains("X-Outer: 2\r\n"))
+    }
+
+    @Test func `chunks, trailers and their length pass both ways`() async throws {
+        let fixture = try await EngineFixture { _ in
+            [
+                .send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3;ext=1\r\nabc\r\n"),
+                .send("0\r\nX-Sum: 7\r\nContent-Length: 9\r\n\r\n"),
+            ]
+        }
+        let answer = try await fixture.exchange(EngineFixture.request())
+        #expect(answer.hasSuffix("3\r\nabc\r\n0\r\nX-Sum: 7\r\n\r\n"), "\(answer)")
+    }
+
+    @Test func `HTTP/1.0 clients get no chunks and no interim answers`() async throws {
+        let fixture = try await EngineFixture { _ in
+            [.send("HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n")]
+        }
+        let answer = try await fixture.exchange("GET /function/fn HTTP/1.0\r\n\r\n")
+        #expect(answer.hasPrefix("HTTP/1.1 200 OK") && answer.hasSuffix("\r\n\r\nabc"), "\(answer)")
+        #expect(!answer.contains("chunked"))
+    }
+
+    @Test func `an answer that breaks off never looks whole`() async throws {
+        let fixture = try await EngineFixture { _ in
+            [.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"), .close]
+        }
+        let answer = try await fixture.exchange(EngineFixture.request())
+        #expect(answer.contains("abc") && !answer.contains("0\r\n\r\n"), "\(answer)")
+    }
+
+    @Test func `a function that closes without an answer is a 502 with a sentence (§29)`() async throws {
+        let fixture = try await EngineFixture { _ in [.close] }
+        let answer = try await fixture.exchange(EngineFixture.request())
+        #expect(answer.hasPrefix("HTTP/1.1 502 "))
+        #expect(answer.contains("fn.openfaas-fn closed the connection without an answer."))
+    }
+
+    @Test func `pipelined requests are answered in their order`() async throws {
+        let fixture = try await EngineFixture { request in
+            let path = request.split(separator: " ")[1]
+            return [.send("HTTP/1.1 200 OK\r\nContent-Length: \(path.count)\r\n\r\n\(path)")]
+        }
+        let one = "GET /function/fn/one HTTP/1.1\r\nHost: a\r\n\r\n"
+        let two = "GET /anything HTTP/1.1\r\nHost: a\r\n\r\n"
+        let answer = try await fixture.exchange(one + two + EngineFixture.request("GET /function/fn/three HTTP/1.1"))
+        let first = try #require(answer.range(of: "/one"))
+        let second = try #require(answer.range(of: "GET /anything"))
+        let third = try #require(answer.range(of: "/three"))
+        #expect(first.lowerBound < second.lowerBound && second.lowerBound < third.lowerBound)
+    }
+
+    @Test func `a body waits for 100-continue until somebody takes it (§29)`() async throws {
+        let fixture = try await EngineFixture()
+        let connection = try RawConnection(port: fixture.port)
+        try await connection.send("POST /function/fn HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n")
+        #expect(try await connection.receive(until: "\r\n\r\n") == "HTTP/1.1 100 Continue\r\n\r\n")
+        try await connection.send("hi")
+        #expect(try await connection.receive().hasSuffix("ok"))
+        #expect(!(await fixture.origin.nextRequest()).contains("Expect"))
+    }
+
+    @Test func `upgraded connections carry bytes both ways`() async throws {
+        let fixture = try await EngineFixture { request in
+            request.contains("Upgrade: echo")
+                ? [.send("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\nhello")]
+                : [.send("again")]
+        }
+        let connection = try RawConnection(port: fixture.port)
+        try await connection.send("GET /function/fn HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
+        #expect(try await connection.receive(until: "hello").hasPrefix("HTTP/1.1 101 "))
+        try await connection.send("some bytes\r\n\r\n")
+        #expect(try await connection.receive(until: "again") == "again")
+    }
+
+    @Test(arguments: ["/function/nope", "/function/fn./x", "/function/fn.other", "/function/fn/_/health", "/function/fn/_/ready", "/function/a%2eb"])
+    func `what is not there is a 404 with a sentence (§5.3, §29)`(path: String) async throws {
+        let fixture = try await EngineFixture()
+        let answer = try await fixture.exchange(EngineFixture.request("GET \(path) HTTP/1.1"))
+        #expect(answer.hasPrefix("HTTP/1.1 404 "), "\(answer)")
+        #expect(answer.contains("X-Call-Id") || !path.contains("nope"))
+    }
+}

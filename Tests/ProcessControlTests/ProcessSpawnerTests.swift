@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import ProcessControl
+import TestSupport
+import Testing
+
+struct ProcessSpawnerTests {
+    private let spawner = ProcessSpawner()
+    private let folder = TemporaryFolder()
+
+    /// Runs a program to its end; returns how it ended and what it printed.
+    private func run(
+        _ arguments: [String],
+        environment: [(name: String, value: String)] = [("PATH", "/usr/bin:/bin")],
+        group: ControlGroup? = nil
+    ) async throws -> (exit: ProcessExit, output: String) {
+        let output = folder.path + "/\(UUID().uuidString)"
+        let descriptor = open(output, O_WRONLY | O_CREAT | O_CLOEXEC, 0o600)
+        defer { close(descriptor) }
+        let spec = ProcessSpec(
+            arguments: arguments,
+            environment: environment,
+            workingDirectory: folder.path,
+            streams: .combined(descriptor: descriptor),
+            controlGroup: group
+        )
+        let exit: ProcessExit = try await withCheckedThrowingContinuation { continuation in
+            spawner.start(
+                spec,
+                started: { if case .failure(let error) = $0 { continuation.resume(throwing: error) } },
+                ended: { continuation.resume(returning: $0) }
+            )
+        }
+        return (exit, try String(contentsOfFile: output, encoding: .utf8))
+    }
+
+    @Test func `a process has exactly the environment it was given`() async throws {
+        let result = try await run(["env"], environment: [("PATH", "/usr/bin:/bin"), ("A", "b=c d")])
+        #expect(result.output.split(separator: "\n").sorted() == ["A=b=c d", "PATH=/usr/bin:/bin"])
+    }
+
+    @Test func `a process has its folder and no descriptors but the standard three`() async throws {
+        let result = try await run(["sh", "-c", "pwd; ls /proc/self/fd | wc -l"])
+        // `ls` itself opens the folder it lists.
+        #expect(result.output == "\(folder.path)\n4\n")
+    }
+
+    @Test func `signals are as usual in a process`() async throws {
+        let result = try await run(["sh", "-c", "grep -E '^Sig(Ign|Blk):' /proc/self/status"])
+        #expect(result.output.split(separator: "\n").allSatisfy { $0.hasSuffix("0000000000000000") }, "\(result.output)")
+    }
+
+    @Test(arguments: [("exit 0", ProcessExit.exited(0)), ("exit 7", .exited(7)), ("kill -9 $$", .signalled(9))])
+    func `how a process ended is told`(script: String, exit: ProcessExit) async throws {
+        #expect(try await run(["sh", "-c", script]).exit == exit)
+    }
+
+    @Test func `a missing program is told in Go's words (§15.4)`() async throws {
+        let missing = await #expect(throws: SpawnError.self) { try await run(["no-such-program"]) }
+        #expect(missing?.message == "exec: \"no-such-program\": executable file not found in $PATH")
+        let path = await #expect(throws: SpawnError.self) { try await run(["/no/such"]) }
+        #expect(path?.message == "fork/exec /no/such: no such file or directory")
+        let file = folder.write("plain", "text")
+        let plain = await #expect(throws: SpawnError.self) { try await run([file]) }
+        #expect(plain?.message == "fork/exec \(file): permission denied")
+    }
+
+    @Test func `pipes carry input and output`() async throws {
+        let errors = open("/dev/null", O_WRONLY | O_CLOEXEC)
+        defer { close(errors) }
+        let spec = ProcessSpec(
+            arguments: ["cat"],
+            environment: [("PATH", "/usr/bin:/bin")],
+            workingDirectory: "/",
+            streams: .piped(errorDescriptor: errors)
+        )
+        let process: StartedProcess = try await withCheckedThrowingContinuation { continuation in
+            spawner.start(spec, started: { continuation.resume(with: $0) }, ended: { _ in })
+        }
+        let input = FileHandle(fileDescriptor: try #require(process.standardInput), closeOnDealloc: true)
+        let output = FileHandle(fileDescriptor: try #require(process.standardOutput), closeOnDealloc: true)
+        _ = fcntl(output.fileDescriptor, F_SETFL, 0)
+        try input.write(contentsOf: Data("hello".utf8))
+        try input.close()
+        #expect(try output.readToEnd() == Data("hello".utf8))
+    }
+
+    @Test func `ending a process takes its group with it`() async throws {
+        let result = try await run(["sh", "-c", "sleep 1000 & echo $!; kill -9 $$"])
+        let child = try #require(Int32(result.output.trimmingCharacters(in: .whitespacesAndNewlines)))
+        #expect(await eventually { kill(child, 0) != 0 || isZombie(child) })
+    }
+
+    @Test func `hundreds of quick processes all report, and leave no descriptor open`() async throws {
+        let before = try FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd").count
+        try await withThrowingTaskGroup(of: ProcessExit.self) { group in
+            for _ in 0..<200 { group.addTask { try await run(["true"]).exit } }
+            for try await exit in group { #expect(exit == .exited(0)) }
+        }
+        // Other tests run beside this one: the bound is generous, a leak of one each would be 200 and more.
+        #expect(await eventually { (try? FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd").count) ?? 999 < before + 100 })
+    }
+
+    @Test func `orphans are known by what they carry, not by their id`() async throws {
+        let marker = "HOME=\(folder.path)/run/"
+        let spec = ["sh", "-c", "sleep 1000"]
+        async let marked = run(spec, environment: [("PATH", "/usr/bin:/bin"), ("HOME", "\(folder.path)/run/a")])
+        #expect(await eventually { ProcessTable.killOrphans(carrying: marker) > 0 })
+        #expect(try await marked.exit == .signalled(9))
+        #expect(ProcessTable.killOrphans(carrying: "HOME=\(folder.path)/elsewhere/") == 0)
+    }
+
+    @Test func `ports are below the ephemeral range and never given twice`() throws {
+        let pool = PortPool()
+        let ports = (0..<50).compactMap { _ in pool.claim() }
+        #expect(Set(ports).count == 50)
+        #expect(ports.allSatisfy { (10_000..<65_000).contains($0) })
+    }
+
+    private func isZombie(_ process: Int32) -> Bool {
+        (try? String(contentsOfFile: "/proc/\(process)/stat", encoding: .utf8))?.contains(") Z ") ?? true
+    }
+}
+
+struct ControlGroupTests {
+    @Test(.enabled(if: ControlGroupTree.detect(name: "martlet-test-probe", processID: getpid())?.version == .v1))
+    func `a process over its memory limit is killed and counted (v1, for real)`() async throws {
+        let name = "martlet-test-\(UUID().uuidString)"
+        let tree = try #require(ControlGroupTree.detect(name: name, processID: getpid()))
+        let group = try tree.make("limited", limits: ResourceLimits(memoryBytes: 32 << 20, milliCPU: 500, processes: 10))
+        let spec = ProcessSpec(
+            arguments: ["python3", "-c", "x = b'x' * (256 << 20); print(len(x))"],
+            environment: [("PATH", "/usr/local/bin:/usr/bin:/bin:\(ProcessInfo.processInfo.environment["PATH"] ?? "")")],
+            workingDirectory: "/",
+            streams: .combined(descriptor: STDERR_FILENO),
+            controlGroup: group
+        )
+        let spawner = ProcessSpawner()
+        let exit: ProcessExit = try await withCheckedThrowingContinuation { continuation in
+            spawner.start(
+                spec,
+                started: { if case .failure(let error) = $0 { continuation.resume(throwing: error) } },
+                ended: { continuation.resume(returning: $0) }
+            )
+        }
+        #expect(exit == .signalled(9))
+        #expect(group.outOfMemoryKills > 0)
+        tree.removeLeftovers()
+    }
+
+    @Test func `limits are written as version 2 has them (a fake tree: the machine has no version 2 controllers)`() throws {
+        let root = TemporaryFolder()
+        root.write("cgroup.controllers", "cpu memory pids\n")
+        root.write("martlet/platform/cgroup.procs", "")
+        root.write("martlet/cgroup.subtree_control", "")
+        for file in ["cgroup.procs", "memory.max", "memory.swap.max", "cpu.max", "pids.max"] {
+            root.write("martlet/fn/\(file)", "")
+        }
+        let tree = try #require(ControlGroupTree.detect(root: root.path, name: "martlet", processID: 42))
+        #expect(tree.version == .v2)
+        _ = try tree.make("fn", limits: ResourceLimits(memoryBytes: 64 << 20, milliCPU: 250, processes: 5))
+        func text(_ file: String) throws -> String { try String(contentsOfFile: "\(root.path)/martlet/\(file)", encoding: .utf8) }
+        #expect(try text("platform/cgroup.procs") == "42")
+        #expect(try text("fn/memory.max") == "67108864")
+        #expect(try text("fn/cpu.max") == "25000 100000")
+        #expect(try text("fn/pids.max") == "5")
+    }
+
+    @Test func `without a writable tree there are no control groups`() {
+        #expect(ControlGroupTree.detect(root: "/nowhere", name: "x", processID: 1) == nil)
+    }
+}

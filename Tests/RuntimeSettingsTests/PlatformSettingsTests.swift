@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import FaultModel
+import RuntimeSettings
+import Testing
+
+struct PlatformSettingsTests {
+    private func settings(
+        flags: [String: String] = [:],
+        environment: [String: String] = [:],
+        file: String? = nil
+    ) throws -> PlatformSettings {
+        try PlatformSettings(
+            flags: flags,
+            environment: environment.merging(["HOME": "/home/u"]) { own, _ in own },
+            readFile: { _ in file }
+        )
+    }
+
+    @Test func `a flag wins over a variable, a variable over the file, the file over the default`() throws {
+        let file = "port: 3\nmetrics-port: 4\nhost: 0.0.0.0\n"
+        let all = try settings(flags: ["port": "1"], environment: ["MARTLET_PORT": "2", "MARTLET_METRICS_PORT": "5"], file: file)
+        #expect(all.port == 1)
+        #expect(all.metricsPort == 5)
+        #expect(all.host == "0.0.0.0")
+        #expect(all.upstreamTimeout == .seconds(60))
+        #expect(all.values["host"]?.source == .file)
+    }
+
+    @Test func `OpenFaaS' own names are understood (§22)`() throws {
+        let all = try settings(environment: ["upstream_timeout": "5m", "basic_auth": "false", "function_namespace": "fn"])
+        #expect(all.upstreamTimeout == .seconds(300))
+        #expect(!all.requiresCredentials)
+        #expect(all.defaultNamespace == "fn")
+    }
+
+    @Test func `an empty value counts as absent`() throws {
+        #expect(try settings(environment: ["MARTLET_PORT": ""]).port == 8080)
+    }
+
+    @Test func `the data directory is below home`() throws {
+        #expect(try settings().dataDirectory == "/home/u/.martlet")
+    }
+
+    @Test func `everything that is wrong is told at once`() throws {
+        let fault = #expect(throws: PlatformFault.self) {
+            try settings(flags: ["port": "many"], environment: ["read_timeout": "soon", "basic_auth": "maybe"], file: "prot: 1\n")
+        }
+        #expect(fault?.code == .badSettings)
+        for word in ["port", "many", "read-timeout", "soon", "auth", "maybe", "prot"] {
+            #expect(fault?.message.contains(word) == true, "\(word) is not told")
+        }
+    }
+
+    @Test func `every setting has a variable of its own`() {
+        let variables = SettingsTable.definitions.map { $0.variables[0] }
+        #expect(Set(variables).count == variables.count)
+        #expect(variables.allSatisfy { $0.hasPrefix("MARTLET_") })
+    }
+}
