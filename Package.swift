@@ -130,15 +130,21 @@ let package = Package(
         // Tests.
         tests(of: "FaultModel"),
         tests(of: "FunctionModel", ["FaultModel"]),
-        tests(of: "InvocationEngine", ["FaultModel", "FunctionModel", "ProviderContract", "TestSupport", nioCore, nioPosix]),
+        tests(
+            of: "InvocationEngine",
+            ["FaultModel", "FunctionModel", "ProviderContract", "TestSupport", nioCore, nioPosix]
+        ),
         tests(of: "ProcessControl", ["TestSupport"]),
-        tests(of: "ProcessProvider", ["FaultModel", "FunctionBuilder", "FunctionModel", "ProviderContract", "TestSupport", logging]),
-        tests(of: "FunctionBuilder", ["FaultModel", "TestSupport"]),
+        tests(
+            of: "ProcessProvider",
+            ["FaultModel", "FunctionBuilder", "FunctionModel", "ProviderContract", "TestSupport", logging]
+        ),
+        tests(of: "FunctionBuilder", ["FaultModel", "FunctionModel", "TestSupport"]),
         tests(of: "RuntimeSettings", ["FaultModel"]),
         tests(of: "Telemetry"),
         .testTarget(
             name: "EndToEndTests",
-            dependencies: ["FaultModel", "FunctionModel", "SystemClient", "TestSupport", "martlet"],
+            dependencies: ["FaultModel", "FunctionModel", "SystemClient", "TestSupport", "martlet", httpClient],
             swiftSettings: strict
         ),
     ],

@@ -42,6 +42,12 @@ static void reset_signals(void) {
     for (int number = 1; number < NSIG; number++) {
         if (number != SIGKILL && number != SIGSTOP) sigaction(number, &action, NULL);
     }
+#ifdef SYS_rt_sigaction
+    // The two that the C library keeps for itself, and lets nobody touch; ignored ones are inherited all the same.
+    static const unsigned long by_default[8];
+    syscall(SYS_rt_sigaction, 32, by_default, NULL, 8UL);
+    syscall(SYS_rt_sigaction, 33, by_default, NULL, 8UL);
+#endif
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);

@@ -225,7 +225,16 @@ public actor LocalProcessProvider: FunctionProvider {
         }
         deadline.cancel()
         parts.logs.closeFollowers()
-        await withCheckedContinuation { continuation in parts.disk.async { continuation.resume() } }
+        let (store, logger) = (store, logger)
+        await withCheckedContinuation { continuation in
+            parts.disk.async {
+                do { try store.close() } catch {
+                    // Everything is in the log beside it, which the next start reads.
+                    logger.warning("the database was not closed", metadata: ["why": "\(error)"])
+                }
+                continuation.resume()
+            }
+        }
         parts.spawner.shutdown()
     }
 

@@ -38,7 +38,9 @@ public final class RawConnection: Sendable {
         try await run { descriptor in
             var bytes = Array(text.utf8)[...]
             while !bytes.isEmpty {
-                let count = bytes.withUnsafeBytes { Glibc.send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL)) }
+                let count = bytes.withUnsafeBytes {
+                    Glibc.send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL))
+                }
                 guard count > 0 else { throw Failure(words: String(cString: strerror(errno))) }
                 bytes = bytes.dropFirst(count)
             }

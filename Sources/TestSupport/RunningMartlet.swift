@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import AsyncHTTPClient
+public import AsyncHTTPClient
 import Foundation
 import NIOCore
 public import SystemClient
@@ -18,6 +18,8 @@ public final class RunningMartlet: Sendable {
     /// A client with the credentials.
     public let client: SystemClient
     private let process: Process
+    /// Follows no redirects, as the tests want to see them; lives as long as the tests.
+    public static let http = SystemClient.makeHTTPClient()
 
     /// Why it did not start.
     public struct StartFailure: Error, CustomStringConvertible {
@@ -52,7 +54,7 @@ public final class RunningMartlet: Sendable {
                 user: "admin",
                 password: password.trimmingCharacters(in: .whitespacesAndNewlines)
             ),
-            http: .shared
+            http: Self.http
         )
     }
 

@@ -20,7 +20,9 @@ public final class ScriptedOrigin: Sendable {
     private let channel: any Channel
     private let seen = Mutex<[String]>([])
 
-    /// Listens on a free loopback port. `answer` is asked once per request head that has come whole.
+    /// Listens on a free loopback port.
+    ///
+    /// `answer` is asked once per request head that has come whole.
     public init(answer: @escaping @Sendable (_ request: String) -> [Step]) async throws {
         let (heads, continuation) = AsyncStream.makeStream(of: String.self)
         requests = heads

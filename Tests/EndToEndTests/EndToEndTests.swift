@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import AsyncHTTPClient
 import FaultModel
 import Foundation
 import FunctionModel
@@ -160,7 +161,12 @@ struct EndToEndTests {
         let martlet = try await start()
         try await martlet.client.createSecret("key", in: nil, value: Data("s3cret".utf8))
         let script = folder.write("read.sh", "cat \"$secret_mount_path/key\"\n")
-        let deployment = FunctionDeployment(service: "read", image: "host", envProcess: "sh \(script)", secrets: ["key"])
+        let deployment = FunctionDeployment(
+            service: "read",
+            image: "host",
+            envProcess: "sh \(script)",
+            secrets: ["key"]
+        )
         try await martlet.client.create(deployment)
         #expect(try await martlet.call("read").body == "s3cret")
         let conflict = await #expect(throws: PlatformFault.self) {
@@ -168,7 +174,9 @@ struct EndToEndTests {
         }
         #expect(conflict?.code == .conflict)
         let missing = await #expect(throws: PlatformFault.self) {
-            try await martlet.client.create(FunctionDeployment(service: "x", image: "host", envProcess: "cat", secrets: ["no"]))
+            try await martlet.client.create(
+                FunctionDeployment(service: "x", image: "host", envProcess: "cat", secrets: ["no"])
+            )
         }
         #expect(missing?.message == "unable to find secret: no")
         _ = await martlet.stop()
@@ -180,7 +188,9 @@ struct EndToEndTests {
         let variables = ["mode": "http", "upstream_url": "http://127.0.0.1:\(port)"]
         try await deploy("fixed", "python3 \(server("one"))", variables, to: martlet)
         #expect(try await martlet.call("fixed").body.hasPrefix("one"))
-        let second = await #expect(throws: PlatformFault.self) { try await martlet.client.scale("fixed", in: nil, to: 2) }
+        let second = await #expect(throws: PlatformFault.self) {
+            try await martlet.client.scale("fixed", in: nil, to: 2)
+        }
         #expect(second?.code == .invalidValue)
         let thief = await #expect(throws: PlatformFault.self) {
             try await deploy("thief", "python3 x.py", variables, to: martlet)
@@ -202,8 +212,16 @@ struct EndToEndTests {
         #expect(try await status("POST", "/system/functions", #"{"service":"x"}"#) == 400)
         #expect(try await status("POST", "/system/functions", #"{"service":"x","image":"ghcr.io/a/b:1"}"#) == 400)
         #expect(try await status("POST", "/system/functions", #"{"service":"x","image":"host"}"#) == 400)
-        #expect(try await status("POST", "/system/functions", #"{"service":"x","image":"host","envProcess":"cat","namespace":"no"}"#) == 400)
-        #expect(try await status("PUT", "/system/functions", #"{"service":"x","image":"host","envProcess":"cat"}"#) == 404)
+        #expect(
+            try await status(
+                "POST",
+                "/system/functions",
+                #"{"service":"x","image":"host","envProcess":"cat","namespace":"no"}"#
+            ) == 400
+        )
+        #expect(
+            try await status("PUT", "/system/functions", #"{"service":"x","image":"host","envProcess":"cat"}"#) == 404
+        )
         #expect(try await status("DELETE", "/system/functions", #"{"functionName":"x"}"#) == 404)
         #expect(try await status("POST", "/system/scale-function/x", "{}") == 400)
         #expect(try await status("POST", "/system/scale-function/x", #"{"replicas":1}"#) == 404)
@@ -222,20 +240,30 @@ struct EndToEndTests {
         let martlet = try await start()
         let open = try await martlet.client.send("GET", "/system/functions", withLogin: false)
         #expect(open.status == 401)
-        #expect(open.headers.contains { $0.name.lowercased() == "www-authenticate" && $0.value == "Basic realm=\"Restricted\"" })
+        #expect(
+            open.headers.contains {
+                $0.name.lowercased() == "www-authenticate" && $0.value == "Basic realm=\"Restricted\""
+            }
+        )
         #expect(String(decoding: try await martlet.client.collect(open), as: UTF8.self) == "invalid credentials")
         let root = try await martlet.client.send("GET", "/", withLogin: false)
         #expect(root.status == 307)
         #expect(try await martlet.client.namespaces() == ["openfaas-fn"])
         try await martlet.client.createNamespace(NamespaceRecord(name: "team"))
         #expect(try await martlet.client.namespaces() == ["openfaas-fn", "team"])
-        try await martlet.client.create(FunctionDeployment(service: "env", image: "host", namespace: "team", envProcess: "env"))
+        try await martlet.client.create(
+            FunctionDeployment(service: "env", image: "host", namespace: "team", envProcess: "env")
+        )
         #expect(try await martlet.call("env.team").status == 200)
         #expect(try await martlet.call("env").status == 404)
         #expect(try await martlet.client.info().provider?.orchestration == "process")
         let page = try await martlet.client.send("GET", "/ui/")
         #expect(String(decoding: try await martlet.client.collect(page), as: UTF8.self).contains("/function/env.team"))
-        let metrics = SystemClient(baseURL: "http://127.0.0.1:\(martlet.metricsPort)", login: nil, http: .shared)
+        let metrics = SystemClient(
+            baseURL: "http://127.0.0.1:\(martlet.metricsPort)",
+            login: nil,
+            http: RunningMartlet.http
+        )
         let text = String(decoding: try await metrics.collect(metrics.send("GET", "/metrics")), as: UTF8.self)
         #expect(text.contains("gateway_function_invocation_total{function_name=\"env.team\",code=\"200\"} 1\n"))
         #expect(text.contains("gateway_service_count{function_name=\"env.team\"} 1\n"))
@@ -271,7 +299,11 @@ struct EndToEndTests {
         #expect(try await martlet.call("hello?name=you").body == "Hello, you!\n")
         #expect(try await martlet.call("greet", method: "POST", body: "Ann\n").body == "Good day, Ann.\n")
         #expect(try await martlet.call("ticker").body == "data: tick 1\n\ndata: tick 2\n\ndata: tick 3\n\n")
-        #expect(try await martlet.call("wc", method: "POST", body: "a b c\n").body.split(separator: " ").map { $0.trimmingCharacters(in: .whitespacesAndNewlines) } == ["1", "3", "6"])
+        #expect(
+            try await martlet.call("wc", method: "POST", body: "a b c\n").body.split(separator: " ").map {
+                $0.trimmingCharacters(in: .whitespacesAndNewlines)
+            } == ["1", "3", "6"]
+        )
         #expect(try await martlet.call("env").body.contains("OPENFAAS_NAME=env"))
         _ = await martlet.stop()
     }

@@ -3,6 +3,7 @@
 import FaultModel
 import Foundation
 import FunctionBuilder
+import FunctionModel
 import TestSupport
 import Testing
 
@@ -46,7 +47,9 @@ struct StackFileTests {
         #expect(function.deployment.image == "local/api:7")
         #expect(function.handler == folder.path + "/api")
         #expect(function.deployment.namespace == "team")
-        #expect(function.deployment.envVars == ["FROM_FILE": "yes-it-is", "LEVEL": "own", "NUMBER": "5", "FLAG": "true"])
+        #expect(
+            function.deployment.envVars == ["FROM_FILE": "yes-it-is", "LEVEL": "own", "NUMBER": "5", "FLAG": "true"]
+        )
         #expect(function.deployment.labels == ["com.openfaas.scale.min": "2"])
         #expect(function.deployment.limits?.memory == "64Mi")
         #expect(function.deployment.readOnlyRootFilesystem == true)
@@ -55,8 +58,10 @@ struct StackFileTests {
 
     @Test(arguments: [
         ("functions: {Bad_Name: {image: x}}", "Bad_Name"), ("functions: {a: {secrets: {x: y}}}", "a.secrets"),
-        ("functions: {a: 5}", "a:"), ("- 1", "functions"), ("a: [", "YAML"), ("version: 9\nfunctions: {a: {image: x}}", "version 9"),
-        ("functions: {a: {environment_file: [none.yml]}}", "none.yml"), ("functions: {a: {skip_build: maybe}}", "skip_build"),
+        ("functions: {a: 5}", "a:"), ("- 1", "functions"), ("a: [", "YAML"),
+        ("version: 9\nfunctions: {a: {image: x}}", "version 9"),
+        ("functions: {a: {environment_file: [none.yml]}}", "none.yml"),
+        ("functions: {a: {skip_build: maybe}}", "skip_build"),
     ])
     func `what is wrong is named`(text: String, word: String) {
         let fault = #expect(throws: PlatformFault.self) { try stack(text) }

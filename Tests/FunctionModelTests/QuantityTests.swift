@@ -27,7 +27,9 @@ struct DurationTests {
 }
 
 struct AmountTests {
-    @Test(arguments: [("128Mi", 134_217_728), ("1Gi", 1_073_741_824), ("64M", 64_000_000), ("1024", 1024), ("0.5Ki", 512)])
+    @Test(arguments: [
+        ("128Mi", 134_217_728), ("1Gi", 1_073_741_824), ("64M", 64_000_000), ("1024", 1024), ("0.5Ki", 512),
+    ])
     func `memory is a Kubernetes quantity (§8.1)`(text: String, bytes: Int) {
         #expect(Quantity.parseMemoryBytes(text) == bytes)
     }
@@ -52,7 +54,9 @@ struct TimestampTests {
         #expect(Timestamp(text)?.nanosecondsSinceEpoch == nanoseconds)
     }
 
-    @Test(arguments: ["", "2026-13-01T00:00:00Z", "2026-02-30T00:00:00Z", "2026-01-01 00:00:00", "2026-01-01T25:00:00Z"])
+    @Test(arguments: [
+        "", "2026-13-01T00:00:00Z", "2026-02-30T00:00:00Z", "2026-01-01 00:00:00", "2026-01-01T25:00:00Z",
+    ])
     func `what is no moment is refused`(text: String) {
         #expect(Timestamp(text) == nil)
     }
@@ -60,7 +64,9 @@ struct TimestampTests {
     @Test func `any moment can be written and read again`() {
         var generator = SystemRandomNumberGenerator()
         for _ in 0..<5000 {
-            let moment = Timestamp(nanosecondsSinceEpoch: .random(in: -2_000_000_000...4_000_000_000, using: &generator) * 1_000_000_007)
+            let moment = Timestamp(
+                nanosecondsSinceEpoch: .random(in: -2_000_000_000...4_000_000_000, using: &generator) * 1_000_000_007
+            )
             #expect(Timestamp(moment.formatted(fractionDigits: 9)) == moment)
         }
     }
@@ -97,7 +103,9 @@ struct StatusTests {
             createdAt: Timestamp(nanosecondsSinceEpoch: 1_000_000_000)
         )
         let empty = String(decoding: try JSONEncoder().encode(status), as: UTF8.self)
-        #expect(!empty.contains("replicas") && !empty.contains("invocationCount") && !empty.contains("vailableReplicas"))
+        #expect(
+            !empty.contains("replicas") && !empty.contains("invocationCount") && !empty.contains("vailableReplicas")
+        )
         status.replicas = 2
         status.availableReplicas = 1
         status.invocationCount = 7

@@ -70,9 +70,12 @@ struct AdmissionTests {
 
     @Test func `calls are counted by status (§12.5)`() async throws {
         let fixture = try await EngineFixture { request in
-            request.contains("/bad") ? [.send("HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n")] : [.send(EngineFixture.ok)]
+            request.contains("/bad")
+                ? [.send("HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n")] : [.send(EngineFixture.ok)]
         }
-        for path in ["a", "b", "bad"] { _ = try await fixture.exchange(EngineFixture.request("GET /function/fn/\(path) HTTP/1.1")) }
+        for path in ["a", "b", "bad"] {
+            _ = try await fixture.exchange(EngineFixture.request("GET /function/fn/\(path) HTTP/1.1"))
+        }
         let metrics = try #require(try await fixture.metrics())
         #expect(metrics.started == 3)
         #expect(metrics.inFlight == 0)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import FunctionModel
 import Foundation
+import FunctionModel
 import InvocationEngine
 import ProviderContract
 import TestSupport
@@ -9,7 +9,8 @@ import Testing
 
 struct ForwardingTests {
     @Test(arguments: [
-        ("/function/fn", "/"), ("/function/fn/", "/"), ("/function/fn/a%2Fb%3F//c/../d?x=1&y=%20", "/a%2Fb%3F//c/../d?x=1&y=%20"),
+        ("/function/fn", "/"), ("/function/fn/", "/"),
+        ("/function/fn/a%2Fb%3F//c/../d?x=1&y=%20", "/a%2Fb%3F//c/../d?x=1&y=%20"),
         ("/function/fn?x=1", "/?x=1"), ("/function/fn.openfaas-fn/a", "/a"), ("/function/fn/%00%7f", "/%00%7f"),
     ])
     func `the function gets the path as the client sent it (§5.2, §29)`(target: String, seen: String) async throws {
@@ -20,7 +21,8 @@ struct ForwardingTests {
 
     @Test func `what ends at a hop does not reach the function (§4, §29)`() async throws {
         let fixture = try await EngineFixture()
-        let fields = "Connection: X-Private, close\r\nX-Private: 1\r\nKeep-Alive: 5\r\nTE: trailers\r\nProxy-Authorization: x\r\nHTTP2-Settings: y\r\nX-Public: 2\r\n"
+        let fields =
+            "Connection: X-Private, close\r\nX-Private: 1\r\nKeep-Alive: 5\r\nTE: trailers\r\nProxy-Authorization: x\r\nHTTP2-Settings: y\r\nX-Public: 2\r\n"
         _ = try await fixture.exchange("GET /function/fn HTTP/1.1\r\nHost: gw\r\n\(fields)\r\n")
         let seen = await fixture.origin.nextRequest().lowercased()
         for gone in ["x-private", "keep-alive", "te:", "proxy-authorization", "http2-settings", "connection:"] {
@@ -32,7 +34,10 @@ struct ForwardingTests {
     @Test func `the platform adds call id, start time and forwarding fields (§5.1, §28)`() async throws {
         let fixture = try await EngineFixture()
         let answer = try await fixture.exchange(
-            EngineFixture.request("GET /function/fn HTTP/1.1", "X-Call-Id: mine\r\nX-Start-Time: 1\r\nX-Forwarded-For: 9.9.9.9\r\n")
+            EngineFixture.request(
+                "GET /function/fn HTTP/1.1",
+                "X-Call-Id: mine\r\nX-Start-Time: 1\r\nX-Forwarded-For: 9.9.9.9\r\n"
+            )
         )
         let seen = await fixture.origin.nextRequest()
         #expect(seen.contains("X-Call-Id: mine\r\n"))
@@ -49,13 +54,20 @@ struct ForwardingTests {
     @Test func `a client without a call id gets a random one`() async throws {
         let fixture = try await EngineFixture()
         let answer = try await fixture.exchange(EngineFixture.request("GET /function/fn HTTP/1.1", "X-Call-Id:\r\n"))
-        let id = answer.components(separatedBy: "X-Call-Id: ").last?.prefix { $0 != "\r" } ?? ""
-        #expect(id.wholeMatch(of: /[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}/) != nil, "\(id)")
+        let id = answer.components(separatedBy: "X-Call-Id: ").last?.prefix { $0 != "\r\n" } ?? ""
+        #expect(
+            id.wholeMatch(of: /[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}/) != nil,
+            "\(id)"
+        )
     }
 
     @Test func `the function's hop-by-hop fields do not reach the client (§29)`() async throws {
         let fixture = try await EngineFixture { _ in
-            [.send("HTTP/1.1 200 OK\r\nConnection: X-Inner\r\nX-Inner: 1\r\nKeep-Alive: 3\r\nX-Outer: 2\r\nContent-Length: 0\r\n\r\n")]
+            [
+                .send(
+                    "HTTP/1.1 200 OK\r\nConnection: X-Inner\r\nX-Inner: 1\r\nKeep-Alive: 3\r\nX-Outer: 2\r\nContent-Length: 0\r\n\r\n"
+                )
+            ]
         }
         let answer = try await fixture.exchange(EngineFixture.request())
         #expect(!answer.contains("X-Inner") && !answer.contains("Keep-Alive"))
@@ -75,7 +87,11 @@ struct ForwardingTests {
 
     @Test func `HTTP/1.0 clients get no chunks and no interim answers`() async throws {
         let fixture = try await EngineFixture { _ in
-            [.send("HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n")]
+            [
+                .send(
+                    "HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
+                )
+            ]
         }
         let answer = try await fixture.exchange("GET /function/fn HTTP/1.0\r\n\r\n")
         #expect(answer.hasPrefix("HTTP/1.1 200 OK") && answer.hasSuffix("\r\n\r\nabc"), "\(answer)")
@@ -114,7 +130,9 @@ struct ForwardingTests {
     @Test func `a body waits for 100-continue until somebody takes it (§29)`() async throws {
         let fixture = try await EngineFixture()
         let connection = try RawConnection(port: fixture.port)
-        try await connection.send("POST /function/fn HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n")
+        try await connection.send(
+            "POST /function/fn HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n"
+        )
         #expect(try await connection.receive(until: "\r\n\r\n") == "HTTP/1.1 100 Continue\r\n\r\n")
         try await connection.send("hi")
         #expect(try await connection.receive().hasSuffix("ok"))
@@ -128,13 +146,18 @@ struct ForwardingTests {
                 : [.send("again")]
         }
         let connection = try RawConnection(port: fixture.port)
-        try await connection.send("GET /function/fn HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
+        try await connection.send(
+            "GET /function/fn HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n"
+        )
         #expect(try await connection.receive(until: "hello").hasPrefix("HTTP/1.1 101 "))
         try await connection.send("some bytes\r\n\r\n")
         #expect(try await connection.receive(until: "again") == "again")
     }
 
-    @Test(arguments: ["/function/nope", "/function/fn./x", "/function/fn.other", "/function/fn/_/health", "/function/fn/_/ready", "/function/a%2eb"])
+    @Test(arguments: [
+        "/function/nope", "/function/fn./x", "/function/fn.other", "/function/fn/_/health", "/function/fn/_/ready",
+        "/function/a%2eb",
+    ])
     func `what is not there is a 404 with a sentence (§5.3, §29)`(path: String) async throws {
         let fixture = try await EngineFixture()
         let answer = try await fixture.exchange(EngineFixture.request("GET \(path) HTTP/1.1"))

@@ -19,7 +19,11 @@ struct PlatformSettingsTests {
 
     @Test func `a flag wins over a variable, a variable over the file, the file over the default`() throws {
         let file = "port: 3\nmetrics-port: 4\nhost: 0.0.0.0\n"
-        let all = try settings(flags: ["port": "1"], environment: ["MARTLET_PORT": "2", "MARTLET_METRICS_PORT": "5"], file: file)
+        let all = try settings(
+            flags: ["port": "1"],
+            environment: ["MARTLET_PORT": "2", "MARTLET_METRICS_PORT": "5"],
+            file: file
+        )
         #expect(all.port == 1)
         #expect(all.metricsPort == 5)
         #expect(all.host == "0.0.0.0")
@@ -28,7 +32,9 @@ struct PlatformSettingsTests {
     }
 
     @Test func `OpenFaaS' own names are understood (§22)`() throws {
-        let all = try settings(environment: ["upstream_timeout": "5m", "basic_auth": "false", "function_namespace": "fn"])
+        let all = try settings(environment: [
+            "upstream_timeout": "5m", "basic_auth": "false", "function_namespace": "fn",
+        ])
         #expect(all.upstreamTimeout == .seconds(300))
         #expect(!all.requiresCredentials)
         #expect(all.defaultNamespace == "fn")
@@ -44,7 +50,11 @@ struct PlatformSettingsTests {
 
     @Test func `everything that is wrong is told at once`() throws {
         let fault = #expect(throws: PlatformFault.self) {
-            try settings(flags: ["port": "many"], environment: ["read_timeout": "soon", "basic_auth": "maybe"], file: "prot: 1\n")
+            try settings(
+                flags: ["port": "many"],
+                environment: ["read_timeout": "soon", "basic_auth": "maybe"],
+                file: "prot: 1\n"
+            )
         }
         #expect(fault?.code == .badSettings)
         for word in ["port", "many", "read-timeout", "soon", "auth", "maybe", "prot"] {

@@ -173,13 +173,14 @@ final class UpstreamConnection: ChannelInboundHandler, Origin {
             switch phase {
             case .head:
                 guard try takeHead(front) else { return readMore() }
+            case .body where body.isDone:
+                endAnswer(nil)
             case .body:
                 guard let event = try body.next(&buffer) else { return readMore() }
                 switch event {
                 case .data(let piece): front.answerBody(piece)
                 case .end(let trailers): endAnswer(trailers)
                 }
-                if body.isDone, phase == .body { endAnswer(nil) }
             case .tunnel:
                 guard buffer.readableBytes > 0 else { return readMore() }
                 front.answerBody(buffer)

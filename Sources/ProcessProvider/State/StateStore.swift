@@ -59,6 +59,9 @@ final class StateStore: Sendable {
         DurableFile.syncFolder(of: path)
     }
 
+    /// Writes everything into the one file and closes it.
+    func close() throws { try writer.close() }
+
     // MARK: Functions
 
     func functions() async throws(PlatformFault) -> [StoredFunction] {

@@ -121,7 +121,7 @@ struct FunctionPlan: Equatable {
     // MARK: What to do
 
     private mutating func reconcile() -> [Action] {
-        if ready(newest) >= max(desired, 1) { serving = newest }
+        if ready(newest) >= max(isExclusive ? min(desired, 1) : desired, 1) { serving = newest }
         return isExclusive ? reconcileExclusive() : reconcileTogether()
     }
 
