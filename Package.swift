@@ -142,6 +142,13 @@ let package = Package(
         tests(of: "FunctionBuilder", ["FaultModel", "FunctionModel", "TestSupport"]),
         tests(of: "RuntimeSettings", ["FaultModel"]),
         tests(of: "Telemetry"),
+        tests(
+            of: "ProviderConformance",
+            [
+                "FunctionModel", "GatewayService", "InvocationEngine", "ProcessProvider", "ProviderContract",
+                "RemoteProvider", "SystemClient", "TestSupport", logging, nioCore, nioPosix,
+            ]
+        ),
         .testTarget(
             name: "EndToEndTests",
             dependencies: ["FaultModel", "FunctionModel", "SystemClient", "TestSupport", "martlet", httpClient],

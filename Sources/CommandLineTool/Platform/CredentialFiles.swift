@@ -4,6 +4,7 @@ import FaultModel
 import Foundation
 import ProcessProvider
 import SystemAPI
+import SystemClient
 
 /// The platform's user and password, as files that OpenFaaS' tools know (contract §2.1).
 struct CredentialFiles {
@@ -23,6 +24,11 @@ struct CredentialFiles {
             try DurableFile.write(Data((Self.randomPassword() + "\n").utf8), to: passwordPath, mode: 0o600)
         }
         return Credentials(user: try read(userPath), password: try read(passwordPath))
+    }
+
+    /// Both as a client needs them. Blocks.
+    func login() throws(PlatformFault) -> SystemClient.Login {
+        SystemClient.Login(user: try read(userPath), password: try read(passwordPath))
     }
 
     private func read(_ path: String) throws(PlatformFault) -> String {

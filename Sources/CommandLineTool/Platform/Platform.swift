@@ -23,7 +23,7 @@ struct Platform: Sendable {
     init(_ settings: PlatformSettings) async throws(PlatformFault) {
         self.settings = settings
         ResourceBounds.raiseFileLimit()
-        logger = Logging.logger(settings)
+        logger = PlatformLog.logger(settings)
         let directory = try DataDirectory(path: settings.dataDirectory)
         let credentials: Credentials? =
             settings.requiresCredentials ? try CredentialFiles(folder: settings.credentialsFolder).readOrMake() : nil
@@ -40,15 +40,7 @@ struct Platform: Sendable {
         )
         limitsAreEnforced = provider.limitsAreEnforced
         gateway = Gateway(
-            Gateway.Settings(
-                host: settings.host,
-                port: settings.port,
-                metricsPort: settings.metricsPort,
-                defaultNamespace: settings.defaultNamespace,
-                version: Release.version,
-                credentials: credentials,
-                engine: settings.engine
-            ),
+            settings.gateway(credentials: credentials),
             provider: provider,
             bundles: provider,
             counts: try InvocationCounts(path: directory.file("counters")),
@@ -90,8 +82,21 @@ struct Platform: Sendable {
 }
 
 extension PlatformSettings {
+    /// The gateway's share.
+    func gateway(credentials: Credentials?) -> Gateway.Settings {
+        Gateway.Settings(
+            host: host,
+            port: port,
+            metricsPort: metricsPort,
+            defaultNamespace: defaultNamespace,
+            version: Release.version,
+            credentials: credentials,
+            engine: engine
+        )
+    }
+
     /// The engine's share.
-    var engine: EngineSettings {
+    private var engine: EngineSettings {
         EngineSettings(
             upstreamTimeout: upstreamTimeout,
             readTimeout: readTimeout,
@@ -104,7 +109,7 @@ extension PlatformSettings {
 }
 
 /// Logging as the settings have it.
-enum Logging {
+enum PlatformLog {
     static func logger(_ settings: PlatformSettings) -> Logger {
         let isJSON = settings.logFormat == "json" || (settings.logFormat == "auto" && isatty(STDERR_FILENO) == 0)
         var logger = Logger(label: "martlet") { label -> any LogHandler in

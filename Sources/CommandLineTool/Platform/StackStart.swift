@@ -59,11 +59,7 @@ struct StackStart {
 
     private var login: SystemClient.Login? {
         guard settings.requiresCredentials else { return nil }
-        func read(_ name: String) -> String? {
-            (try? String(contentsOfFile: "\(settings.credentialsFolder)/\(name)", encoding: .utf8))?
-                .trimmingCharacters(in: .whitespacesAndNewlines)
-        }
-        guard let password = read("basic-auth-password") else { return nil }
-        return SystemClient.Login(user: read("basic-auth-user") ?? "admin", password: password)
+        // The platform has made the files by now, or one runs already whose files are elsewhere.
+        return try? CredentialFiles(folder: settings.credentialsFolder).login()
     }
 }

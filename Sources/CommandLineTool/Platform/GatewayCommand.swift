@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ArgumentParser
+import FaultModel
+import Foundation
+import GatewayService
+import NIOCore
+import NIOPosix
+import RemoteProvider
+import RuntimeSettings
+import SystemAPI
+import SystemClient
+
+/// `martlet gateway`: the gateway alone, in front of any OpenFaaS provider.
+struct GatewayCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "gateway",
+        abstract: "Run the gateway alone, in front of a provider elsewhere.",
+        discussion: """
+            OpenFaaS' own variables are understood: functions_provider_url, basic_auth, secret_mount_path, \
+            read_timeout, write_timeout, upstream_timeout, function_namespace.
+            """
+    )
+
+    @OptionGroup var options: PlatformOptions
+
+    @Option(help: "The provider's address, as http://127.0.0.1:8081/.")
+    var providerUrl: String?
+
+    func run() async throws {
+        try await runCommand {
+            let settings = try options.settings()
+            if options.showSettings { return options.printSettings(settings) }
+            guard let url = providerUrl ?? settings.providerURL else {
+                throw PlatformFault(
+                    .badSettings,
+                    "The gateway needs a provider.",
+                    hint: "Name it by --provider-url or functions_provider_url, as http://127.0.0.1:8081/."
+                )
+            }
+            try await run(settings, providerURL: url)
+        }
+    }
+
+    private func run(_ settings: PlatformSettings, providerURL: String) async throws {
+        let logger = PlatformLog.logger(settings)
+        let files = CredentialFiles(folder: settings.credentialsFolder)
+        let credentials = settings.requiresCredentials ? try files.readOrMake() : nil
+        let login = settings.requiresCredentials ? try files.login() : nil
+        let client = SystemClient(baseURL: providerURL, login: login, http: SystemClient.makeHTTPClient())
+        let gateway = Gateway(
+            settings.gateway(credentials: credentials),
+            provider: try HTTPFunctionProvider(client: client),
+            bundles: nil,
+            counts: nil,
+            group: MultiThreadedEventLoopGroup(numberOfThreads: System.coreCount),
+            logger: logger
+        )
+        let addresses = try await gateway.start()
+        // Ends with the process.
+        Task { await gateway.followProvider() }
+        print("The gateway is ready at http://\(settings.host):\(addresses.api.port ?? 0), provider \(client.baseURL)")
+        fflush(nil)
+        ServiceNotification.ready()
+        let signals = TerminationSignals()
+        await signals.first()
+        signals.onNext { exit(1) }
+        ServiceNotification.stopping()
+        await gateway.drain(within: settings.drainTimeout)
+    }
+}

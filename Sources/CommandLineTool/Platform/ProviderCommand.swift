@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ArgumentParser
+import FaultModel
+import Foundation
+import NIOCore
+
+/// `martlet provider process`: the process provider alone, as an OpenFaaS provider for any gateway (contract §21).
+struct ProviderCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "provider",
+        abstract: "Run a provider alone, for a gateway elsewhere.",
+        subcommands: [ProcessProviderCommand.self]
+    )
+}
+
+struct ProcessProviderCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "process",
+        abstract: "Run functions as processes and offer OpenFaaS' provider interface.",
+        discussion: """
+            The interface is what OpenFaaS' gateway asks of faas-netes or faasd: /system/*, /function/* and /healthz.
+            Point a gateway at it by functions_provider_url=http://HOST:PORT/.
+            """
+    )
+
+    @OptionGroup var options: PlatformOptions
+
+    func run() async throws {
+        try await runCommand {
+            let settings = try options.settings()
+            if options.showSettings { return options.printSettings(settings) }
+            let platform = try await Platform(settings)
+            let addresses = try await platform.start()
+            print("The process provider is ready at http://\(settings.host):\(addresses.api.port ?? 0)/")
+            print("Functions run with the rights of this user: deploy only what you trust.")
+            fflush(nil)
+            await platform.runUntilSignal()
+        }
+    }
+}

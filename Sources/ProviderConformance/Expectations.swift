@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import FaultModel
+import FunctionModel
+import ProviderContract
+
+func expect(_ holds: Bool, _ what: @autoclosure () -> String) throws {
+    guard holds else { throw BrokenPromise(description: what()) }
+}
+
+/// Wants a fault of certain codes.
+func expectFault(
+    _ codes: FaultCode...,
+    doing what: String,
+    _ work: () async throws(PlatformFault) -> Void
+) async throws {
+    do throws(PlatformFault) {
+        try await work()
+    } catch {
+        guard codes.contains(error.code) else {
+            throw BrokenPromise(description: "\(what): \(error.code.rawValue) (\(error.message)) was thrown")
+        }
+        return
+    }
+    throw BrokenPromise(description: "\(what): nothing was thrown")
+}
+
+extension ProviderUnderTest {
+    func id(_ name: String) -> FunctionID { FunctionID(name: name, namespace: defaultNamespace) }
+
+    /// Waits for a route of a function, as a router would.
+    func awaitRoute(
+        _ name: String,
+        _ what: String,
+        within limit: Duration = .seconds(20),
+        until holds: @escaping @Sendable (FunctionRoute) -> Bool
+    ) async throws -> FunctionRoute {
+        let (provider, id) = (provider, id(name))
+        let found = await withTaskGroup(of: FunctionRoute?.self) { group in
+            group.addTask { await Self.route(provider, id, holds) }
+            group.addTask {
+                try? await Task.sleep(for: limit)
+                return nil
+            }
+            defer { group.cancelAll() }
+            return await group.next() ?? nil
+        }
+        guard let found else { throw BrokenPromise(description: "no route of \(name) was pushed in time: \(what)") }
+        return found
+    }
+
+    private static func route(
+        _ provider: any FunctionProvider,
+        _ id: FunctionID,
+        _ holds: (FunctionRoute) -> Bool
+    ) async -> FunctionRoute? {
+        for await event in provider.watch() {
+            switch event {
+            case .snapshot(let routes):
+                if let route = routes.first(where: { $0.id == id }), holds(route) { return route }
+            case .changed(let route):
+                if route.id == id, holds(route) { return route }
+            case .removed:
+                continue
+            }
+        }
+        return nil
+    }
+
+    func awaitReady(_ name: String, replicas: Int = 1) async throws {
+        _ = try await awaitRoute(name, "ready") { !$0.replicas.isEmpty && $0.desiredReplicas == replicas }
+    }
+}

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import FunctionModel
+public import ProviderContract
+
+/// A provider together with what the suite needs to exercise it.
+public protocol ProviderUnderTest: Sendable {
+    /// The provider; without functions, and with the default namespace alone.
+    var provider: any FunctionProvider { get }
+
+    /// The namespace of functions that name none.
+    var defaultNamespace: String { get }
+
+    /// A function that becomes ready soon and stays so. Different `variant`s are different deployments.
+    func healthy(_ name: String, variant: String) -> FunctionDeployment
+
+    /// A function that is accepted and never becomes ready.
+    func failing(_ name: String) -> FunctionDeployment
+}
+
+/// A promise of the contract that was not kept.
+public struct BrokenPromise: Error, CustomStringConvertible {
+    /// What was expected and what was found.
+    public let description: String
+}
+
+/// One promise of `FunctionProvider`, to be checked on a provider of its own.
+public struct ProviderCheck: Sendable, CustomStringConvertible {
+    /// The promise as a sentence.
+    public let description: String
+    /// Whether a provider with these capabilities makes the promise.
+    public let applies: @Sendable (ProviderCapabilities) -> Bool
+    private let body: @Sendable (any ProviderUnderTest) async throws -> Void
+
+    init(
+        _ description: String,
+        when applies: @escaping @Sendable (ProviderCapabilities) -> Bool = { _ in true },
+        _ body: @escaping @Sendable (any ProviderUnderTest) async throws -> Void
+    ) {
+        self.description = description
+        self.applies = applies
+        self.body = body
+    }
+
+    /// Checks the promise; throws `BrokenPromise` where it is not kept.
+    public func run(on subject: any ProviderUnderTest) async throws {
+        guard applies(subject.provider.capabilities) else { return }
+        try await body(subject)
+    }
+}
