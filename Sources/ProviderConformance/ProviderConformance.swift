@@ -34,7 +34,10 @@ public enum ProviderChecks {
                 try await subject.provider.create(subject.healthy("fn", variant: "b"))
             }
             let status = try await subject.provider.function(subject.id("fn"), includingUsage: false)
-            try expect(status.martlet.map { $0.revision == 1 } ?? true, "the revision is \(status.martlet?.revision ?? 0)")
+            try expect(
+                status.martlet.map { $0.revision == 1 } ?? true,
+                "the revision is \(status.martlet?.revision ?? 0)"
+            )
         },
         ProviderCheck("what does not exist cannot be described, updated, scaled or removed") { subject in
             let id = subject.id("nothing")
@@ -115,7 +118,9 @@ public enum ProviderChecks {
             try await subject.provider.create(subject.healthy("fn", variant: "a"))
             try await subject.awaitReady("fn")
             for await event in subject.provider.watch() {
-                guard case .snapshot(let routes) = event else { throw BrokenPromise(description: "\(event) came first") }
+                guard case .snapshot(let routes) = event else {
+                    throw BrokenPromise(description: "\(event) came first")
+                }
                 try expect(routes.map(\.id) == [subject.id("fn")], "the snapshot holds \(routes.map(\.id))")
                 break
             }
@@ -141,7 +146,9 @@ public enum ProviderChecks {
             try await subject.provider.create(subject.healthy("fn", variant: "a"))
             try await subject.awaitReady("fn")
             try await subject.provider.update(subject.failing("fn"))
-            let route = try await subject.awaitRoute("fn", "the old revision") { $0.revision == 1 && !$0.replicas.isEmpty }
+            let route = try await subject.awaitRoute("fn", "the old revision") {
+                $0.revision == 1 && !$0.replicas.isEmpty
+            }
             try expect(route.revision == 1, "revision \(route.revision) serves")
         },
         ProviderCheck("a removed function is pushed as gone") { subject in
@@ -225,7 +232,8 @@ public enum ProviderChecks {
             try await expectFault(.conflict, .alreadyExists, doing: "removing it") { () throws(PlatformFault) in
                 try await provider.deleteNamespace("team")
             }
-            try await expectFault(.conflict, .alreadyExists, doing: "removing the default") { () throws(PlatformFault) in
+            try await expectFault(.conflict, .alreadyExists, doing: "removing the default") {
+                () throws(PlatformFault) in
                 try await provider.deleteNamespace(subject.defaultNamespace)
             }
         },

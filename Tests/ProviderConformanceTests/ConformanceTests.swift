@@ -29,7 +29,9 @@ struct ConformanceTests {
     }
 
     @Test(arguments: ProviderChecks.all)
-    func `a remote provider keeps the promises of the process provider behind it (§21)`(check: ProviderCheck) async throws {
+    func `a remote provider keeps the promises of the process provider behind it (§21)`(
+        check: ProviderCheck
+    ) async throws {
         let subject = try await RemoteSubject()
         try await check.run(on: subject)
         await subject.stop()

@@ -26,7 +26,9 @@ struct CredentialFiles {
         return Credentials(user: try read(userPath), password: try read(passwordPath))
     }
 
-    /// Both as a client needs them. Blocks.
+    /// Both as a client needs them.
+    ///
+    /// Blocks.
     func login() throws(PlatformFault) -> SystemClient.Login {
         SystemClient.Login(user: try read(userPath), password: try read(passwordPath))
     }

@@ -64,7 +64,7 @@ struct GatewayCommand: AsyncParsableCommand {
         ServiceNotification.ready()
         let signals = TerminationSignals()
         await signals.first()
-        signals.onNext { exit(1) }
+        signals.endAtNext()
         ServiceNotification.stopping()
         await gateway.drain(within: settings.drainTimeout)
     }

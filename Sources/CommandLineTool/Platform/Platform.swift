@@ -73,7 +73,7 @@ struct Platform: Sendable {
         printError(
             "\nStopping: calls may end for \(settings.drainTimeout.components.seconds) s. Ctrl-C again ends at once."
         )
-        signals.onNext { exit(1) }
+        signals.endAtNext()
         ServiceNotification.stopping()
         await gateway.drain(within: settings.drainTimeout)
         await provider.shutdown(within: settings.drainTimeout)

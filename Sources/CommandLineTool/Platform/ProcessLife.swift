@@ -31,9 +31,9 @@ final class TerminationSignals: Sendable {
         for await _ in stream { return }
     }
 
-    /// What the next one does.
-    func onNext(_ action: @escaping @Sendable () -> Void) {
-        next.withLock { $0 = action }
+    /// The next one ends the program at once.
+    func endAtNext() {
+        next.withLock { $0 = { exit(1) } }
     }
 }
 

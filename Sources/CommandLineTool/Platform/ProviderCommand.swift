@@ -3,7 +3,9 @@
 import ArgumentParser
 import FaultModel
 import Foundation
+import GatewayService
 import NIOCore
+import RuntimeSettings
 
 /// `martlet provider process`: the process provider alone, as an OpenFaaS provider for any gateway (contract §21).
 struct ProviderCommand: AsyncParsableCommand {
