@@ -54,8 +54,21 @@ public struct ControlGroupTree: Sendable {
     /// Finds writable control groups and makes our node in them; nil when there are none.
     ///
     /// Version 2 forbids processes in inner nodes, so this process first moves to a leaf beside those of functions.
-    public static func detect(root: String = "/sys/fs/cgroup", name: String, processID: Int32) -> ControlGroupTree? {
-        detectV2(root: root, name: name, processID: processID) ?? detectV1(root: root, name: name)
+    public static func detect(
+        root: String = "/sys/fs/cgroup",
+        ownGroups: String = "/proc/self/cgroup",
+        name: String,
+        processID: Int32
+    ) -> ControlGroupTree? {
+        let own = (try? String(contentsOfFile: ownGroups, encoding: .utf8)).map(ownGroup) ?? ""
+        return detectV2(root: root + own, name: name, processID: processID) ?? detectV1(root: root, name: name)
+    }
+
+    /// The group of version 2 that this process is in, where what it was delegated begins: the line `0::/PATH`.
+    private static func ownGroup(_ text: String) -> String {
+        let line = text.split(separator: "\n").first { $0.hasPrefix("0::/") }
+        let path = line.map { String($0.dropFirst(3)) } ?? ""
+        return path == "/" ? "" : path
     }
 
     private static func detectV1(root: String, name: String) -> ControlGroupTree? {

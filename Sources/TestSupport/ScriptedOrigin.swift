@@ -48,8 +48,7 @@ public final class ScriptedOrigin: Sendable {
         return ""
     }
 
-    /// Stops listening.
-    public func stop() async throws { try await channel.close().get() }
+    deinit { channel.close(promise: nil) }
 }
 
 private final class ScriptHandler: ChannelInboundHandler {

@@ -168,17 +168,20 @@ struct ControlGroupTests {
         throws
     {
         let root = TemporaryFolder()
-        root.write("cgroup.controllers", "cpu memory pids\n")
-        root.write("martlet/platform/cgroup.procs", "")
-        root.write("martlet/cgroup.subtree_control", "")
+        let own = root.write("own", "0::/system.slice/martlet.service\n")
+        root.write("system.slice/martlet.service/cgroup.controllers", "cpu memory pids\n")
+        root.write("system.slice/martlet.service/martlet/platform/cgroup.procs", "")
+        root.write("system.slice/martlet.service/martlet/cgroup.subtree_control", "")
         for file in ["cgroup.procs", "memory.max", "memory.swap.max", "cpu.max", "pids.max"] {
-            root.write("martlet/fn/\(file)", "")
+            root.write("system.slice/martlet.service/martlet/fn/\(file)", "")
         }
-        let tree = try #require(ControlGroupTree.detect(root: root.path, name: "martlet", processID: 42))
+        let tree = try #require(
+            ControlGroupTree.detect(root: root.path, ownGroups: own, name: "martlet", processID: 42)
+        )
         #expect(tree.version == .v2)
         _ = try tree.make("fn", limits: ResourceLimits(memoryBytes: 64 << 20, milliCPU: 250, processes: 5))
         func text(_ file: String) throws -> String {
-            try String(contentsOfFile: "\(root.path)/martlet/\(file)", encoding: .utf8)
+            try String(contentsOfFile: "\(root.path)/system.slice/martlet.service/martlet/\(file)", encoding: .utf8)
         }
         #expect(try text("platform/cgroup.procs") == "42")
         #expect(try text("fn/memory.max") == "67108864")

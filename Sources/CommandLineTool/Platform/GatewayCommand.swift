@@ -43,6 +43,7 @@ struct GatewayCommand: AsyncParsableCommand {
     }
 
     private func run(_ settings: PlatformSettings, providerURL: String) async throws {
+        let signals = TerminationSignals()
         let logger = PlatformLog.logger(settings)
         let files = CredentialFiles(folder: settings.credentialsFolder)
         let credentials = settings.requiresCredentials ? try files.readOrMake() : nil
@@ -62,7 +63,6 @@ struct GatewayCommand: AsyncParsableCommand {
         print("The gateway is ready at http://\(settings.host):\(addresses.api.port ?? 0), provider \(client.baseURL)")
         fflush(nil)
         ServiceNotification.ready()
-        let signals = TerminationSignals()
         await signals.first()
         signals.endAtNext()
         ServiceNotification.stopping()

@@ -18,6 +18,7 @@ struct Platform: Sendable {
     private let gateway: Gateway
     private let settings: PlatformSettings
     private let logger: Logger
+    private let signals = TerminationSignals()
 
     /// Opens the data directory and restores what was deployed.
     init(_ settings: PlatformSettings) async throws(PlatformFault) {
@@ -68,7 +69,6 @@ struct Platform: Sendable {
 
     /// Runs until the first SIGINT or SIGTERM, then lets calls end; a second one ends at once.
     func runUntilSignal() async {
-        let signals = TerminationSignals()
         await signals.first()
         printError(
             "\nStopping: calls may end for \(settings.drainTimeout.components.seconds) s. Ctrl-C again ends at once."

@@ -56,7 +56,9 @@ struct ClientOptions: ParsableArguments {
         let environment = ProcessInfo.processInfo.environment
         if let stored = OpenFaaSConfig(environment: environment).login(for: url) { return stored }
         guard let host = URL(string: url)?.host, ["127.0.0.1", "localhost", "::1"].contains(host) else { return nil }
-        let folder = environment["MARTLET_DATA_DIR"] ?? "\(environment["HOME"] ?? ".")/.martlet"
+        let folder =
+            environment["MARTLET_DATA_DIR"].flatMap { $0.isEmpty ? nil : $0 }
+            ?? "\(environment["HOME"] ?? ".")/.martlet"
         guard let password = try? String(contentsOfFile: "\(folder)/basic-auth-password", encoding: .utf8) else {
             return nil
         }

@@ -166,6 +166,7 @@ struct ReadyCommand: AsyncParsableCommand {
                     guard let name else { return try await client.checkHealth() }
                     let function = try await client.function(name, in: options.namespace)
                     if function.availableReplicas > 0 { return print("\(name) is ready") }
+                    if function.martlet?.state == .idle { return print("\(name) sleeps; the next call wakes it") }
                     guard ContinuousClock.now < deadline else {
                         throw PlatformFault(
                             .functionNotReady,

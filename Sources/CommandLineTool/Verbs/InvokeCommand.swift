@@ -36,7 +36,7 @@ struct InvokeCommand: AsyncParsableCommand {
     @Option(help: "The body's type.")
     var contentType = "text/plain"
 
-    @Flag(help: "Only hand the call over; the answer is kept by the platform.")
+    @Flag(help: "Only hand the call over, for gateways that take asynchronous calls.")
     var async = false
 
     func run() async throws {

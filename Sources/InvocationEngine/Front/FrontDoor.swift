@@ -36,6 +36,10 @@ public final class FrontDoor: Sendable {
         for loop in loops { table.attach(loop) }
     }
 
+    deinit {
+        for listener in listeners.withLock({ $0 }) { listener.close(promise: nil) }
+    }
+
     /// Begins to accept connections; returns the address with the port that was taken.
     ///
     /// Throws the system's error, as when the port is in use.
