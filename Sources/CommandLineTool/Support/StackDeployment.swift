@@ -42,11 +42,11 @@ struct StackDeployment {
             let status = try await client.function(name, in: namespace)
             let isSettled = status.martlet.map { ["ready", "idle", "failing"].contains($0.state.rawValue) }
             if isSettled ?? (status.availableReplicas > 0) || ContinuousClock.now >= deadline { return status }
-            try await Task.sleep(for: .milliseconds(100))
+            try await Task.sleep(for: .milliseconds(20))
         }
     }
 
-    /// Builds where asked, deploys, waits, and gathers what failed.
+    /// Builds where asked, deploys all, then waits for them together, and gathers what failed.
     func carryOut(
         _ functions: [StackFile.Function],
         builds: Bool,
@@ -54,24 +54,25 @@ struct StackDeployment {
         waits: Bool
     ) async throws {
         var failures: [String] = []
+        var deployed: [FunctionDeployment] = []
         for function in functions {
-            do {
+            do throws(PlatformFault) {
                 if builds { try await build(function) }
                 var deployment = function.deployment
                 if let namespace { deployment.namespace = namespace }
                 try await deploy(deployment)
                 report("\(function.name): deployed")
-                guard waits else { continue }
-                let status = try await awaitReady(function.name, deployment.namespace, within: .seconds(60))
-                if status.martlet?.state == .failing {
-                    failures.append("\(function.name): \(status.martlet?.reason ?? "failing")")
-                } else {
-                    report(
-                        "\(function.name): \(status.martlet?.state.rawValue ?? "ready") at \(url(of: function, deployment))"
-                    )
-                }
-            } catch let fault as PlatformFault {
-                failures.append("\(function.name): \(fault.message)" + (fault.hint.map { "\n  \($0)" } ?? ""))
+                deployed.append(deployment)
+            } catch {
+                failures.append("\(function.name): \(error.message)" + (error.hint.map { "\n  \($0)" } ?? ""))
+            }
+        }
+        for deployment in waits ? deployed : [] {
+            let status = try await awaitReady(deployment.service, deployment.namespace, within: .seconds(60))
+            if status.martlet?.state == .failing {
+                failures.append("\(deployment.service): \(status.martlet?.reason ?? "failing")")
+            } else {
+                report("\(deployment.service): \(status.martlet?.state.rawValue ?? "ready") at \(url(of: deployment))")
             }
         }
         guard failures.isEmpty else {
@@ -79,8 +80,8 @@ struct StackDeployment {
         }
     }
 
-    private func url(of function: StackFile.Function, _ deployment: FunctionDeployment) -> String {
+    private func url(of deployment: FunctionDeployment) -> String {
         let namespace = deployment.namespace.map { ".\($0)" } ?? ""
-        return "\(client.baseURL)/function/\(function.name)\(namespace)"
+        return "\(client.baseURL)/function/\(deployment.service)\(namespace)"
     }
 }
