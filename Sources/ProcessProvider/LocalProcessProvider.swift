@@ -218,9 +218,16 @@ public actor LocalProcessProvider: FunctionProvider {
                 for function in provider.functions.values + provider.leaving { function.killAll() }
             }
         }
-        for function in functions.values where !function.isDeleting {
-            await withCheckedContinuation { continuation in
-                function.stopAll(deleting: false) { continuation.resume() }
+        let ending = Array(functions.values) + leaving
+        await withCheckedContinuation { continuation in
+            // All at once; the last one to be gone ends the wait.
+            var left = ending.count
+            guard left > 0 else { return continuation.resume() }
+            for function in ending {
+                function.stopAll(deleting: function.isDeleting) {
+                    left -= 1
+                    if left == 0 { continuation.resume() }
+                }
             }
         }
         deadline.cancel()

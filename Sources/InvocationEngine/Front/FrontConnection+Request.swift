@@ -171,7 +171,7 @@ enum Destination {
         }
         if bytes[head.target.lowerBound] == UInt8(ascii: "*") { return .nothing }
         let path = UnsafeRawBufferPointer(rebasing: bytes[head.target.lowerBound..<head.pathEnd])
-        guard hasPrefix(path, "/function/"), path[1] == UInt8(ascii: "f") else { return .local }
+        guard path.starts(with: "/function/".utf8) else { return .local }
         return function(head, in: bytes, nameStart: head.target.lowerBound + 10)
     }
 

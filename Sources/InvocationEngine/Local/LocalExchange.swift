@@ -9,13 +9,12 @@ final class LocalExchange: Origin {
     typealias Source = LocalRequestBody.Producer.Source
 
     private let loopContext: LoopContext
-    private weak var front: FrontConnection?
+    private var front: FrontConnection?
     private var source: Source?
     private var bodyHasRoom = true
     private var task: Task<Void, Never>?
     private var waitingWrites: [CheckedContinuation<Void, any Error>] = []
     private var hasHead = false
-    private var expectedLength: Int?
 
     init(_ front: FrontConnection) {
         self.front = front
@@ -116,10 +115,9 @@ final class LocalExchange: Origin {
         guard let front else { throw ClientGone() }
         hasHead = true
         let length = headers.first { $0.name.lowercased() == "content-length" }.flatMap { Int($0.value) }
-        expectedLength = length
         let noBody = status == 204 || status == 304 || status < 200
         let framing: BodyFraming = noBody ? .none : length.map { .length($0) } ?? .chunked
-        front.answerHead(status: status, framing: framing, isStream: length == nil) { out in
+        front.answerHead(status: status, framing: framing) { out in
             for (name, value) in headers where !Self.isOurs(name) {
                 out.writeString(name)
                 out.writeStaticString(": ")

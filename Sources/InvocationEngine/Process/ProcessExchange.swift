@@ -6,23 +6,30 @@ import NIOCore
 import NIOPosix
 import ProviderContract
 
+#if canImport(Glibc)
+import Glibc
+#else
+import Darwin
+#endif
+
 /// One call carried out by a process of its own: body to standard input, standard output to the answer
 /// (contract §15.4).
 ///
-/// Both directions flow at once and with back-pressure, so a process that writes while it reads loses nothing. The
-/// status is held until the first byte or the exit is known: a process that fails before it said anything is a 500.
-final class ProcessExchange: ChannelInboundHandler, Origin {
-    typealias InboundIn = ByteBuffer
-    typealias OutboundOut = ByteBuffer
-
+/// Both directions flow at once and with back-pressure, so a process that writes while it reads loses nothing. Each has
+/// a channel of its own: a process that stops reading breaks its input, and its output still arrives. The status is
+/// held until the first byte or the exit is known: a process that fails before it said anything is a 500.
+final class ProcessExchange: Origin {
     private let contentType: String
     private let collectsOutput: Bool
+    private let loop: any EventLoop
     private var front: FrontConnection?
-    private var context: ChannelHandlerContext?
     private var process: LaunchedProcess?
+    private var input: (any Channel)?
+    private var output: (any Channel)?
     private var end: ProcessEnd?
-    private var outputEnded = false
     private var inputEnded = false
+    private var inputBroke = false
+    private var outputEnded = false
     private var hasAnswered = false
     private var isWaitingForRoom = false
     private var collected = ByteBuffer()
@@ -31,57 +38,69 @@ final class ProcessExchange: ChannelInboundHandler, Origin {
         self.front = front
         self.contentType = contentType
         self.collectsOutput = collectsOutput
+        loop = front.loopContext.loop
     }
 
     // MARK: Life of the process
 
     /// Starts the process; what happens next happens on the event loop.
-    func launch(_ launcher: any ProcessLauncher, _ variables: [(name: String, value: String)], on loop: any EventLoop) {
+    func launch(_ launcher: any ProcessLauncher, _ variables: [(name: String, value: String)]) {
         let exchange = NIOLoopBound(self, eventLoop: loop)
+        let loop = loop
         launcher.launch(
             requestVariables: variables,
-            started: { outcome in loop.execute { exchange.value.started(outcome, on: loop) } },
+            started: { outcome in loop.execute { exchange.value.started(outcome) } },
             ended: { end in loop.execute { exchange.value.ended(end) } }
         )
     }
 
-    private func started(_ outcome: Result<LaunchedProcess, ProcessLaunchError>, on loop: any EventLoop) {
+    private func started(_ outcome: Result<LaunchedProcess, ProcessLaunchError>) {
         switch outcome {
         case .failure(let error):
             takeFront()?.failed(PlatformFault(.processFailed, error.message))
+        case .success(let process) where front == nil:
+            // Its caller went while it was being started.
+            process.kill()
+            close(process.standardInput)
+            close(process.standardOutput)
         case .success(let process):
             self.process = process
-            connect(process, on: loop)
+            connect(process)
         }
     }
 
-    private func connect(_ process: LaunchedProcess, on loop: any EventLoop) {
+    private func connect(_ process: LaunchedProcess) {
         let exchange = NIOLoopBound(self, eventLoop: loop)
+        let opened = bootstrap { InputHandler(exchange.value) }
+            .takingOwnershipOfDescriptor(output: process.standardInput)
+            .and(
+                bootstrap { OutputHandler(exchange.value) }
+                    .takingOwnershipOfDescriptor(input: process.standardOutput)
+            )
+        opened.assumeIsolated().whenComplete { [self] outcome in
+            switch outcome {
+            case .success(let (input, output)):
+                (self.input, self.output) = (input, output)
+                connected()
+            case .failure(let error):
+                process.kill()
+                takeFront()?.failed(.unexpected(error, doing: "connecting to a process"))
+            }
+        }
+    }
+
+    private func bootstrap(_ handler: @escaping @Sendable () -> any ChannelHandler) -> NIOPipeBootstrap {
         NIOPipeBootstrap(group: loop)
-            .channelOption(.allowRemoteHalfClosure, value: true)
             .channelOption(.autoRead, value: false)
             .channelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(exchange.value) }
-            }
-            .takingOwnershipOfDescriptors(input: process.standardOutput, output: process.standardInput)
-            .assumeIsolated()
-            .whenComplete { [self] outcome in
-                switch outcome {
-                case .success: connected()
-                case .failure(let error):
-                    process.kill()
-                    takeFront()?.failed(.unexpected(error, doing: "connecting to a process"))
-                }
+                channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(handler()) }
             }
     }
 
     private func connected() {
-        context?.read()
+        guard let front else { return closePipes() }
+        output?.read()
         if inputEnded { closeInput() }
-        guard let front else {
-            context?.close(promise: nil)
-            return
-        }
         front.originBecameWritable()
     }
 
@@ -92,11 +111,12 @@ final class ProcessExchange: ChannelInboundHandler, Origin {
 
     // MARK: Origin
 
-    var isWritable: Bool { context?.channel.isWritable ?? false }
+    /// What a process that has stopped reading is sent is taken and thrown away; that is no fault.
+    var isWritable: Bool { inputBroke || (input?.isWritable ?? false) }
 
     func takeBody(_ piece: ByteBuffer) {
-        // A process that has closed its input does not want the rest; that is no fault.
-        context?.write(wrapOutboundOut(piece), promise: nil)
+        guard !inputBroke else { return }
+        input?.write(piece, promise: nil)
     }
 
     func endBody(trailers: ByteBuffer?) {
@@ -105,30 +125,39 @@ final class ProcessExchange: ChannelInboundHandler, Origin {
     }
 
     private func closeInput() {
-        context?.flush()
-        context?.close(mode: .output, promise: nil)
+        input?.flush()
+        input?.close(promise: nil)
     }
 
-    func flush() { context?.flush() }
+    func flush() { input?.flush() }
 
     func resumeAnswer() {
         guard isWaitingForRoom else { return }
         isWaitingForRoom = false
-        context?.read()
+        output?.read()
     }
 
     func abandon() {
         front = nil
         process?.kill()
-        context?.close(promise: nil)
+        closePipes()
     }
 
-    // MARK: Channel events
+    private func closePipes() {
+        input?.close(promise: nil)
+        output?.close(promise: nil)
+    }
 
-    func handlerAdded(context: ChannelHandlerContext) { self.context = context }
+    // MARK: Events of the pipes
 
-    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        let piece = unwrapInboundIn(data)
+    fileprivate func inputClosed() {
+        inputBroke = true
+        front?.originBecameWritable()
+    }
+
+    fileprivate func inputBecameWritable() { front?.originBecameWritable() }
+
+    fileprivate func take(_ piece: ByteBuffer) {
         guard piece.readableBytes > 0, let front else { return }
         if collectsOutput {
             collected.writeImmutableBuffer(piece)
@@ -138,30 +167,13 @@ final class ProcessExchange: ChannelInboundHandler, Origin {
         }
     }
 
-    func channelReadComplete(context: ChannelHandlerContext) {
+    fileprivate func outputPaused() {
         guard let front else { return }
         front.flushAnswer()
-        if front.canTakeAnswer { context.read() } else { isWaitingForRoom = true }
+        if front.canTakeAnswer { output?.read() } else { isWaitingForRoom = true }
     }
 
-    func channelWritabilityChanged(context: ChannelHandlerContext) {
-        if context.channel.isWritable { front?.originBecameWritable() }
-    }
-
-    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-        guard let event = event as? ChannelEvent, event == .inputClosed else { return }
-        outputEnded = true
-        finishIfDone()
-    }
-
-    func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        // A broken pipe: the process stopped reading. Its output and its exit decide what the call was.
-        guard !outputEnded else { return }
-        context.read()
-    }
-
-    func channelInactive(context: ChannelHandlerContext) {
-        self.context = nil
+    fileprivate func outputClosed() {
         outputEnded = true
         finishIfDone()
     }
@@ -182,7 +194,7 @@ final class ProcessExchange: ChannelInboundHandler, Origin {
     /// The call is over when the process has exited and everything it printed was read.
     private func finishIfDone() {
         guard let end, outputEnded else { return }
-        context?.close(promise: nil)
+        closePipes()
         guard let front = takeFront() else { return }
         if !hasAnswered, !end.isSuccess {
             return front.failed(PlatformFault(.processFailed, end.description))
@@ -200,6 +212,42 @@ final class ProcessExchange: ChannelInboundHandler, Origin {
         front = nil
         return taken
     }
+}
+
+/// A process's standard input.
+///
+/// Its breaking is everyday: the process read as much as it wanted.
+private final class InputHandler: ChannelInboundHandler {
+    typealias InboundIn = ByteBuffer
+
+    private let exchange: ProcessExchange
+
+    init(_ exchange: ProcessExchange) { self.exchange = exchange }
+
+    func channelWritabilityChanged(context: ChannelHandlerContext) {
+        if context.channel.isWritable { exchange.inputBecameWritable() }
+    }
+
+    func channelInactive(context: ChannelHandlerContext) { exchange.inputClosed() }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
+}
+
+/// A process's standard output.
+private final class OutputHandler: ChannelInboundHandler {
+    typealias InboundIn = ByteBuffer
+
+    private let exchange: ProcessExchange
+
+    init(_ exchange: ProcessExchange) { self.exchange = exchange }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) { exchange.take(unwrapInboundIn(data)) }
+
+    func channelReadComplete(context: ChannelHandlerContext) { exchange.outputPaused() }
+
+    func channelInactive(context: ChannelHandlerContext) { exchange.outputClosed() }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
 }
 
 extension FrontConnection {
@@ -226,7 +274,7 @@ extension FrontConnection {
             collectsOutput: entry.rules.mode == .serializing
         )
         origin = exchange
-        exchange.launch(launcher, variables.variables, on: loopContext.loop)
+        exchange.launch(launcher, variables.variables)
         beginBody(head)
     }
 

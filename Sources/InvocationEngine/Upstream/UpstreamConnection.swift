@@ -21,7 +21,7 @@ final class UpstreamConnection: ChannelInboundHandler, Origin {
     private let loopContext: LoopContext
     private var context: ChannelHandlerContext?
     private var phase = Phase.idle
-    private weak var front: FrontConnection?
+    private var front: FrontConnection?
     private var buffer = ByteBuffer()
     private var scanner = HeadScanner()
     private var body = BodyDecoder(.none)
