@@ -71,7 +71,8 @@ let package = Package(
             "CommandLineTool",
             [
                 "Dashboard", "FaultModel", "FunctionBuilder", "FunctionModel", "GatewayService", "InvocationEngine",
-                "ProcessProvider", "ProviderContract", "RemoteProvider", "RuntimeSettings", "SystemAPI",
+                "ProcessControl", "ProcessProvider", "ProviderContract", "RemoteProvider", "RuntimeSettings",
+                "SystemAPI",
                 "SystemClient", "Telemetry", arguments, httpClient, logging, nioCore, nioPosix, yaml,
             ]
         ),
@@ -151,7 +152,9 @@ let package = Package(
         ),
         .testTarget(
             name: "EndToEndTests",
-            dependencies: ["FaultModel", "FunctionModel", "SystemClient", "TestSupport", "martlet", httpClient],
+            dependencies: [
+                "FaultModel", "FunctionModel", "SystemClient", "TestSupport", "martlet", httpClient, nioCore,
+            ],
             swiftSettings: strict
         ),
     ],

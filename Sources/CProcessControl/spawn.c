@@ -101,8 +101,9 @@ become(const struct martlet_spawn *spawn, pid_t parent, struct martlet_spawn_err
     join_cgroups(spawn, error);
     mount_secrets(spawn, error);
     if (chdir(spawn->directory) != 0) fail(error, MARTLET_STAGE_DIRECTORY);
-    restore_file_limit(spawn);
     take_descriptors(spawn, error);
+    // Only now: while our own thousands are still open, no descriptor below the lower limit may be free.
+    restore_file_limit(spawn);
     umask(022);
     reset_signals();
     execve(spawn->path, spawn->arguments, spawn->environment);

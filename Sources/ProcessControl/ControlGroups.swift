@@ -104,6 +104,14 @@ public struct ControlGroupTree: Sendable {
         return group
     }
 
+    /// Removes our node, which must be empty.
+    public func remove() {
+        for node in nodes.values {
+            rmdir("\(node)/platform")
+            rmdir(node)
+        }
+    }
+
     /// Ends what an earlier run left in our node and removes its groups.
     public func removeLeftovers() {
         let names = Set(nodes.values.flatMap { (try? FileManager.default.contentsOfDirectory(atPath: $0)) ?? [] })

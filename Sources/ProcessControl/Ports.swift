@@ -35,7 +35,8 @@ public final class PortPool: Sendable {
         taken.withLock { _ = $0.remove(port) }
     }
 
-    private static func isFree(_ port: Int) -> Bool {
+    /// Whether nobody listens on a loopback port now.
+    public static func isFree(_ port: Int) -> Bool {
         let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
         guard descriptor >= 0 else { return false }
         defer { close(descriptor) }

@@ -4,6 +4,7 @@ import AsyncHTTPClient
 import FaultModel
 import Foundation
 import FunctionModel
+import NIOCore
 import SystemClient
 import TestSupport
 import Testing
@@ -317,6 +318,81 @@ struct EndToEndTests {
         let again = try await start()
         #expect(try await again.call("env").status == 200)
         _ = await again.stop()
+    }
+
+    @Test func `a port in use and a folder that cannot be one stop the start with what to do`() async throws {
+        let martlet = try await start()
+        let taken = await #expect(throws: RunningMartlet.StartFailure.self) {
+            try await RunningMartlet(
+                dataDirectory: folder.path + "/other",
+                arguments: ["--port", "\(martlet.port)"]
+            )
+        }
+        #expect(taken?.output.contains("address already in use") == true, "\(taken?.output ?? "")")
+        #expect(taken?.output.contains("--port") == true)
+        let file = folder.write("file", "")
+        let wrong = await #expect(throws: RunningMartlet.StartFailure.self) {
+            try await RunningMartlet(dataDirectory: file)
+        }
+        #expect(wrong?.output.contains("is a file") == true, "\(wrong?.output ?? "")")
+        let settings = await #expect(throws: RunningMartlet.StartFailure.self) {
+            try await RunningMartlet(dataDirectory: folder.path + "/third", arguments: ["--log-level", "loud"])
+        }
+        #expect(settings?.output.contains("loud") == true)
+        _ = await martlet.stop()
+    }
+
+    @Test func `a function that floods its log is slowed, its log stays bounded, and it goes on`() async throws {
+        let martlet = try await start()
+        let script = folder.write(
+            "flood.py",
+            "import os, socket\nfor n in range(300000): print('line', n, 'x' * 60)\nprint('done', flush=True)\n"
+                + "s = socket.create_server(('127.0.0.1', int(os.environ['PORT'])))\nwhile True: s.accept()\n"
+        )
+        try await deploy("flood", "python3 \(script)", ["mode": "http"], to: martlet)
+        #expect(try await self.await(.ready, of: "flood", on: martlet))
+        var last = ""
+        let query = LogQuery(function: FunctionID(name: "flood", namespace: "openfaas-fn"), tail: 1)
+        #expect(
+            try await eventually {
+                for try await line in try await martlet.client.logs(query) { last = line.text }
+                return last == "done"
+            }
+        )
+        let logs = folder.path + "/data/logs/openfaas-fn/flood"
+        let files = try FileManager.default.contentsOfDirectory(atPath: logs)
+        let size = files.reduce(0) {
+            $0 + ((try? FileManager.default.attributesOfItem(atPath: "\(logs)/\($1)")[.size] as? Int) ?? 0)
+        }
+        #expect(size < 11 << 20, "\(size)")
+        _ = await martlet.stop()
+    }
+
+    @Test func `a large body streams through both ways with memory flat`() async throws {
+        let martlet = try await start()
+        try await deploy("count", "wc -c", to: martlet)
+        let before = try memory(of: martlet)
+        let piece = Data(repeating: 7, count: 1 << 20)
+        let pieces = AsyncStream<ByteBuffer> { continuation in
+            for _ in 0..<200 { continuation.yield(ByteBuffer(bytes: piece)) }
+            continuation.finish()
+        }
+        let answer = try await martlet.client.send(
+            "POST",
+            "/function/count",
+            body: .stream(pieces, length: .unknown),
+            withLogin: false
+        )
+        let text = String(decoding: try await martlet.client.collect(answer), as: UTF8.self)
+        #expect(text.trimmingCharacters(in: .whitespacesAndNewlines) == "\(200 << 20)")
+        #expect(try memory(of: martlet) - before < 40 << 20)
+        _ = await martlet.stop()
+    }
+
+    private func memory(of martlet: RunningMartlet) throws -> Int {
+        let status = try String(contentsOfFile: "/proc/\(martlet.processID)/status", encoding: .utf8)
+        let line = status.split(separator: "\n").first { $0.hasPrefix("VmRSS:") } ?? ""
+        return (Int(line.split(separator: " ").dropFirst().first ?? "") ?? 0) * 1024
     }
 
     @Test func `the examples work as their page says`() async throws {

@@ -103,6 +103,13 @@ struct ProcessSpawnerTests {
         #expect(await eventually { openProcessDescriptors() < 20 })
     }
 
+    @Test func `a process starts while thousands of descriptors are open, and gets the usual limit`() async throws {
+        let many = (0..<1_100).map { _ in open("/dev/null", O_RDONLY | O_CLOEXEC) }
+        defer { many.forEach { close($0) } }
+        try #require(many.last! > 1_024, "needs a higher limit: ulimit -n 4096")
+        #expect(try await run(["sh", "-c", "ulimit -n"]).output == "1024\n")
+    }
+
     @Test func `orphans are known by what they carry, not by their id`() async throws {
         let marker = "HOME=\(folder.path)/run/"
         let spec = ["sh", "-c", "sleep 1000"]

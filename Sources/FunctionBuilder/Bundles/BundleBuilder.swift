@@ -57,8 +57,8 @@ public struct BundleBuilder: Sendable {
         )
     }
 
-    /// Where the functions' own `PATH` would find it.
-    static func isInstalled(_ program: String) -> Bool {
+    /// Whether the functions' own `PATH` would find a program.
+    public static func isInstalled(_ program: String) -> Bool {
         ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"].contains {
             FileManager.default.isExecutableFile(atPath: "\($0)/\(program)")
         }

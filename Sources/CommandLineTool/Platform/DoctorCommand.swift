@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ArgumentParser
+import FaultModel
+import Foundation
+import FunctionBuilder
+import ProcessControl
+import ProcessProvider
+import RuntimeSettings
+
+/// `martlet doctor`: why an installation does not start, or will not do all it should.
+struct DoctorCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "doctor",
+        abstract: "Say what is wrong with an installation that does not start.",
+        discussion: "Changes nothing. Ends with 1 when something keeps Martlet from starting."
+    )
+
+    @OptionGroup var options: PlatformOptions
+
+    func run() async throws {
+        let findings = findings()
+        for finding in findings { print(finding.line) }
+        if findings.contains(where: \.isProblem) { throw ExitCode(1) }
+    }
+
+    private func findings() -> [Finding] {
+        let settings: PlatformSettings
+        do throws(PlatformFault) { settings = try options.settings() } catch {
+            return [Finding(.problem, "settings", error.description)]
+        }
+        return [Finding(.good, "settings", "all are understood")] + Diagnosis(settings).findings
+    }
+}
+
+/// One thing that was looked at.
+private struct Finding {
+    enum Verdict: String {
+        case good = "ok      "
+        case note = "note    "
+        case problem = "PROBLEM "
+    }
+
+    let verdict: Verdict
+    let text: String
+
+    init(_ verdict: Verdict, _ subject: String, _ text: String) {
+        self.verdict = verdict
+        self.text = "\(subject): \(text)"
+    }
+
+    var isProblem: Bool { verdict == .problem }
+
+    var line: String { verdict.rawValue + text }
+}
+
+private struct Diagnosis {
+    let settings: PlatformSettings
+
+    init(_ settings: PlatformSettings) { self.settings = settings }
+
+    var findings: [Finding] {
+        let owner = StateInspection.owner(ofDataDirectory: settings.dataDirectory)
+        return [dataDirectory, ownership(owner), database]
+            + [("port", settings.port), ("metrics-port", settings.metricsPort)].map {
+                port($0, $1, isOurs: owner != nil)
+            }
+            + [limits, mounts] + languages
+    }
+
+    private var dataDirectory: Finding {
+        let path = settings.dataDirectory
+        var isFolder: ObjCBool = false
+        guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) else {
+            return Finding(.good, "data directory", "\(path) will be made at the first start")
+        }
+        guard isFolder.boolValue else {
+            return Finding(.problem, "data directory", "\(path) is a file; name a folder by --data-dir")
+        }
+        guard access(path, R_OK | W_OK | X_OK) == 0 else {
+            return Finding(.problem, "data directory", "\(path) cannot be written by this user")
+        }
+        return Finding(.good, "data directory", path)
+    }
+
+    private func ownership(_ owner: Int32?) -> Finding {
+        guard let owner else { return Finding(.good, "owner", "no Martlet uses the data directory") }
+        return Finding(.note, "owner", "process \(owner) uses the data directory; a second Martlet cannot")
+    }
+
+    private var database: Finding {
+        guard let problem = StateInspection.problem(inDataDirectory: settings.dataDirectory) else {
+            return Finding(.good, "deployments", "the database is sound")
+        }
+        return Finding(
+            .problem,
+            "deployments",
+            "martlet.sqlite is damaged (\(problem)); put back a copy, or move it away to start with no functions"
+        )
+    }
+
+    private func port(_ name: String, _ port: Int, isOurs: Bool) -> Finding {
+        guard port != 0, !PortPool.isFree(port) else { return Finding(.good, name, "\(port) can be taken") }
+        if isOurs { return Finding(.note, name, "\(port) is taken, as it should be while Martlet runs") }
+        return Finding(.problem, name, "\(port) is taken by another program; choose another by --\(name)")
+    }
+
+    private var limits: Finding {
+        let tree = ControlGroupTree.detect(name: "martlet-doctor", processID: getpid())
+        tree?.remove()
+        guard let tree else {
+            return Finding(.note, "limits", "no writable control groups: memory is watched, CPU is not enforced")
+        }
+        return Finding(.good, "limits", "control groups of version \(tree.version == .v1 ? 1 : 2) can be written")
+    }
+
+    private var mounts: Finding {
+        PrivateMounts.areAvailable
+            ? Finding(.good, "secrets", "also at /var/openfaas/secrets, privately per function")
+            : Finding(.note, "secrets", "only in secret_mount_path: private mounts need root")
+    }
+
+    private var languages: [Finding] {
+        TemplateLibrary.builtIn.compactMap { template in
+            guard let program = template.requires else { return nil }
+            return BundleBuilder.isInstalled(program)
+                ? Finding(.good, "template \(template.name)", "\(program) is installed")
+                : Finding(.note, "template \(template.name)", "\(program) is not installed where functions look for it")
+        }
+    }
+}
