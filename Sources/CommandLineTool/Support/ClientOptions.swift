@@ -9,7 +9,7 @@ import SystemClient
 
 /// The flags that all user verbs share.
 struct ClientOptions: ParsableArguments {
-    @Option(name: [.short, .long], help: "The gateway's URL ($OPENFAAS_URL, the stack file's, http://127.0.0.1:8080).")
+    @Option(name: [.short, .long], help: "The gateway's URL (the stack file's, $OPENFAAS_URL, http://127.0.0.1:8080).")
     var gateway: String?
 
     @Option(name: [.short, .long], help: "The namespace of functions and secrets.")
@@ -18,11 +18,15 @@ struct ClientOptions: ParsableArguments {
     @Flag(help: "Do not check the gateway's certificate.")
     var tlsNoVerify = false
 
-    /// The gateway that is meant: flag, then variable, then stack file, then this machine.
+    private static let defaultGateway = "http://127.0.0.1:8080"
+
+    /// The gateway that is meant: flag, then stack file, then variable, then this machine, as faas-cli has it.
     func gatewayURL(stack: StackFile? = nil) -> String {
         let environment = ProcessInfo.processInfo.environment
         let variable = environment["OPENFAAS_URL"].flatMap { $0.isEmpty ? nil : $0 }
-        let url = gateway ?? variable ?? stack?.gateway ?? "http://127.0.0.1:8080"
+        // A file that names the default names nothing: that is what `new` writes into it.
+        let file = stack?.gateway.flatMap { $0 == Self.defaultGateway ? nil : $0 }
+        let url = gateway ?? file ?? variable ?? Self.defaultGateway
         let complete = url.contains("://") ? url : "http://\(url)"
         return complete.hasSuffix("/") ? String(complete.dropLast()) : complete
     }

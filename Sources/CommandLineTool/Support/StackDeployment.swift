@@ -17,7 +17,7 @@ struct StackDeployment {
     /// Builds and uploads a function's bundle; false where there is nothing to build.
     @discardableResult
     func build(_ function: StackFile.Function) async throws(PlatformFault) -> Bool {
-        guard let built = try BundleBuilder(folder: folder).build(function) else { return false }
+        guard let built = try await BundleBuilder(folder: folder).build(function) else { return false }
         let record = try await client.storeBundle(name: built.name, tag: built.tag, archive: built.archive)
         report("\(function.name): built \(record.name):\(record.tag)")
         return true

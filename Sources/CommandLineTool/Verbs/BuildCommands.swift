@@ -63,7 +63,18 @@ struct TemplatesCommand: AsyncParsableCommand {
         abstract: "List the templates that functions begin with."
     )
 
+    @Option(help: "How to print: text or json.")
+    var output = OutputFormat.text
+
+    private struct Line: Encodable {
+        let name: String
+        let summary: String
+    }
+
     func run() async throws {
+        guard output == .text else {
+            return try printJSON(TemplateLibrary.builtIn.map { Line(name: $0.name, summary: $0.summary) })
+        }
         printTable(["NAME", "WHAT IT IS"], TemplateLibrary.builtIn.map { [$0.name, $0.summary] })
     }
 }

@@ -133,10 +133,12 @@ struct RemoveCommand: AsyncParsableCommand {
     func run() async throws {
         try await runCommand {
             let stack = names.isEmpty ? try stackOptions.stack() : nil
-            let chosen = try stack.map { try stackOptions.functions(of: $0).map(\.name) } ?? names
+            let chosen =
+                try stack.map { try stackOptions.functions(of: $0).map { ($0.name, $0.deployment.namespace) } }
+                ?? names.map { ($0, nil) }
             try await options.withClient(stack: stack) { client in
-                for name in chosen {
-                    try await client.delete(name, in: options.namespace)
+                for (name, namespace) in chosen {
+                    try await client.delete(name, in: options.namespace ?? namespace)
                     print("\(name): removed")
                 }
             }
@@ -192,12 +194,20 @@ struct VersionCommand: AsyncParsableCommand {
 
     @OptionGroup var options: ClientOptions
 
+    @Option(help: "How to print: text or json.")
+    var output = OutputFormat.text
+
+    private struct Versions: Encodable {
+        let martlet: String
+        let gateway: SystemInfo?
+    }
+
     func run() async throws {
-        print("martlet \(Release.number)")
         try await options.withClient { client in
-            guard let info = try? await client.info() else {
-                return print("gateway: none answers at \(client.baseURL)")
-            }
+            let info = try? await client.info()
+            guard output == .text else { return try printJSON(Versions(martlet: Release.number, gateway: info)) }
+            print("martlet \(Release.number)")
+            guard let info else { return print("gateway: none answers at \(client.baseURL)") }
             print("gateway: \(info.version?.release ?? "unknown") at \(client.baseURL)")
             print("provider: \(info.provider.map { "\($0.provider) \($0.version.release)" } ?? "cannot be reached")")
         }

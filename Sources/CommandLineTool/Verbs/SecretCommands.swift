@@ -73,10 +73,13 @@ struct SecretCommand: AsyncParsableCommand {
     struct List: AsyncParsableCommand {
         static let configuration = CommandConfiguration(abstract: "List secrets' names.", aliases: ["ls"])
         @OptionGroup var options: ClientOptions
+        @Option(help: "How to print: text or json.") var output = OutputFormat.text
 
         func run() async throws {
             try await options.withClient { client in
-                for secret in try await client.secrets(in: options.namespace) { print(secret.name) }
+                let secrets = try await client.secrets(in: options.namespace)
+                guard output == .text else { return try printJSON(secrets) }
+                for secret in secrets { print(secret.name) }
             }
         }
     }
@@ -164,10 +167,13 @@ struct NamespaceCommand: AsyncParsableCommand {
     struct List: AsyncParsableCommand {
         static let configuration = CommandConfiguration(abstract: "List namespaces.", aliases: ["ls"])
         @OptionGroup var options: ClientOptions
+        @Option(help: "How to print: text or json.") var output = OutputFormat.text
 
         func run() async throws {
             try await options.withClient { client in
-                for name in try await client.namespaces() { print(name) }
+                let names = try await client.namespaces()
+                guard output == .text else { return try printJSON(names) }
+                for name in names { print(name) }
             }
         }
     }

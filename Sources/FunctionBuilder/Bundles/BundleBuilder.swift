@@ -24,8 +24,8 @@ public struct BundleBuilder: Sendable {
     /// Builds one function; nil where there is nothing to build.
     ///
     /// - Throws: `notFound` for a missing template or folder of code, `invalidValue` for a template made for containers
-    ///   alone, `processFailed` where the language itself is missing.
-    public func build(_ function: StackFile.Function) throws(PlatformFault) -> Built? {
+    ///   alone, `processFailed` where the language itself is missing or its packages cannot be had.
+    public func build(_ function: StackFile.Function) async throws(PlatformFault) -> Built? {
         guard !function.skipsBuild, let language = function.language, !language.isEmpty,
             language.lowercased() != "dockerfile"
         else { return nil }
@@ -41,9 +41,14 @@ public struct BundleBuilder: Sendable {
         var tar = TarWriter()
         tar.add("bundle.json", try template.description(), isExecutable: false)
         for file in template.files.filter({ !$0.path.hasPrefix(template.handlerFolder + "/") }) {
-            tar.add(file.path, Data(file.content.utf8), isExecutable: file.isExecutable)
+            tar.add(file.path, file.content, isExecutable: file.isExecutable)
         }
         try addCode(of: handler, below: template.handlerFolder, to: &tar)
+        if let packages = template.packages {
+            let fetched = try await PackageInstaller(packages, function: function.name).install(for: handler)
+            defer { fetched?.remove() }
+            if let fetched { try addCode(of: fetched.path, below: template.handlerFolder, to: &tar) }
+        }
         let (name, tag) = Self.split(function.deployment.image)
         return Built(name: name, tag: tag, archive: tar.finished())
     }
@@ -57,21 +62,19 @@ public struct BundleBuilder: Sendable {
         )
     }
 
+    /// Where functions find programs, and so what packages are fetched for.
+    static let functionPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
     /// Whether the functions' own `PATH` would find a program.
     public static func isInstalled(_ program: String) -> Bool {
-        ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"].contains {
+        functionPath.split(separator: ":").contains {
             FileManager.default.isExecutableFile(atPath: "\($0)/\(program)")
         }
     }
 
     private func addCode(of handler: String, below folder: String, to tar: inout TarWriter) throws(PlatformFault) {
-        let names = (FileManager.default.enumerator(atPath: handler)?.compactMap { $0 as? String } ?? []).sorted()
-        for name in names where !name.split(separator: "/").contains("__pycache__") {
-            var isFolder: ObjCBool = false
+        for name in FileTree.files(below: handler) {
             let path = "\(handler)/\(name)"
-            guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder), !isFolder.boolValue else {
-                continue
-            }
             guard let content = FileManager.default.contents(atPath: path) else {
                 throw PlatformFault(.notFound, "The file \(name) of the function's code cannot be read.")
             }

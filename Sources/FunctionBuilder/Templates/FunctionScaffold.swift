@@ -37,27 +37,38 @@ public struct FunctionScaffold: Sendable {
             let path = code + "/" + file.path.dropFirst(template.handlerFolder.count + 1)
             let parent = (path as NSString).deletingLastPathComponent
             try FileManager.default.createDirectory(atPath: parent, withIntermediateDirectories: true)
-            try file.content.write(toFile: path, atomically: true, encoding: .utf8)
+            try file.content.write(to: URL(fileURLWithPath: path), options: .atomic)
             if file.isExecutable { chmod(path, 0o755) }
         }
     }
 
-    /// The entry goes to the end, where `functions:` is the last key, as in files that we and faas-cli make.
+    /// Text rather than a tree is changed, so that comments and order stay as they are.
     private func appended(_ name: String, _ language: String, to old: String?) throws(PlatformFault) -> String {
-        let entry = """
-              \(name):
-                lang: \(language)
-                handler: ./\(name)
-                image: \(name):latest
-
-            """
         guard let old else {
-            return "version: 1.0\nprovider:\n  name: openfaas\n  gateway: http://127.0.0.1:8080\nfunctions:\n" + entry
+            let head = "version: 1.0\nprovider:\n  name: openfaas\n  gateway: http://127.0.0.1:8080\nfunctions:"
+            return ([head] + entry(name, language, indent: "  ")).joined(separator: "\n") + "\n"
         }
-        guard !old.split(separator: "\n").contains(where: { $0.trimmingCharacters(in: .whitespaces) == "\(name):" })
-        else {
+        var lines = old.split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
+        while lines.last?.isEmpty == true { lines.removeLast() }
+        guard let start = lines.firstIndex(where: { $0.hasPrefix("functions:") }) else {
+            return (lines + ["functions:"] + entry(name, language, indent: "  ")).joined(separator: "\n") + "\n"
+        }
+        // "functions: {}" of an empty file would end the block before it begins.
+        lines[start] = "functions:"
+        let block = lines[(start + 1)...].prefix { $0.isEmpty || $0.hasPrefix(" ") || $0.hasPrefix("#") }
+        let first = block.first { $0.hasPrefix(" ") && !$0.drop { $0 == " " }.hasPrefix("#") } ?? "  "
+        let indent = String(first.prefix { $0 == " " })
+        guard !block.contains(where: { $0 == "\(indent)\(name):" || $0.hasPrefix("\(indent)\(name): ") }) else {
             throw PlatformFault(.alreadyExists, "The stack file has a function \(name) already.")
         }
-        return (old.hasSuffix("\n") ? old : old + "\n") + entry
+        // After the block's last own line: what follows it up to the next key stays with that key.
+        let end = block.lastIndex { $0.hasPrefix(" ") }.map { $0 + 1 } ?? start + 1
+        lines.insert(contentsOf: entry(name, language, indent: indent), at: end)
+        return lines.joined(separator: "\n") + "\n"
+    }
+
+    private func entry(_ name: String, _ language: String, indent: String) -> [String] {
+        ["\(indent)\(name):"]
+            + ["lang: \(language)", "handler: ./\(name)", "image: \(name):latest"].map { indent + "  " + $0 }
     }
 }

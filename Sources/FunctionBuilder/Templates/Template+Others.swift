@@ -29,6 +29,11 @@ extension Template {
         fprocess: "node index.js",
         mode: "http",
         requires: "node",
+        packages: Packages(
+            manifest: "package.json",
+            command: ["npm", "install", "--omit=dev", "--no-audit", "--no-fund", "--loglevel=error"],
+            hint: "Install npm (on Debian and Ubuntu: apt install npm), then build again."
+        ),
         files: [
             File(
                 "index.js",

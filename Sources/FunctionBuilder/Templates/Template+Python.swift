@@ -8,6 +8,12 @@ extension Template {
         fprocess: "python3 index.py",
         mode: "http",
         requires: "python3",
+        packages: Packages(
+            manifest: "requirements.txt",
+            command: ["python3", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+                + ["--no-compile", "--target", "packages", "--requirement", "requirements.txt"],
+            hint: "Install pip (on Debian and Ubuntu: apt install python3-pip), then build again."
+        ),
         files: [
             File("index.py", pythonServer),
             File(
@@ -32,7 +38,8 @@ extension Template {
         from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
         from urllib.parse import parse_qs, urlsplit
 
-        sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "function"))
+        code = os.path.join(os.path.dirname(os.path.abspath(__file__)), "function")
+        sys.path[:0] = [code, os.path.join(code, "packages")]
         import handler  # the function's own code
 
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 public import FaultModel
-import Foundation
+public import Foundation
 import Yams
 
 /// What functions of one language are made of.
@@ -10,16 +10,30 @@ public struct Template: Sendable {
     public struct File: Sendable {
         /// Its path in the bundle.
         public var path: String
-        /// Its text.
-        public var content: String
+        /// Its bytes.
+        public var content: Data
         /// Whether it can be executed.
         public var isExecutable: Bool
 
         init(_ path: String, _ content: String, isExecutable: Bool = false) {
+            self.init(path, Data(content.utf8), isExecutable: isExecutable)
+        }
+
+        init(_ path: String, _ content: Data, isExecutable: Bool) {
             self.path = path
             self.content = content
             self.isExecutable = isExecutable
         }
+    }
+
+    /// Packages that a function's code names, and how they are fetched when a bundle is built.
+    public struct Packages: Sendable {
+        /// The file among the function's code that names them.
+        public var manifest: String
+        /// The installer, run in the folder of the function's code.
+        public var command: [String]
+        /// What to do where the installer is missing.
+        public var hint: String
     }
 
     /// The template's name.
@@ -34,6 +48,8 @@ public struct Template: Sendable {
     public var requires: String?
     /// The folder of the function's own code.
     public var handlerFolder = "function"
+    /// How packages are fetched; nil where the language has no such thing.
+    public var packages: Packages?
     /// All files; those below `handlerFolder` are what `martlet new` begins with.
     public var files: [File]
 
@@ -97,13 +113,10 @@ public struct TemplateLibrary: Sendable {
         let names = (FileManager.default.enumerator(atPath: path)?.compactMap { $0 as? String } ?? []).sorted()
         let files = names.compactMap { file -> Template.File? in
             guard file != "template.yml", file != "Dockerfile",
-                let content = try? String(contentsOfFile: "\(path)/\(file)", encoding: .utf8)
+                let content = try? Data(contentsOf: URL(fileURLWithPath: "\(path)/\(file)"))
             else { return nil }
-            return Template.File(
-                file,
-                content,
-                isExecutable: FileManager.default.isExecutableFile(atPath: "\(path)/\(file)")
-            )
+            let isExecutable = FileManager.default.isExecutableFile(atPath: "\(path)/\(file)")
+            return Template.File(file, content, isExecutable: isExecutable)
         }
         return Template(
             name: name,
@@ -112,6 +125,7 @@ public struct TemplateLibrary: Sendable {
             mode: tree["mode"] as? String ?? "http",
             requires: nil,
             handlerFolder: tree["handler_folder"] as? String ?? "function",
+            packages: Self.builtIn.first { name.hasPrefix($0.name) }?.packages,
             files: files
         )
     }

@@ -34,6 +34,7 @@ final class ReplicaProcess {
     private var port: Int?
     private var logDescriptor: Int32 = -1
     private var probe: ReadinessProbe?
+    private var liveness: LivenessProbe?
     private var isStopping = false
     private var isOver = false
     private var failure: String?
@@ -178,6 +179,7 @@ final class ReplicaProcess {
         let probe = ReadinessProbe(port: port, probe: revision.rules.readiness, on: parts.loop) { [self] in
             guard !isOver, !isStopping else { return }
             become(.http(HTTPUpstream(host: "127.0.0.1", port: port, pathPrefix: revision.pathPrefix)))
+            watchForLife(port)
         }
         self.probe = probe
         probe.start()
@@ -187,6 +189,19 @@ final class ReplicaProcess {
             failure = "did not \(what) within \(GoDuration.format(revision.startTimeout))"
             terminate()
         }
+    }
+
+    private func watchForLife(_ port: Int) {
+        guard let rule = revision.rules.liveness else { return }
+        let liveness = LivenessProbe(port: port, probe: rule, on: parts.loop) { [self] in
+            guard !isOver, !isStopping else { return }
+            failure = "did not answer \(rule.path ?? "") with 2xx, \(rule.failureThreshold) times in a row"
+            // No new call goes to it while it is being ended.
+            replica?.drain {}
+            terminate()
+        }
+        self.liveness = liveness
+        liveness.start()
     }
 
     private func processEnded(_ exit: ProcessExit) {
@@ -215,7 +230,7 @@ final class ReplicaProcess {
     func stop() {
         guard !isOver, !isStopping else { return }
         isStopping = true
-        probe?.cancel()
+        cancelProbes()
         if processID != nil {
             terminate()
         } else if launcher != nil {
@@ -246,7 +261,7 @@ final class ReplicaProcess {
     private func end(_ end: End) {
         guard !isOver else { return }
         isOver = true
-        probe?.cancel()
+        cancelProbes()
         for timer in timers { timer.cancel() }
         timers = []
         launcher?.retire()
@@ -259,6 +274,11 @@ final class ReplicaProcess {
             folder.remove()
         }
         onEnd(end)
+    }
+
+    private func cancelProbes() {
+        probe?.cancel()
+        liveness?.cancel()
     }
 
     private func closeLog() {
