@@ -25,6 +25,7 @@ let hummingbird: Target.Dependency = .product(name: "Hummingbird", package: "hum
 let httpTypes: Target.Dependency = .product(name: "HTTPTypes", package: "swift-http-types")
 let httpClient: Target.Dependency = .product(name: "AsyncHTTPClient", package: "async-http-client")
 let sqlite: Target.Dependency = .product(name: "GRDB", package: "GRDB.swift")
+let deque: Target.Dependency = .product(name: "DequeModule", package: "swift-collections")
 let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
 let yaml: Target.Dependency = .product(name: "Yams", package: "Yams")
 let arguments: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
@@ -52,6 +53,7 @@ let package = Package(
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-collections.git", from: "1.6.0"),
         .package(url: "https://github.com/apple/swift-crypto.git", from: "4.5.2"),
         .package(url: "https://github.com/apple/swift-http-types.git", from: "1.8.0"),
         .package(url: "https://github.com/apple/swift-log.git", from: "1.16.2"),
@@ -91,7 +93,7 @@ let package = Package(
             ]
         ),
         module("Dashboard", ["FunctionModel"]),
-        module("FunctionBuilder", ["FaultModel", "FunctionModel", yaml]),
+        module("FunctionBuilder", ["FaultModel", "FunctionModel", "ProcessControl", yaml]),
 
         // Back ends: never imported by a service.
         module(
@@ -110,9 +112,9 @@ let package = Package(
         module("ProviderContract", ["FaultModel", "FunctionModel"]),
 
         // Mechanisms that know nothing of functions' life.
-        module("InvocationEngine", ["FaultModel", "FunctionModel", "ProviderContract", nioCore, nioPosix]),
+        module("InvocationEngine", ["FaultModel", "FunctionModel", "ProviderContract", deque, nioCore, nioPosix]),
         module("SystemClient", ["FaultModel", "FunctionModel", httpClient, nioCore, nioFoundation, nioHTTP1, nioSSL]),
-        module("ProcessControl", ["CProcessControl"]),
+        module("ProcessControl", ["CProcessControl", deque]),
         .target(name: "CProcessControl"),
         module("RuntimeSettings", ["FaultModel", "FunctionModel", yaml]),
         module("Telemetry"),
@@ -125,7 +127,7 @@ let package = Package(
         module("ProviderConformance", ["FaultModel", "FunctionModel", "ProviderContract"]),
         module(
             "TestSupport",
-            ["SystemClient", httpClient, nioCore, nioPosix]
+            ["ProcessControl", "SystemClient", httpClient, nioCore, nioPosix]
         ),
 
         // Tests.
@@ -133,14 +135,14 @@ let package = Package(
         tests(of: "FunctionModel", ["FaultModel"]),
         tests(
             of: "InvocationEngine",
-            ["FaultModel", "FunctionModel", "ProviderContract", "TestSupport", nioCore, nioPosix]
+            ["FaultModel", "FunctionModel", "ProcessControl", "ProviderContract", "TestSupport", nioCore, nioPosix]
         ),
         tests(of: "ProcessControl", ["TestSupport"]),
         tests(
             of: "ProcessProvider",
             ["FaultModel", "FunctionBuilder", "FunctionModel", "ProviderContract", "TestSupport", logging]
         ),
-        tests(of: "FunctionBuilder", ["FaultModel", "FunctionModel", "TestSupport"]),
+        tests(of: "FunctionBuilder", ["FaultModel", "FunctionModel", "ProcessControl", "TestSupport"]),
         tests(of: "RuntimeSettings", ["FaultModel"]),
         tests(of: "Telemetry"),
         tests(
@@ -153,7 +155,8 @@ let package = Package(
         .testTarget(
             name: "EndToEndTests",
             dependencies: [
-                "FaultModel", "FunctionModel", "SystemClient", "TestSupport", "martlet", httpClient, nioCore,
+                "FaultModel", "FunctionBuilder", "FunctionModel", "ProcessControl", "SystemClient", "TestSupport",
+                "martlet", httpClient, nioCore,
             ],
             swiftSettings: strict
         ),

@@ -91,9 +91,11 @@ public final class Gateway: Sendable {
             defaultNamespace: settings.defaultNamespace,
             version: settings.version,
             credentials: settings.credentials,
-            invocationCount: count
+            invocationCount: count,
+            // A provider that is asked for its functions once a second has told of a new one by then.
+            awaitCallable: { await table.awaitFunction($0, within: .seconds(2)) }
         ).addRoutes(to: router)
-        AsyncRoutes().addRoutes(to: router)
+        AsyncRoutes(credentials: settings.credentials).addRoutes(to: router)
         PageRoutes(
             provider: provider,
             version: settings.version.release,

@@ -7,32 +7,65 @@ import Synchronization
 ///
 /// The ports lie below the system's ephemeral range: above it, a connection attempt can be given the very port it
 /// tries to reach and connect to itself, a false "ready" that takes the port as well.
+///
+/// Between a port's being handed out and its server's listening nobody would see that it is taken. So each is reserved
+/// for as long as it is held, for all pools of the machine: one whose server answers on another's port would be taken
+/// for ready.
 public final class PortPool: Sendable {
     private let range: Range<Int>
-    private let taken = Mutex<Set<Int>>([])
+    /// The reservations by port.
+    private let taken = Mutex<[Int: Int32]>([:])
 
     /// Makes a pool of the ports between 10,000 and the ephemeral range.
-    public init() {
+    public convenience init() {
         let text = Self.read("/proc/sys/net/ipv4/ip_local_port_range")
         let low = text.split(whereSeparator: \.isWhitespace).first.flatMap { Int($0) } ?? 32_768
-        range = low > 11_000 ? 10_000..<min(low, 65_000) : 61_000..<65_000
+        self.init(range: low > 11_000 ? 10_000..<min(low, 65_000) : 61_000..<65_000)
     }
 
-    /// A port that nobody listens on now, and that no other caller gets until it is released; nil when there is none.
+    /// Makes a pool of some ports.
+    public init(range: Range<Int>) { self.range = range }
+
+    deinit {
+        for reservation in taken.withLock({ $0.values }) { close(reservation) }
+    }
+
+    /// A port that nobody listens on now, and that no other pool gets until it is released; nil when there is none.
     public func claim() -> Int? {
         let start = Int.random(in: range)
         for offset in 0..<range.count {
             let port = range.lowerBound + (start - range.lowerBound + offset) % range.count
-            guard taken.withLock({ $0.insert(port).inserted }) else { continue }
-            if Self.isFree(port) { return port }
-            release(port)
+            guard let reservation = Self.reserve(port) else { continue }
+            if Self.isFree(port) {
+                taken.withLock { $0[port] = reservation }
+                return port
+            }
+            close(reservation)
         }
         return nil
     }
 
     /// Gives a port back.
     public func release(_ port: Int) {
-        taken.withLock { _ = $0.remove(port) }
+        if let reservation = taken.withLock({ $0.removeValue(forKey: port) }) { close(reservation) }
+    }
+
+    /// A name in the abstract namespace of Unix sockets: it is as wide as the ports are, needs no file, and is gone
+    /// with its owner however that ends.
+    private static func reserve(_ port: Int) -> Int32? {
+        let descriptor = socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
+        guard descriptor >= 0 else { return nil }
+        let name = Array("\0martlet-port-\(port)".utf8)
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: name) }
+        let length = socklen_t(MemoryLayout<sa_family_t>.size + name.count)
+        let isBound = withUnsafePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { bind(descriptor, $0, length) == 0 }
+        }
+        if isBound { return descriptor }
+        close(descriptor)
+        return nil
     }
 
     /// Whether nobody listens on a loopback port now.

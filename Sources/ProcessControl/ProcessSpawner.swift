@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import CProcessControl
+import DequeModule
 import Foundation
 import Synchronization
 
@@ -211,8 +212,7 @@ private final class CStrings {
 /// Work for the spawner threads, in order.
 private final class SpawnQueue: Sendable {
     private struct State {
-        var work: [@Sendable () -> Void] = []
-        var front = 0
+        var work = Deque<@Sendable () -> Void>()
         var isClosed = false
     }
 
@@ -234,14 +234,7 @@ private final class SpawnQueue: Sendable {
         while true {
             signal.wait()
             let (work, isClosed) = state.withLock { state -> ((@Sendable () -> Void)?, Bool) in
-                guard state.front < state.work.count else { return (nil, state.isClosed) }
-                let next = state.work[state.front]
-                state.front += 1
-                if state.front == state.work.count {
-                    state.work.removeAll(keepingCapacity: true)
-                    state.front = 0
-                }
-                return (next, state.isClosed)
+                (state.work.popFirst(), state.isClosed)
             }
             if let work { work() } else if isClosed { return }
         }

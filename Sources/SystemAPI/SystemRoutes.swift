@@ -13,17 +13,20 @@ public struct SystemRoutes: Sendable {
     private let version: ProviderInfo.Version
     private let credentials: Credentials?
     private let invocationCount: @Sendable (FunctionID) -> Double
+    private let awaitCallable: @Sendable (FunctionID) async -> Void
 
     /// Describes the API.
     ///
-    /// `invocationCount` answers from counters at hand and never waits. Without credentials everybody gets in.
+    /// `invocationCount` answers from counters at hand and never waits. `awaitCallable` returns when a function that
+    /// was just created can be called. Without credentials everybody gets in.
     public init(
         provider: any FunctionProvider,
         bundles: (any BundleStore)?,
         defaultNamespace: String,
         version: ProviderInfo.Version,
         credentials: Credentials?,
-        invocationCount: @escaping @Sendable (FunctionID) -> Double
+        invocationCount: @escaping @Sendable (FunctionID) -> Double,
+        awaitCallable: @escaping @Sendable (FunctionID) async -> Void
     ) {
         self.provider = provider
         self.bundles = bundles
@@ -31,6 +34,7 @@ public struct SystemRoutes: Sendable {
         self.version = version
         self.credentials = credentials
         self.invocationCount = invocationCount
+        self.awaitCallable = awaitCallable
     }
 
     /// Adds all routes.
@@ -39,8 +43,12 @@ public struct SystemRoutes: Sendable {
     public func addRoutes(to router: Router<SystemContext>) {
         HealthRoutes(provider: provider).addRoutes(to: router)
         let guarded = router.group().add(middleware: BasicAuthMiddleware(credentials))
-        FunctionRoutes(provider: provider, namespace: namespace, invocationCount: invocationCount)
-            .addRoutes(to: guarded)
+        FunctionRoutes(
+            provider: provider,
+            namespace: namespace,
+            invocationCount: invocationCount,
+            awaitCallable: awaitCallable
+        ).addRoutes(to: guarded)
         SecretRoutes(provider: provider, namespace: namespace).addRoutes(to: guarded)
         NamespaceRoutes(provider: provider, namespace: namespace).addRoutes(to: guarded)
         LogRoutes(provider: provider, namespace: namespace).addRoutes(to: guarded)

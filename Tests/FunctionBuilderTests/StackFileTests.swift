@@ -4,6 +4,7 @@ import FaultModel
 import Foundation
 import FunctionBuilder
 import FunctionModel
+import ProcessControl
 import TestSupport
 import Testing
 
@@ -86,12 +87,12 @@ struct BundleTests {
     private let folder = TemporaryFolder()
 
     @Test(arguments: ["python3", "node", "bash"])
-    func `a new function can be built at once, and tar reads what comes out`(language: String) throws {
+    func `a new function can be built at once, and tar reads what comes out`(language: String) async throws {
         try FunctionScaffold(folder: folder.path).make("hello", language: language, file: "stack.yaml")
         let stack = try StackFile(path: folder.path + "/stack.yaml", environment: [:])
         let function = try #require(stack.functions.first)
         let built: BundleBuilder.Built?
-        do { built = try BundleBuilder(folder: folder.path).build(function) } catch {
+        do { built = try await BundleBuilder(folder: folder.path).build(function) } catch {
             // A machine without the language gets a sentence, and nothing else is to be seen here.
             #expect(error.message.contains(language == "python3" ? "python3" : language))
             return
@@ -99,17 +100,11 @@ struct BundleTests {
         let archive = try #require(built).archive
         let file = folder.path + "/bundle.tar"
         try archive.write(to: URL(fileURLWithPath: file))
-        let tar = Process()
-        tar.executableURL = URL(fileURLWithPath: "/bin/tar")
-        tar.arguments = ["tf", file]
-        let output = Pipe()
-        tar.standardOutput = output
-        try tar.run()
-        tar.waitUntilExit()
-        let names = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-        #expect(tar.terminationStatus == 0)
+        let tar = try await ProgramRun.run(["/bin/tar", "tf", file], environment: [:], in: "/")
+        #expect(tar.isSuccess)
+        let names = tar.output
         #expect(names.contains("bundle.json") && names.contains("function/handler."), "\(names)")
-        #expect(try BundleBuilder(folder: folder.path).build(function)?.archive == archive, "not the same twice")
+        #expect(try await BundleBuilder(folder: folder.path).build(function)?.archive == archive, "not the same twice")
     }
 
     @Test func `nothing that exists is overwritten`() throws {

@@ -56,6 +56,7 @@ struct TimestampTests {
 
     @Test(arguments: [
         "", "2026-13-01T00:00:00Z", "2026-02-30T00:00:00Z", "2026-01-01 00:00:00", "2026-01-01T25:00:00Z",
+        "2262-04-11T23:47:16.999Z", "9999-12-31T23:59:59Z",
     ])
     func `what is no moment is refused`(text: String) {
         #expect(Timestamp(text) == nil)

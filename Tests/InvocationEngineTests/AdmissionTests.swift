@@ -2,6 +2,7 @@
 
 import FunctionModel
 import InvocationEngine
+import ProcessControl
 import ProviderContract
 import TestSupport
 import Testing
@@ -65,6 +66,37 @@ struct AdmissionTests {
             return try await group.reduce(into: []) { $0.append($1) }
         }
         #expect(answers.allSatisfy { $0.hasPrefix("HTTP/1.1 200 ") })
+        #expect(await eventually { fixture.replica.inFlight == 0 })
+    }
+
+    /// A replica whose process has just ended, before anybody has noticed.
+    private func gone() throws -> Replica {
+        let pool = PortPool()
+        let port = try #require(pool.claim())
+        return Replica(id: "gone", target: .http(HTTPUpstream(host: "127.0.0.1", port: port)), maxInFlight: nil)
+    }
+
+    @Test func `a call that meets a replica just gone waits for its successor`() async throws {
+        let fixture = try await EngineFixture()
+        fixture.table.apply(.changed(try EngineFixture.route(replicas: [try gone()])))
+        async let answer = fixture.exchange(EngineFixture.request("POST /function/fn HTTP/1.1"))
+        fixture.table.apply(.changed(try EngineFixture.route(replicas: [fixture.replica])))
+        #expect(try await answer.hasPrefix("HTTP/1.1 200 "))
+    }
+
+    @Test func `a replica that refuses connections does not draw the calls of the others`() async throws {
+        let fixture = try await EngineFixture()
+        fixture.table.apply(.changed(try EngineFixture.route(replicas: [try gone(), fixture.replica])))
+        for _ in 0..<40 {
+            #expect(try await fixture.exchange(EngineFixture.request()).hasPrefix("HTTP/1.1 200 "))
+        }
+    }
+
+    @Test func `a function that never accepts is a 502 that says so`() async throws {
+        let fixture = try await EngineFixture()
+        fixture.table.apply(.changed(try EngineFixture.route(replicas: [try gone()])))
+        let answer = try await fixture.exchange(EngineFixture.request())
+        #expect(answer.hasPrefix("HTTP/1.1 502 ") && answer.contains("does not accept connections"), "\(answer)")
         #expect(await eventually { fixture.replica.inFlight == 0 })
     }
 

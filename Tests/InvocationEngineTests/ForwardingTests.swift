@@ -85,6 +85,38 @@ struct ForwardingTests {
         #expect(answer.hasSuffix("3\r\nabc\r\n0\r\nX-Sum: 7\r\n\r\n"), "\(answer)")
     }
 
+    @Test(arguments: [
+        ("Transfer-Encoding: chunked\r\n", "2\r\nhe\r\n3\r\nllo\r\n0\r\nX-Late: 1\r\n\r\n", "5"),
+        ("Transfer-Encoding: chunked\r\n", "0\r\n\r\n", "0"), ("Content-Length: 5\r\n", "hello", "5"),
+    ])
+    func `a function that wants its body whole gets it with its length (§15.2)`(
+        framing: String,
+        body: String,
+        length: String
+    ) async throws {
+        let fixture = try await EngineFixture(environment: ["http_buffer_req_body": "true"])
+        let connection = try RawConnection(port: fixture.port)
+        // Two calls on one connection: what follows a body is not taken for a part of it.
+        let call = "POST /function/fn HTTP/1.1\r\nHost: a\r\n\(framing)\r\n\(body)"
+        try await connection.send(call + EngineFixture.request("GET /function/fn/next HTTP/1.1"))
+        #expect(try await connection.receive().components(separatedBy: "HTTP/1.1 200 OK").count == 3)
+        let seen = await fixture.origin.nextRequest()
+        #expect(seen.contains("Content-Length: \(length)\r\n") && !seen.contains("Transfer-Encoding"), "\(seen)")
+    }
+
+    @Test func `a body that is read whole has a limit of size`() async throws {
+        let fixture = try await EngineFixture(
+            environment: ["http_buffer_req_body": "true"],
+            settings: EngineSettings(bodyLimit: 4, servedBy: "martlet/test")
+        )
+        let chunks = EngineFixture.request(
+            "POST /function/fn HTTP/1.1",
+            "Transfer-Encoding: chunked\r\n",
+            body: "5\r\nhello\r\n0\r\n\r\n"
+        )
+        #expect(try await fixture.exchange(chunks).hasPrefix("HTTP/1.1 413 "))
+    }
+
     @Test func `HTTP/1.0 clients get no chunks and no interim answers`() async throws {
         let fixture = try await EngineFixture { _ in
             [
@@ -133,9 +165,11 @@ struct ForwardingTests {
         try await connection.send(
             "POST /function/fn HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n"
         )
-        #expect(try await connection.receive(until: "\r\n\r\n") == "HTTP/1.1 100 Continue\r\n\r\n")
+        // The scripted server answers to the head alone, so its answer may already stand behind this one.
+        let interim = try await connection.receive(until: "\r\n\r\n")
+        #expect(interim.hasPrefix("HTTP/1.1 100 Continue\r\n\r\n"))
         try await connection.send("hi")
-        #expect(try await connection.receive().hasSuffix("ok"))
+        #expect((interim + (try await connection.receive())).hasSuffix("ok"))
         #expect(!(await fixture.origin.nextRequest()).contains("Expect"))
     }
 

@@ -126,6 +126,19 @@ struct ProcessSpawnerTests {
         #expect(ports.allSatisfy { (10_000..<65_000).contains($0) })
     }
 
+    @Test func `two pools never give the same port, and a released one can be had again`() throws {
+        let range = 61_000..<61_400
+        let (one, other) = (PortPool(range: range), PortPool(range: range))
+        let ports = (0..<100).flatMap { _ in [one.claim(), other.claim()] }.compactMap { $0 }
+        #expect(Set(ports).count == 200)
+        for port in ports {
+            one.release(port)
+            other.release(port)
+        }
+        let third = PortPool(range: range)
+        #expect(Set((0..<400).compactMap { _ in third.claim() }).count > 350)
+    }
+
     /// Pidfds of this process; other tests run beside this one, with a few of their own.
     private func openProcessDescriptors() -> Int {
         let names = (try? FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd")) ?? []

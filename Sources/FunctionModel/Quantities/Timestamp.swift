@@ -74,9 +74,10 @@ extension Timestamp: CustomStringConvertible {
         let (checkYear, checkMonth, checkDay) = civilDate(daysSinceEpoch: days)
         guard (checkYear, checkMonth, checkDay) == (year, month, day) else { return nil }
         let seconds = days * 86_400 + hour * 3600 + minute * 60 + second - offset
-        let (whole, overflow) = seconds.multipliedReportingOverflow(by: 1_000_000_000)
-        guard !overflow else { return nil }
-        self.init(nanosecondsSinceEpoch: whole + nanoseconds)
+        let (whole, isTooFar) = seconds.multipliedReportingOverflow(by: 1_000_000_000)
+        let (moment, isJustTooFar) = whole.addingReportingOverflow(nanoseconds)
+        guard !isTooFar, !isJustTooFar else { return nil }
+        self.init(nanosecondsSinceEpoch: moment)
     }
 
     private static func takeFraction(_ bytes: [UInt8], _ position: inout Int) -> Int64? {

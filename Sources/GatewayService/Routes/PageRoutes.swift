@@ -48,16 +48,20 @@ struct PageRoutes: Sendable {
 
 /// `/async-function/`: not offered by this version, and said so instead of a plain 404.
 struct AsyncRoutes: Sendable {
+    let credentials: Credentials?
+
     func addRoutes(to router: Router<SystemContext>) {
         // Public, as the synchronous route is (contract §2.1).
-        for method in [HTTPRequest.Method.post, .delete] {
-            router.on("/async-function/**", method: method) { _, _ -> Response in
-                throw PlatformFault(
-                    .notSupported,
-                    "This version of Martlet does not take asynchronous calls.",
-                    hint: "Call the function synchronously at /function/NAME."
-                )
-            }
-        }
+        router.post("/async-function/**", use: refuse)
+        // Cancelling is managing.
+        router.group().add(middleware: BasicAuthMiddleware(credentials)).delete("/async-function/**", use: refuse)
+    }
+
+    @Sendable private func refuse(_ request: Request, _ context: SystemContext) async throws -> Response {
+        throw PlatformFault(
+            .notSupported,
+            "This version of Martlet does not take asynchronous calls.",
+            hint: "Call the function synchronously at /function/NAME."
+        )
     }
 }

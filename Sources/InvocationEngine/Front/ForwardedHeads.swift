@@ -30,13 +30,25 @@ struct ForwardedRequest {
         writeForwarding(to: &out, from: bytes)
         if !head.hasUserAgent { out.writeField("User-Agent", userAgent) }
         out.writeCallFacts(facts)
-        if head.framing == .chunked { out.writeStaticString("Transfer-Encoding: chunked\r\n") }
+        writeFraming(to: &out)
         if head.wantsUpgrade, let upgrade = head.upgrade {
             out.writeStaticString("Connection: Upgrade\r\nUpgrade: ")
             out.writeBytes(UnsafeRawBufferPointer(rebasing: bytes[upgrade]))
             out.writeStaticString("\r\n")
         }
         out.writeStaticString("\r\n")
+    }
+
+    /// A length passes as the client's own line, unless we had to count.
+    @inline(__always)
+    private func writeFraming(to out: inout ByteBuffer) {
+        if head.framing == .chunked {
+            out.writeStaticString("Transfer-Encoding: chunked\r\n")
+        } else if head.needsLength {
+            out.writeStaticString("Content-Length: ")
+            if case .length(let length) = head.framing { out.writeDecimal(UInt64(length)) } else { out.writeDecimal(0) }
+            out.writeStaticString("\r\n")
+        }
     }
 
     @inline(__always)

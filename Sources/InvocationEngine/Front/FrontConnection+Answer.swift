@@ -167,13 +167,13 @@ extension FrontConnection {
         flushAnswer()
         endCall(status: status)
         guard phase != .closed else { return }
-        if mustClose || answerFraming == .untilClose { return linger() }
+        if answerFraming == .untilClose || bodyIsLost || mustClose && body.isDone { return linger() }
         if body.isDone {
             awaitRequest()
         } else {
             phase = .discarding
-            bodyLeft = min(bodyLeft, Self.mostToDiscard)
-            loopContext.timers.set(timer, at: lastActivity + .seconds(5))
+            bodyLeft = Self.mostToDiscard
+            loopContext.timers.set(timer, at: lastActivity + .seconds(10))
         }
         resume()
     }
@@ -189,7 +189,11 @@ extension FrontConnection {
         }
     }
 
-    private static var mostToDiscard: Int { 1_048_576 }
+    /// Of a body that nobody wants any more.
+    ///
+    /// Many clients read an answer only when they have sent their whole request, and take an earlier end of the
+    /// connection for a failure.
+    private static var mostToDiscard: Int { 64 * 1_048_576 }
 
     private func noteHead(status: Int, framing: BodyFraming, isStream: Bool) {
         lastActivity = .now()

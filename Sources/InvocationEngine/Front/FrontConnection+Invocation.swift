@@ -27,10 +27,13 @@ extension FrontConnection {
             return refuse(error)
         }
         armExchangeTimer()
+        // Before a place is taken: a slow client costs the function nothing.
+        if entry.rules.buffersRequestBody, !body.isDone { return collectBody(head) }
         takePlace(entry)
     }
 
-    private func takeCallFacts(_ head: RequestHead) {
+    /// Notes the call's id, the client's or a fresh one, and its start.
+    func takeCallFacts(_ head: RequestHead) {
         facts.startTime = UInt64(Timestamp.now().nanosecondsSinceEpoch)
         if let callID = head.callID {
             facts.callID = headBytes.getSlice(at: callID.lowerBound, length: callID.count) ?? ByteBuffer()
@@ -99,7 +102,7 @@ extension FrontConnection {
 
     // MARK: A place
 
-    private func takePlace(_ entry: FunctionEntry) {
+    func takePlace(_ entry: FunctionEntry) {
         if let local = entry.enter(loopContext.nextRandom()) {
             replica = local.replica
             return carryOut(at: local)
@@ -182,6 +185,7 @@ extension FrontConnection {
                 use(connection, upstream)
             case .failure(let error):
                 guard waitingIdentity === identity, phase == .exchange else { return }
+                local.suspect()
                 connectFailed(error)
             }
         }
@@ -225,20 +229,32 @@ extension FrontConnection {
         feedBody()
     }
 
+    /// Nothing was sent, so the call may try again: at another replica, or until the provider has noticed that this
+    /// one is gone and the call waits for its successor.
     private func connectFailed(_ error: any Error) {
-        if attempts < 2, phase == .exchange, let entry {
-            leaveReplica()
-            return takePlace(entry)
-        }
-        refuse(
-            PlatformFault(
-                .functionUnreachable,
-                "\(functionName) does not accept connections.",
-                hint: "Its log may say why: martlet logs \(functionName)",
-                cause: error
+        guard connectFailures < Self.connectPauses.count, let entry else {
+            return refuse(
+                PlatformFault(
+                    .functionUnreachable,
+                    "\(functionName) does not accept connections.",
+                    hint: "Its log may say why: martlet logs \(functionName)",
+                    cause: error
+                )
             )
-        )
+        }
+        let pause = Self.connectPauses[connectFailures]
+        connectFailures += 1
+        leaveReplica()
+        let identity = CallIdentity()
+        waitingIdentity = identity
+        loopContext.loop.assumeIsolated().scheduleTask(in: pause) { [self] in
+            guard waitingIdentity === identity, phase == .exchange else { return }
+            takePlace(entry)
+        }
     }
+
+    /// Milliseconds between attempts to connect: 0.8 s in all, many times what it takes to notice that a process ended.
+    private static let connectPauses = [0, 1, 2, 5, 10, 20, 50, 100, 200, 400].map { TimeAmount.milliseconds($0) }
 
     /// Repeats a call whose kept connection turned out to be closed, once, and only where that is safe: nothing of a
     /// body was handed over and the method may be repeated (RFC 9112 §9.3.1).

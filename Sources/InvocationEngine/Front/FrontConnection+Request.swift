@@ -54,13 +54,17 @@ extension FrontConnection {
         answerStatus = 0
         isStreamAnswer = false
         attempts = 0
+        connectFailures = 0
         hasHandedOverBody = false
+        bodyIsLost = false
         if case .length(let length) = head.framing, length > bodyLeft { return refuse(bodyTooLarge) }
         switch Destination(head, in: headBytes) {
         case .function(let address, let rest): invoke(address, rest)
         case .local: answerLocally(head)
         case .nothing: answerServerOptions()
-        case .refused(let fault): refuse(fault)
+        case .refused(let fault):
+            takeCallFacts(head)
+            refuse(fault)
         }
     }
 
@@ -83,6 +87,7 @@ extension FrontConnection {
         do throws(WireError) {
             try hand(to: origin)
         } catch {
+            bodyIsLost = true
             return bodyFailed(error.clientFault)
         }
         origin.flush()
@@ -123,11 +128,15 @@ extension FrontConnection {
                 bodyLeft -= piece.readableBytes
             }
         } catch {
-            close()
+            linger()
             return false
         }
         guard body.isDone else {
             if bodyLeft > 0 { read() } else { linger() }
+            return false
+        }
+        guard !mustClose else {
+            linger()
             return false
         }
         awaitRequest()

@@ -53,7 +53,10 @@ final class FrontConnection: ChannelInboundHandler {
     /// Path and query behind the function's name.
     var rest = 0..<0
     var attempts = 0
+    var connectFailures = 0
     var hasHandedOverBody = false
+    /// The rest of the body cannot be found, or does not come: the connection ends with the answer.
+    var bodyIsLost = false
 
     // The answer.
     var out = ByteBuffer()
@@ -172,11 +175,17 @@ final class FrontConnection: ChannelInboundHandler {
     /// Ends the connection after a last answer: our side first, then the client's, so that a reset does not destroy
     /// what the client has not read yet (RFC 9112 §9.6).
     func linger() {
+        guard let context else { return }
         phase = .lingering
         buffer.clear()
-        context?.close(mode: .output, promise: nil)
-        loopContext.timers.set(timer, at: .now() + .seconds(2))
-        context?.read()
+        loopContext.timers.set(timer, at: .now() + TimeAmount(loopContext.settings.writeTimeout))
+        let ended = loopContext.loop.makePromise(of: Void.self)
+        // What a slow client has not taken yet is still to be written; its time begins when all of it is.
+        ended.futureResult.assumeIsolated().whenComplete { [self] _ in
+            if phase == .lingering { loopContext.timers.set(timer, at: .now() + .seconds(2)) }
+        }
+        context.close(mode: .output, promise: ended)
+        context.read()
     }
 
     /// Ends an idle connection; one that carries a call out ends after its answer.
@@ -195,7 +204,8 @@ final class FrontConnection: ChannelInboundHandler {
     /// The one timer of the connection: what its passing means depends on the phase.
     private func timeLimitPassed() {
         switch phase {
-        case .idle, .lingering, .discarding: close()
+        case .idle, .lingering: close()
+        case .discarding: linger()
         case .head:
             refuse(PlatformFault(.requestTimeout, "The client took too long to send its request."))
         case .exchange: exchangeLimitPassed()
@@ -222,6 +232,7 @@ final class FrontConnection: ChannelInboundHandler {
 
     private func clientStalled() {
         if answerStatus == 0, !body.isDone {
+            bodyIsLost = true
             refuse(PlatformFault(.requestTimeout, "The client stopped sending in the middle of its request's body."))
         } else {
             close()

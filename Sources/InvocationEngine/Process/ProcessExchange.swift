@@ -124,9 +124,10 @@ final class ProcessExchange: Origin {
         closeInput()
     }
 
+    /// Closing a channel drops what it has not written yet, so the end waits for the last byte.
     private func closeInput() {
-        input?.flush()
-        input?.close(promise: nil)
+        guard let input else { return }
+        input.writeAndFlush(ByteBuffer()).whenComplete { _ in input.close(promise: nil) }
     }
 
     func flush() { input?.flush() }

@@ -56,9 +56,9 @@ final class FunctionEntry {
     private func enterOneOfMany(_ first: Int, _ second: Int) -> LocalReplica? {
         let (one, other) = (replicas[first], replicas[second])
         let (better, worse) = one.replica.inFlight <= other.replica.inFlight ? (one, other) : (other, one)
-        if better.replica.enter() { return better }
-        if worse.replica.enter() { return worse }
-        return replicas.first { $0.replica.enter() }
+        if !better.isSuspect, better.replica.enter() { return better }
+        if !worse.isSuspect, worse.replica.enter() { return worse }
+        return replicas.first { !$0.isSuspect && $0.replica.enter() } ?? replicas.first { $0.replica.enter() }
     }
 
     /// This event loop's side of a replica that was entered elsewhere.

@@ -2,6 +2,7 @@
 
 public import FaultModel
 public import FunctionModel
+import NIOCore
 public import ProviderContract
 import Synchronization
 
@@ -13,6 +14,7 @@ public final class RoutingTable: Sendable {
         var rooms: [FunctionID: WaitingRoom] = [:]
         var routes: [FunctionID: FunctionRoute] = [:]
         var loops: [LoopHandle] = []
+        var expectations: [FunctionID: [AsyncStream<Void>.Continuation]] = [:]
     }
 
     /// The namespace of calls that name none.
@@ -56,6 +58,35 @@ public final class RoutingTable: Sendable {
     /// Whether the table knows a function.
     public func contains(_ id: FunctionID) -> Bool { state.withLock { $0.routes[id] != nil } }
 
+    /// Waits until every event loop lets calls of a function in, or until a limit has passed.
+    ///
+    /// Whoever was told that a function is deployed may call it at once.
+    public func awaitFunction(_ id: FunctionID, within limit: Duration) async {
+        if let expected = expect(id) {
+            await withTaskGroup(of: Void.self) { tasks in
+                tasks.addTask { for await _ in expected {} }
+                // Ends early when the function came first; the limit is for providers that never tell of it.
+                tasks.addTask { try? await Task.sleep(for: limit) }
+                await tasks.next()
+                tasks.cancelAll()
+            }
+        }
+        for loop in state.withLock({ $0.loops }) {
+            // Fails only while the event loops are being shut down.
+            try? await loop.submit { _ in }.get()
+        }
+    }
+
+    /// A stream that ends when the function is known; nil where it is.
+    private func expect(_ id: FunctionID) -> AsyncStream<Void>? {
+        state.withLock { state in
+            guard state.routes[id] == nil else { return nil }
+            let (stream, continuation) = AsyncStream.makeStream(of: Void.self)
+            state.expectations[id, default: []].append(continuation)
+            return stream
+        }
+    }
+
     /// All functions known now.
     public var functions: [FunctionID] { state.withLock { $0.routes.keys.sorted() } }
 
@@ -77,14 +108,15 @@ public final class RoutingTable: Sendable {
     }
 
     private func change(_ route: FunctionRoute) {
-        let room = state.withLock { state in
+        let (room, expectations) = state.withLock { state in
             let room = state.rooms[route.id] ?? WaitingRoom(id: route.id, activate: activate)
             state.rooms[route.id] = room
             state.routes[route.id] = route
             for loop in state.loops { loop.change(route, room) }
-            return room
+            return (room, state.expectations.removeValue(forKey: route.id) ?? [])
         }
         room.update(route)
+        for expectation in expectations { expectation.finish() }
     }
 
     private func remove(_ id: FunctionID) {

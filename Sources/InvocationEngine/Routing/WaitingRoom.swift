@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import DequeModule
 import FaultModel
 import FunctionModel
 import NIOCore
@@ -34,8 +35,7 @@ final class WaitingRoom: Sendable {
         var isActivating = false
         var waiting: [ObjectIdentifier: WaitingCall] = [:]
         /// Oldest first; holds calls that have given up until they come to the front.
-        var order: [ObjectIdentifier] = []
-        var front = 0
+        var order = Deque<ObjectIdentifier>()
     }
 
     /// What becomes of a call that asks for a place.
@@ -110,7 +110,14 @@ final class WaitingRoom: Sendable {
 
     /// Takes a call out of the line; false when it was let in or refused already, and its outcome is on its way.
     func giveUp(_ call: WaitingCall) -> Bool {
-        let wasWaiting = state.withLock { $0.waiting.removeValue(forKey: ObjectIdentifier(call)) != nil }
+        let wasWaiting = state.withLock { state in
+            let wasWaiting = state.waiting.removeValue(forKey: ObjectIdentifier(call)) != nil
+            // Those that gave up behind one that waits on are swept out when they are the most.
+            if state.order.count > 2 * state.waiting.count + 64 {
+                state.order.removeAll { [waiting = state.waiting] in waiting[$0] == nil }
+            }
+            return wasWaiting
+        }
         if wasWaiting { waitingCount.subtract(1, ordering: .sequentiallyConsistent) }
         return wasWaiting
     }
@@ -124,10 +131,9 @@ final class WaitingRoom: Sendable {
     /// Turns all waiting calls away, as when activation failed or the function was deleted.
     func refuseWaiting(_ fault: PlatformFault) {
         let calls = state.withLock { state in
-            let calls = state.order[state.front...].compactMap { state.waiting[$0] }
+            let calls = state.order.compactMap { state.waiting[$0] }
             state.waiting.removeAll()
             state.order.removeAll()
-            state.front = 0
             state.isActivating = false
             return calls
         }
@@ -153,12 +159,10 @@ final class WaitingRoom: Sendable {
 
     /// The oldest call that still waits; drops those before it that gave up.
     private func firstWaiting(_ state: inout State) -> WaitingCall? {
-        while state.front < state.order.count {
-            if let call = state.waiting[state.order[state.front]] { return call }
-            state.front += 1
+        while let oldest = state.order.first {
+            if let call = state.waiting[oldest] { return call }
+            state.order.removeFirst()
         }
-        state.order.removeAll(keepingCapacity: true)
-        state.front = 0
         return nil
     }
 

@@ -10,11 +10,20 @@ final class LocalReplica {
     let replica: Replica
     private var idle: [UpstreamConnection] = []
     private(set) var isRetired: Bool
+    /// Until when others are preferred, since it refused a connection.
+    private var suspectUntil = NIODeadline.uptimeNanoseconds(0)
 
     init(_ replica: Replica, isRetired: Bool = false) {
         self.replica = replica
         self.isRetired = isRetired
     }
+
+    /// Whether it refused a connection lately: its process may have ended, and the provider is about to say so.
+    ///
+    /// Failing quickly, it would look like the least loaded of all and draw every call.
+    var isSuspect: Bool { suspectUntil > .now() }
+
+    func suspect() { suspectUntil = .now() + .seconds(1) }
 
     /// The connection that was used last, if one is kept open: its server is the least likely to have closed it.
     func takeIdle() -> UpstreamConnection? {

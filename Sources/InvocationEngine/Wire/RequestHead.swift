@@ -51,6 +51,8 @@ struct RequestHead {
     private(set) var pathEnd = 0
     private(set) var isVersion10 = false
     private(set) var framing = BodyFraming.none
+    /// The body came in chunks and was read whole: its length has to be told.
+    private(set) var needsLength = false
     private(set) var options = FramingFields()
     private(set) var expectsContinue = false
     /// `Host`, or the authority of an absolute target, which wins (RFC 9112 §3.2.2).
@@ -76,6 +78,13 @@ struct RequestHead {
         for field in scanner.fields where field.name != .other { try take(field, in: head) }
         try takeFraming()
         guard hasHost || isVersion10 else { throw WireError("it has no Host.") }
+    }
+
+    /// The body was read whole and goes on with its length.
+    mutating func noteBuffered(length: Int) {
+        needsLength = framing == .chunked
+        framing = length == 0 ? .none : .length(length)
+        expectsContinue = false
     }
 
     private mutating func takeRequestLine(_ line: Range<Int>, in head: UnsafeRawBufferPointer) throws(WireError) {

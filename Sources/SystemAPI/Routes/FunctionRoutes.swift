@@ -11,6 +11,7 @@ struct FunctionRoutes: Sendable {
     let provider: any FunctionProvider
     let namespace: NamespaceChoice
     let invocationCount: @Sendable (FunctionID) -> Double
+    let awaitCallable: @Sendable (FunctionID) async -> Void
 
     func addRoutes(to router: some RouterMethods<SystemContext>) {
         router.resource("/system/functions", [.get: list, .post: create, .put: update, .delete: delete])
@@ -33,7 +34,9 @@ struct FunctionRoutes: Sendable {
 
     /// §8.5.
     @Sendable private func create(_ request: Request, _ context: SystemContext) async throws -> Response {
-        try await provider.create(try await deployment(request))
+        let deployment = try await deployment(request)
+        try await provider.create(deployment)
+        await awaitCallable(FunctionID(name: deployment.service, namespace: namespace.named(deployment.namespace)))
         return .empty(.accepted)
     }
 

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import CProcessControl
+public import Foundation
+import Synchronization
+
+/// Runs a program to its end and gathers what it printed: for builders and tests, not for functions.
+///
+/// The program dies with this process, as functions do.
+public struct ProgramRun: Sendable {
+    /// How it ended.
+    public let exit: ProcessExit
+    /// What it wrote to standard output.
+    public let output: String
+    /// What it wrote to standard error.
+    public let error: String
+
+    /// Whether it ended itself with code 0.
+    public var isSuccess: Bool { exit == .exited(0) }
+
+    private static let spawner = ProcessSpawner(threads: 1)
+
+    /// Runs a program; the first argument is its name or path.
+    ///
+    /// Memory holds all of its output. - Throws: `SpawnError` when it cannot be started.
+    public static func run(
+        _ arguments: [String],
+        environment: [String: String],
+        in folder: String,
+        input: Data = Data()
+    ) async throws(SpawnError) -> ProgramRun {
+        var (errorOutput, errorInput): (Int32, Int32) = (-1, -1)
+        guard martlet_pipe(&errorOutput, &errorInput, 0, 0) == 0 else {
+            throw SpawnError(code: errno, message: "no pipe for a process: \(ExecutableLookup.text(errno))")
+        }
+        let spec = ProcessSpec(
+            arguments: arguments,
+            environment: environment.map { ($0.key, $0.value) },
+            workingDirectory: folder,
+            streams: .piped(errorDescriptor: errorInput)
+        )
+        let exit = Outcome<ProcessExit>()
+        let started = await withCheckedContinuation { continuation in
+            spawner.start(spec, started: { continuation.resume(returning: $0) }, ended: { exit.resolve($0) })
+        }
+        close(errorInput)
+        let process: StartedProcess
+        do { process = try started.get() } catch {
+            close(errorOutput)
+            throw error
+        }
+        // A program that reads less than it is given is no reason to die.
+        signal(SIGPIPE, SIG_IGN)
+        async let written: Void = onThread { Self.write(input, to: process.standardInput ?? -1) }
+        async let output = onThread { Self.readToEnd(process.standardOutput ?? -1) }
+        async let error = onThread { [errorOutput] in Self.readToEnd(errorOutput) }
+        await written
+        let texts = await (output, error)
+        return ProgramRun(exit: await exit.value(), output: texts.0, error: texts.1)
+    }
+
+    private static func onThread<Value: Sendable>(_ work: @escaping @Sendable () -> Value) async -> Value {
+        await withCheckedContinuation { continuation in
+            Thread { continuation.resume(returning: work()) }.start()
+        }
+    }
+
+    private static func write(_ data: Data, to descriptor: Int32) {
+        makeBlocking(descriptor)
+        let handle = FileHandle(fileDescriptor: descriptor, closeOnDealloc: true)
+        // Fails when the program reads no more, which is its right.
+        try? handle.write(contentsOf: data)
+        try? handle.close()
+    }
+
+    private static func readToEnd(_ descriptor: Int32) -> String {
+        makeBlocking(descriptor)
+        let handle = FileHandle(fileDescriptor: descriptor, closeOnDealloc: true)
+        return String(decoding: (try? handle.readToEnd()) ?? Data(), as: UTF8.self)
+    }
+
+    private static func makeBlocking(_ descriptor: Int32) {
+        _ = fcntl(descriptor, F_SETFL, fcntl(descriptor, F_GETFL) & ~O_NONBLOCK)
+    }
+}
+
+/// Something that is known once and for all at some time, and can be waited for by many.
+public final class Outcome<Value: Sendable>: Sendable {
+    private enum State {
+        case open([CheckedContinuation<Value, Never>])
+        case known(Value)
+    }
+
+    private let state = Mutex(State.open([]))
+
+    /// Nothing is known yet.
+    public init() {}
+
+    /// Makes it known; only the first time counts.
+    public func resolve(_ value: Value) {
+        let waiting = state.withLock { state -> [CheckedContinuation<Value, Never>] in
+            guard case .open(let waiting) = state else { return [] }
+            state = .known(value)
+            return waiting
+        }
+        for continuation in waiting { continuation.resume(returning: value) }
+    }
+
+    /// Waits until it is known.
+    public func value() async -> Value {
+        await withCheckedContinuation { continuation in
+            let known = state.withLock { state -> Value? in
+                switch state {
+                case .known(let value): return value
+                case .open(let waiting):
+                    state = .open(waiting + [continuation])
+                    return nil
+                }
+            }
+            if let known { continuation.resume(returning: known) }
+        }
+    }
+}
