@@ -39,7 +39,29 @@ need_packages() {
     fi
     say "Installing ${missing[*]}"
     "${as_root[@]}" apt-get update -qq || "${as_root[@]}" apt-get update -qq
-    DEBIAN_FRONTEND=noninteractive "${as_root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+    refuse_services "${as_root[@]}"
+    local status=0
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null || status=$?
+    allow_services "${as_root[@]}"
+    return $status
+}
+
+# Packages bring programs here, not services: while they are installed, none is started.
+policy=/usr/sbin/policy-rc.d
+policy_is_ours=false
+
+refuse_services() {
+    [ -e "$policy" ] && return
+    printf '#!/bin/sh\nexit 101\n' | "$@" tee "$policy" >/dev/null
+    "$@" chmod 755 "$policy"
+    policy_is_ours=true
+}
+
+allow_services() {
+    [ "$policy_is_ours" = true ] || return 0
+    "$@" rm -f "$policy"
+    policy_is_ours=false
 }
 
 need_build_packages() {

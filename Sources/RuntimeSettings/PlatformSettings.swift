@@ -48,6 +48,8 @@ public struct PlatformSettings: Sendable {
     public let metricsPort: Int
     /// The data directory's absolute path.
     public let dataDirectory: String
+    /// The stack file to bring up.
+    public let stackFile: String?
     /// Whether managing needs the password.
     public let requiresCredentials: Bool
     /// The default namespace.
@@ -95,6 +97,8 @@ public struct PlatformSettings: Sendable {
         port = reader.number("port", in: 0...65_535)
         metricsPort = reader.number("metrics-port", in: 0...65_535)
         dataDirectory = folder
+        let stack = reader.text("file")
+        stackFile = stack.isEmpty ? nil : stack
         requiresCredentials = reader.flag("auth")
         _ = reader.word("provider", of: ["process"])
         defaultNamespace = reader.namespace("function-namespace")

@@ -30,6 +30,7 @@ public enum SettingsTable {
         SettingDefinition("port", also: ["port"], "8080", "Port of the API and the functions; 0 takes a free one."),
         SettingDefinition("metrics-port", "8082", "Port of /metrics; 0 takes a free one."),
         SettingDefinition("data-dir", "~/.martlet", "Folder of everything that lasts."),
+        SettingDefinition("file", "", "Stack file that martlet up builds and deploys once it is ready."),
         SettingDefinition("auth", also: ["basic_auth"], "true", "Whether managing needs the password."),
         SettingDefinition("provider", "process", "What runs functions: process."),
         SettingDefinition("function-namespace", also: ["function_namespace"], "openfaas-fn", "The default namespace."),

@@ -31,7 +31,10 @@ public final class RawConnection: Sendable {
         guard result == 0 else { throw Failure(words: String(cString: strerror(errno))) }
     }
 
-    deinit { close(descriptor) }
+    deinit { Glibc.close(descriptor) }
+
+    /// Goes away without a word, and without reading what is on its way.
+    public func close() { shutdown(descriptor, Int32(SHUT_RDWR)) }
 
     /// Sends all bytes of a text.
     public func send(_ text: String) async throws {

@@ -2,7 +2,9 @@
 
 public import AsyncHTTPClient
 import Foundation
+import Glibc
 import NIOCore
+import ProcessControl
 public import SystemClient
 
 /// The real binary with a data directory of its own, as a user starts it.
@@ -17,7 +19,11 @@ public final class RunningMartlet: Sendable {
     public let startText: String
     /// A client with the credentials.
     public let client: SystemClient
-    private let process: Process
+    /// The process's id.
+    public let processID: Int32
+    private let exit: Outcome<ProcessExit>
+    /// Its processes die with the tests, however those end.
+    private static let spawner = ProcessSpawner(threads: 1)
     /// Follows no redirects, as the tests want to see them; lives as long as the tests.
     public static let http = SystemClient.makeHTTPClient()
 
@@ -29,22 +35,35 @@ public final class RunningMartlet: Sendable {
         public var description: String { output }
     }
 
-    /// Starts `martlet up` on free ports and waits until it says that it is ready.
-    public init(dataDirectory: String, arguments: [String] = []) async throws {
+    /// Starts `martlet up`, or a part of the platform, on free ports and waits until it says that it is ready.
+    public init(
+        _ verb: [String] = ["up"],
+        dataDirectory: String,
+        arguments: [String] = [],
+        environment more: [String: String] = [:]
+    ) async throws {
         self.dataDirectory = dataDirectory
-        process = Process()
-        process.executableURL = Self.binary
-        process.arguments =
-            ["up", "--port", "0", "--metrics-port", "0", "--data-dir", dataDirectory] + arguments
         var environment = ProcessInfo.processInfo.environment
         environment["HOME"] = dataDirectory
-        process.environment = environment
-        let output = Pipe()
-        process.standardOutput = output
-        process.standardError = output
-        process.standardInput = FileHandle.nullDevice
-        try process.run()
-        startText = try await Self.readUntilReady(output.fileHandleForReading)
+        environment.merge(more) { _, new in new }
+        var (output, input): (Int32, Int32) = (-1, -1)
+        guard ProcessPipe.make(read: &output, write: &input) else { throw StartFailure(output: "no pipe") }
+        let spec = ProcessSpec(
+            arguments: [Self.binary.path] + verb + ["--port", "0", "--metrics-port", "0", "--data-dir", dataDirectory]
+                + arguments,
+            environment: environment.map { ($0.key, $0.value) },
+            workingDirectory: "/",
+            streams: .combined(descriptor: input)
+        )
+        let exit = Outcome<ProcessExit>()
+        let started = await withCheckedContinuation { continuation in
+            Self.spawner.start(spec, started: { continuation.resume(returning: $0) }, ended: { exit.resolve($0) })
+        }
+        close(input)
+        self.exit = exit
+        processID = try started.get().processID
+        _ = fcntl(output, F_SETFL, fcntl(output, F_GETFL) & ~O_NONBLOCK)
+        startText = try await Self.readUntilReady(FileHandle(fileDescriptor: output, closeOnDealloc: true))
         port = Self.number(after: "is ready at http://127.0.0.1:", in: startText)
         metricsPort = Self.number(after: "Metrics   http://127.0.0.1:", in: startText)
         let password = (try? String(contentsOfFile: "\(dataDirectory)/basic-auth-password", encoding: .utf8)) ?? ""
@@ -68,29 +87,27 @@ public final class RunningMartlet: Sendable {
         return folder.appendingPathComponent("martlet")
     }
 
-    /// The process's id.
-    public var processID: Int32 { process.processIdentifier }
-
     /// Stops it as a user does and returns its exit code.
     public func stop() async -> Int32 {
-        process.terminate()
-        return await ended()
+        Glibc.kill(processID, SIGTERM)
+        return await exitCode()
+    }
+
+    /// Sends what Ctrl-C sends.
+    public func interrupt() { Glibc.kill(processID, SIGINT) }
+
+    /// Waits until it has ended and returns its exit code; that of a signal is negative.
+    public func exitCode() async -> Int32 {
+        switch await exit.value() {
+        case .exited(let code): code
+        case .signalled(let number): -number
+        }
     }
 
     /// Ends it by force, as a power cut does.
     public func kill() async {
-        Foundation.kill(process.processIdentifier, SIGKILL)
-        _ = await ended()
-    }
-
-    private func ended() async -> Int32 {
-        let process = process
-        return await withCheckedContinuation { continuation in
-            DispatchQueue.global().async {
-                process.waitUntilExit()
-                continuation.resume(returning: process.terminationStatus)
-            }
-        }
+        Glibc.kill(processID, SIGKILL)
+        _ = await exitCode()
     }
 
     /// Reads on after the start, so that a full pipe never stops the program.
@@ -104,7 +121,8 @@ public final class RunningMartlet: Sendable {
                     if data.isEmpty { break }
                     guard !isReady else { continue }
                     text += String(decoding: data, as: UTF8.self)
-                    guard text.contains("deploy only what you trust.") else { continue }
+                    let lastWords = ["deploy only what you trust.", "The gateway is ready at"]
+                    guard lastWords.contains(where: { text.contains($0) }), text.hasSuffix("\n") else { continue }
                     isReady = true
                     continuation.resume(returning: text)
                 }
@@ -119,7 +137,54 @@ public final class RunningMartlet: Sendable {
         return Int(output[start...].prefix { $0.isNumber }) ?? 0
     }
 
+    // MARK: Verbs
+
+    /// Runs a user's verb against this platform, as its user would type it on this machine.
+    ///
+    /// `OPENFAAS_URL`, `HOME` and the data directory are this platform's.
+    public func run(
+        _ arguments: String...,
+        input: String = "",
+        in folder: String? = nil,
+        environment more: [String: String] = [:]
+    ) async throws -> (code: Int32, output: String, error: String) {
+        var environment = ProcessInfo.processInfo.environment
+        environment["HOME"] = dataDirectory
+        environment["MARTLET_DATA_DIR"] = dataDirectory
+        environment["OPENFAAS_URL"] = client.baseURL
+        let run = try await ProgramRun.run(
+            [Self.binary.path] + arguments,
+            environment: environment.merging(more) { _, new in new },
+            in: folder ?? dataDirectory,
+            input: Data(input.utf8)
+        )
+        guard case .exited(let code) = run.exit else { return (-1, run.output, run.error) }
+        return (code, run.output, run.error)
+    }
+
     // MARK: Calls
+
+    /// Asks the API; returns status, header fields by lower-case name, and body.
+    public func ask(
+        _ method: String,
+        _ path: String,
+        _ body: String? = nil,
+        headers: [(name: String, value: String)] = [],
+        withLogin: Bool = true
+    ) async throws -> (status: Int, headers: [String: String], body: String) {
+        let answer = try await client.send(
+            method,
+            path,
+            headers: headers,
+            body: body.map { .bytes(Data($0.utf8)) },
+            withLogin: withLogin
+        )
+        let fields = Dictionary(
+            answer.headers.map { ($0.name.lowercased(), $0.value) },
+            uniquingKeysWith: { first, _ in first }
+        )
+        return (answer.status, fields, String(decoding: try await client.collect(answer), as: UTF8.self))
+    }
 
     /// Calls a function; returns status, header fields by lower-case name, and body.
     public func call(
@@ -128,17 +193,6 @@ public final class RunningMartlet: Sendable {
         headers: [(name: String, value: String)] = [],
         body: String? = nil
     ) async throws -> (status: Int, headers: [String: String], body: String) {
-        let answer = try await client.send(
-            method,
-            "/function/\(path)",
-            headers: headers,
-            body: body.map { .bytes(Data($0.utf8)) },
-            withLogin: false
-        )
-        let fields = Dictionary(
-            answer.headers.map { ($0.name.lowercased(), $0.value) },
-            uniquingKeysWith: { first, _ in first }
-        )
-        return (answer.status, fields, String(decoding: try await client.collect(answer), as: UTF8.self))
+        try await ask(method, "/function/\(path)", body, headers: headers, withLogin: false)
     }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import FaultModel
+import Foundation
 import RuntimeSettings
 import Testing
 
@@ -66,5 +67,17 @@ struct PlatformSettingsTests {
         let variables = SettingsTable.definitions.map { $0.variables[0] }
         #expect(Set(variables).count == variables.count)
         #expect(variables.allSatisfy { $0.hasPrefix("MARTLET_") })
+    }
+
+    @Test func `the documentation has every setting as it is`() throws {
+        let page = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
+            .appendingPathComponent("../../Documentation/settings.md").standardizedFileURL
+        let lines = try String(contentsOf: page, encoding: .utf8).split(separator: "\n").filter { $0.hasPrefix("| `") }
+        let rows = SettingsTable.definitions.map { setting in
+            let variables = setting.variables.map { "`\($0)`" }.joined(separator: ", ")
+            let fallback = setting.fallback.isEmpty ? "" : "`\(setting.fallback)`"
+            return "| `\(setting.name)` | \(variables) | \(fallback) | \(setting.help) |"
+        }
+        #expect(lines.map(String.init) == rows)
     }
 }

@@ -68,8 +68,9 @@ struct Platform: Sendable {
     }
 
     /// Runs until the first SIGINT or SIGTERM, then lets calls end; a second one ends at once.
-    func runUntilSignal() async {
+    func runUntilSignal(whenStopping: () -> Void = {}) async {
         await signals.first()
+        whenStopping()
         printError(
             "\nStopping: calls may end for \(settings.drainTimeout.components.seconds) s. Ctrl-C again ends at once."
         )

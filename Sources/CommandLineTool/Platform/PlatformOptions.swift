@@ -42,13 +42,14 @@ struct PlatformOptions: ParsableArguments {
     @Flag(help: "Print each setting with its value and where it came from, and end.")
     var showSettings = false
 
-    /// The settings that hold.
-    func settings() throws(PlatformFault) -> PlatformSettings {
+    /// The settings that hold; `file` is a flag of `up` alone.
+    func settings(file: String? = nil) throws(PlatformFault) -> PlatformSettings {
         var flags: [String: String] = [:]
         flags["host"] = host
         flags["port"] = port
         flags["metrics-port"] = metricsPort
         flags["data-dir"] = dataDir
+        flags["file"] = file
         flags["provider"] = provider
         flags["drain-timeout"] = drainTimeout
         flags["log-level"] = logLevel

@@ -41,10 +41,10 @@ struct StackStart {
                 let deployment = deployment(client, stack)
                 try await deployment.carryOut(stack.functions, builds: true, namespace: nil, waits: true)
             }
-        } catch let fault as PlatformFault {
-            printError("Not everything was deployed:\n\(fault.message)")
         } catch {
-            printError("Not everything was deployed: \(error)")
+            // Whoever stops the platform meanwhile knows why.
+            guard !Task.isCancelled else { return }
+            printError("Not everything was deployed:\n\((error as? PlatformFault)?.message ?? "\(error)")")
         }
     }
 

@@ -32,9 +32,9 @@ struct UpCommand: AsyncParsableCommand {
 
     func run() async throws {
         try await runCommand {
-            let settings = try options.settings()
+            let settings = try options.settings(file: file)
             if options.showSettings { return options.printSettings(settings) }
-            let stack = try file.map { path throws(PlatformFault) in
+            let stack = try settings.stackFile.map { path throws(PlatformFault) in
                 try StackFile(path: path, environment: ProcessInfo.processInfo.environment)
             }
             let start = StackStart(settings: settings, stack: stack)
@@ -42,10 +42,14 @@ struct UpCommand: AsyncParsableCommand {
             if try await start.deployToRunning() { return }
             let platform = try await Platform(settings)
             let addresses = try await platform.start()
-            await start.deploy(port: addresses.api.port ?? settings.port)
-            print(StartText(settings, addresses, limitsAreEnforced: platform.limitsAreEnforced, stack: stack).text)
-            fflush(nil)
-            await platform.runUntilSignal()
+            // Beside the wait for signals: Ctrl-C is heard while functions are built, too.
+            let deployment = Task {
+                await start.deploy(port: addresses.api.port ?? settings.port)
+                guard !Task.isCancelled else { return }
+                print(StartText(settings, addresses, limitsAreEnforced: platform.limitsAreEnforced, stack: stack).text)
+                fflush(nil)
+            }
+            await platform.runUntilSignal { deployment.cancel() }
         }
     }
 }

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import FunctionModel
+import SystemClient
+import TestSupport
+import Testing
+
+/// `martlet gateway` in front of `martlet provider process`, as two programs (contract §21, §22).
+struct PartsTests {
+    private let folder = TemporaryFolder()
+
+    private func provider(port: Int = 0) async throws -> RunningMartlet {
+        try await RunningMartlet(
+            ["provider", "process"],
+            dataDirectory: folder.path + "/data",
+            arguments: port == 0 ? [] : ["--port", "\(port)"]
+        )
+    }
+
+    /// Configured by OpenFaaS' own variables.
+    private func gateway(_ provider: RunningMartlet) async throws -> RunningMartlet {
+        try await RunningMartlet(
+            ["gateway"],
+            dataDirectory: folder.path + "/data",
+            environment: [
+                "functions_provider_url": "http://127.0.0.1:\(provider.port)/",
+                "secret_mount_path": folder.path + "/data", "basic_auth": "true", "upstream_timeout": "20s",
+            ]
+        )
+    }
+
+    @Test func `a gateway alone serves a provider's functions, and outlives it`() async throws {
+        let provider = try await provider()
+        let gateway = try await gateway(provider)
+        #expect(try await gateway.ask("GET", "/system/functions", withLogin: false).status == 401)
+        let env = FunctionDeployment(service: "env", image: "host", envProcess: "env")
+        try await gateway.client.create(env)
+        let call = try await gateway.call("env/a%20b?c=d", headers: [("X-Call-Id", "mine")])
+        #expect(call.status == 200 && call.body.contains("Http_Path=/a b\n"), "\(call)")
+        #expect(call.body.contains("Http_X_Call_Id=mine\n") && call.headers["x-call-id"] == "mine")
+        try await gateway.client.scale("env", in: nil, to: 0)
+        #expect(try await eventually { try await gateway.client.function("env", in: nil).availableReplicas == 0 })
+        #expect(try await gateway.call("env").status == 200, "from zero")
+        #expect(try await gateway.client.info().provider?.orchestration == "process")
+
+        await provider.kill()
+        #expect(try await eventually { try await gateway.ask("GET", "/healthz", withLogin: false).status == 503 })
+        let list = try await gateway.ask("GET", "/system/functions")
+        #expect(list.status == 503 && list.headers["x-openfaas-internal"] != nil, "\(list)")
+        #expect(try await gateway.client.info().provider == nil)
+        let refused = try await gateway.call("env", headers: [("X-Timeout", "500ms")])
+        #expect([502, 503, 504].contains(refused.status) && !refused.body.isEmpty, "\(refused)")
+
+        let again = try await self.provider(port: provider.port)
+        #expect(try await eventually { try await gateway.call("env").status == 200 })
+        #expect(await gateway.stop() == 0)
+        #expect(await again.stop() == 0)
+    }
+}
