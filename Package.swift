@@ -99,8 +99,8 @@ let package = Package(
         module(
             "ProcessProvider",
             [
-                "FaultModel", "FunctionModel", "ProcessControl", "ProviderContract", crypto, logging, nioCore,
-                nioPosix, sqlite,
+                "FaultModel", "FunctionModel", "FunctionProcesses", "ProcessControl", "ProviderContract", crypto,
+                logging, nioCore, nioPosix, sqlite,
             ]
         ),
         module(
@@ -113,11 +113,15 @@ let package = Package(
 
         // Mechanisms that know nothing of functions' life.
         module("InvocationEngine", ["FaultModel", "FunctionModel", "ProviderContract", deque, nioCore, nioPosix]),
+        module(
+            "FunctionProcesses",
+            ["FunctionModel", "ProcessControl", "ProviderContract", nioCore, nioPosix]
+        ),
         module("SystemClient", ["FaultModel", "FunctionModel", httpClient, nioCore, nioFoundation, nioHTTP1, nioSSL]),
         module("ProcessControl", ["CProcessControl", deque]),
         .target(name: "CProcessControl"),
         module("RuntimeSettings", ["FaultModel", "FunctionModel", yaml]),
-        module("Telemetry"),
+        module("Telemetry", ["ProcessControl"]),
 
         // Vocabulary: no input, no output.
         module("FunctionModel", ["FaultModel"]),

@@ -8,6 +8,9 @@ public enum FaultTable {
         public let source: PlatformFault.Source
         /// The HTTP status, 400 to 599.
         public let status: Int
+        /// The HTTP status in OpenFaaS' watchdog, whose clients know 500 for whatever its function does wrong but being
+        /// slow (contract §15.4).
+        public var watchdogStatus: Int { status == 502 ? 500 : status }
         /// The exit code of a command that ends with this fault: 1 failed, 64 bad use (sysexits.h, `EX_USAGE`).
         public let exitCode: Int32
         /// Whether the same request may succeed later without a change.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Foundation
+import Glibc
 
 /// Most that the processes of one control group may use together; nil means no limit.
 public struct ResourceLimits: Sendable, Equatable {
@@ -60,7 +60,7 @@ public struct ControlGroupTree: Sendable {
         name: String,
         processID: Int32
     ) -> ControlGroupTree? {
-        let own = (try? String(contentsOfFile: ownGroups, encoding: .utf8)).map(ownGroup) ?? ""
+        let own = SystemFile.text(ownGroups).map(ownGroup) ?? ""
         return detectV2(root: root + own, name: name, processID: processID) ?? detectV1(root: root, name: name)
     }
 
@@ -75,7 +75,7 @@ public struct ControlGroupTree: Sendable {
         var nodes: [String: String] = [:]
         for controller in ["memory", "cpu", "cpuacct", "pids"] {
             let node = "\(root)/\(controller)/\(name)"
-            guard FileManager.default.fileExists(atPath: "\(root)/\(controller)/cgroup.procs"), makeFolder(node),
+            guard SystemFile.exists("\(root)/\(controller)/cgroup.procs"), makeFolder(node),
                 access("\(node)/cgroup.procs", W_OK) == 0
             else { continue }
             nodes[controller] = node
@@ -84,7 +84,7 @@ public struct ControlGroupTree: Sendable {
     }
 
     private static func detectV2(root: String, name: String, processID: Int32) -> ControlGroupTree? {
-        guard let controllers = try? String(contentsOfFile: "\(root)/cgroup.controllers", encoding: .utf8),
+        guard let controllers = SystemFile.text("\(root)/cgroup.controllers")?.split(whereSeparator: \.isWhitespace),
             controllers.contains("memory"), controllers.contains("pids")
         else { return nil }
         let base = "\(root)/\(name)"
@@ -114,7 +114,7 @@ public struct ControlGroupTree: Sendable {
 
     /// Ends what an earlier run left in our node and removes its groups.
     public func removeLeftovers() {
-        let names = Set(nodes.values.flatMap { (try? FileManager.default.contentsOfDirectory(atPath: $0)) ?? [] })
+        let names = Set(nodes.values.flatMap(SystemFile.names))
         for name in names where name != "platform" {
             let group = ControlGroup(version: version, folders: nodes.mapValues { "\($0)/\(name)" })
             guard group.exists else { continue }
@@ -174,7 +174,7 @@ public final class ControlGroup: Sendable {
         guard let folder = folders["memory"] ?? folders[""] else { return }
         // A process may start another while we read; a few rounds catch it.
         for _ in 0..<20 {
-            let text = (try? String(contentsOfFile: "\(folder)/cgroup.procs", encoding: .utf8)) ?? ""
+            let text = SystemFile.text("\(folder)/cgroup.procs") ?? ""
             let processes = text.split(separator: "\n").compactMap { Int32($0) }
             if processes.isEmpty { return }
             for process in processes { kill(process, SIGKILL) }
@@ -189,7 +189,7 @@ public final class ControlGroup: Sendable {
     }
 
     /// Whether the group's folder is there.
-    var exists: Bool { folders.values.contains { FileManager.default.fileExists(atPath: "\($0)/cgroup.procs") } }
+    var exists: Bool { folders.values.contains { SystemFile.exists("\($0)/cgroup.procs") } }
 
     func create(_ limits: ResourceLimits) throws(SpawnError) {
         for folder in folders.values where !ControlGroupTree.makeFolder(folder) {
@@ -247,15 +247,11 @@ public final class ControlGroup: Sendable {
     }
 
     private func number(_ controller: String, _ file: String) -> UInt64? {
-        guard let folder = folders[controller] else { return nil }
-        let text = try? String(contentsOfFile: "\(folder)/\(file)", encoding: .utf8)
-        return text.flatMap { UInt64($0.trimmingCharacters(in: .whitespacesAndNewlines)) }
+        folders[controller].flatMap { SystemFile.word("\($0)/\(file)") }.flatMap { UInt64($0) }
     }
 
     private func field(_ name: String, in controller: String, _ file: String) -> UInt64? {
-        guard let folder = folders[controller],
-            let text = try? String(contentsOfFile: "\(folder)/\(file)", encoding: .utf8)
-        else { return nil }
+        guard let folder = folders[controller], let text = SystemFile.text("\(folder)/\(file)") else { return nil }
         let line = text.split(separator: "\n").first { $0.hasPrefix(name + " ") }
         return line.flatMap { UInt64($0.dropFirst(name.count + 1)) }
     }

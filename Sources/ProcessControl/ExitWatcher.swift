@@ -8,9 +8,10 @@ import Synchronization
 ///
 /// Only children that were given to it are reaped, one by one; a bare `waitpid(-1)` would steal those of others.
 final class ExitWatcher: Sendable {
-    private struct Child {
-        let pidfd: Int32
-        let ended: @Sendable (ProcessExit) -> Void
+    struct Child {
+        fileprivate let processID: Int32
+        fileprivate let pidfd: Int32
+        fileprivate let ended: @Sendable (ProcessExit) -> Void
     }
 
     private let epoll: Int32
@@ -24,12 +25,15 @@ final class ExitWatcher: Sendable {
         add(wakeUp, tag: 0)
     }
 
-    /// Begins to watch a child; one that has ended already is noticed all the same.
-    func watch(_ processID: Int32, ended: @escaping @Sendable (ProcessExit) -> Void) {
-        let pidfd = martlet_pidfd_open(processID)
-        children.withLock { $0[processID] = Child(pidfd: pidfd, ended: ended) }
-        add(pidfd, tag: UInt64(processID))
+    /// Takes a child that was just started; it can be signalled from now on.
+    func register(_ processID: Int32, ended: @escaping @Sendable (ProcessExit) -> Void) -> Child {
+        let child = Child(processID: processID, pidfd: martlet_pidfd_open(processID), ended: ended)
+        children.withLock { $0[processID] = child }
+        return child
     }
+
+    /// Begins to wait for its end; one that has ended already is noticed all the same.
+    func watch(_ child: Child) { add(child.pidfd, tag: UInt64(child.processID)) }
 
     /// Signals a child's group.
     ///

@@ -18,8 +18,7 @@ public final class PortPool: Sendable {
 
     /// Makes a pool of the ports between 10,000 and the ephemeral range.
     public convenience init() {
-        let text = Self.read("/proc/sys/net/ipv4/ip_local_port_range")
-        let low = text.split(whereSeparator: \.isWhitespace).first.flatMap { Int($0) } ?? 32_768
+        let low = SystemFile.word("/proc/sys/net/ipv4/ip_local_port_range").flatMap { Int($0) } ?? 32_768
         self.init(range: low > 11_000 ? 10_000..<min(low, 65_000) : 61_000..<65_000)
     }
 
@@ -76,15 +75,6 @@ public final class PortPool: Sendable {
         var yes: Int32 = 1
         setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &yes, socklen_t(MemoryLayout<Int32>.size))
         return withLoopback(port) { bind(descriptor, $0, $1) == 0 }
-    }
-
-    private static func read(_ file: String) -> String {
-        let descriptor = open(file, O_RDONLY | O_CLOEXEC)
-        guard descriptor >= 0 else { return "" }
-        defer { close(descriptor) }
-        var bytes = [UInt8](repeating: 0, count: 64)
-        let count = Glibc.read(descriptor, &bytes, bytes.count)
-        return String(decoding: bytes.prefix(max(0, count)), as: UTF8.self)
     }
 }
 

@@ -2,7 +2,7 @@
 
 import CProcessControl
 import DequeModule
-import Foundation
+import Glibc
 import Synchronization
 
 /// Starts child processes from threads that live as long as it does, and tells when they ended.
@@ -20,9 +20,9 @@ public final class ProcessSpawner: Sendable {
         softFileLimit = getrlimit(__rlimit_resource_t(7), &limit) == 0 ? min(UInt64(limit.rlim_cur), 1024) : 0
         watcher = ExitWatcher()
         for index in 0..<threads {
-            Self.startThread(named: "spawner-\(index)") { [queue] in queue.run() }
+            NamedThread.start("spawner-\(index)") { [queue] in queue.run() }
         }
-        Self.startThread(named: "exit-watcher") { [watcher] in watcher.run() }
+        NamedThread.start("exit-watcher") { [watcher] in watcher.run() }
     }
 
     /// Starts a process; returns at once.
@@ -37,9 +37,10 @@ public final class ProcessSpawner: Sendable {
         queue.add { [watcher, softFileLimit] in
             do throws(SpawnError) {
                 let process = try Self.spawn(spec, softFileLimit: softFileLimit)
-                // Before `ended` can be called, `started` has been.
+                // From here on it can be signalled; its end is told only behind its start.
+                let child = watcher.register(process.processID, ended: ended)
                 started(.success(process))
-                watcher.watch(process.processID, ended: ended)
+                watcher.watch(child)
             } catch {
                 started(.failure(error))
             }
@@ -57,13 +58,6 @@ public final class ProcessSpawner: Sendable {
     public func shutdown() {
         queue.close()
         watcher.close()
-    }
-
-    private static func startThread(named name: String, _ body: @escaping @Sendable () -> Void) {
-        let thread = Thread(block: body)
-        thread.name = name
-        thread.stackSize = 256 * 1024
-        thread.start()
     }
 
     // MARK: On a spawner thread
@@ -217,22 +211,26 @@ private final class SpawnQueue: Sendable {
     }
 
     private let state = Mutex(State())
-    private let signal = DispatchSemaphore(value: 0)
+    /// Counts the work that no thread has taken.
+    private let signal = eventfd(0, Int32(EFD_SEMAPHORE) | Int32(EFD_CLOEXEC))
 
     func add(_ work: @escaping @Sendable () -> Void) {
         state.withLock { $0.work.append(work) }
-        signal.signal()
+        eventfd_write(signal, 1)
     }
 
     func close() {
         state.withLock { $0.isClosed = true }
         // One for each thread that may wait; more do no harm.
-        for _ in 0..<16 { signal.signal() }
+        eventfd_write(signal, 64)
     }
+
+    deinit { Glibc.close(signal) }
 
     func run() {
         while true {
-            signal.wait()
+            var count: eventfd_t = 0
+            if eventfd_read(signal, &count) != 0, errno == EINTR { continue }
             let (work, isClosed) = state.withLock { state -> ((@Sendable () -> Void)?, Bool) in
                 (state.work.popFirst(), state.isClosed)
             }

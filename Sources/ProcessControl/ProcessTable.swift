@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import CProcessControl
-import Foundation
+import Glibc
 
 /// What `/proc` knows of processes.
 public enum ProcessTable {
@@ -48,20 +48,17 @@ public enum ProcessTable {
     }
 
     private static func carries(_ marker: String, _ process: Int32) -> Bool {
-        guard let bytes = FileManager.default.contents(atPath: "/proc/\(process)/environ") else { return false }
-        let wanted = Data(marker.utf8)
-        return bytes.split(separator: 0).contains { $0.starts(with: wanted) }
+        let variables = SystemFile.bytes("/proc/\(process)/environ")?.split(separator: 0) ?? []
+        return variables.contains { $0.starts(with: marker.utf8) }
     }
 
     private static func processes() -> [Int32] {
-        ((try? FileManager.default.contentsOfDirectory(atPath: "/proc")) ?? []).compactMap { Int32($0) }
+        SystemFile.names(in: "/proc").compactMap { Int32($0) }
     }
 
     /// The fields of `/proc/ID/stat` behind the name: state, parent, group, and so on.
     private static func stat(_ process: Int32) -> [Substring]? {
-        guard let text = try? String(contentsOfFile: "/proc/\(process)/stat", encoding: .utf8),
-            let end = text.lastIndex(of: ")")
-        else { return nil }
+        guard let text = SystemFile.text("/proc/\(process)/stat"), let end = text.lastIndex(of: ")") else { return nil }
         return text[text.index(after: end)...].split(whereSeparator: \.isWhitespace)
     }
 }

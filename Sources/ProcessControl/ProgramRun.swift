@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import CProcessControl
-public import Foundation
+import Glibc
 import Synchronization
 
 /// Runs a program to its end and gathers what it printed: for builders and tests, not for functions.
@@ -27,7 +27,7 @@ public struct ProgramRun: Sendable {
         _ arguments: [String],
         environment: [String: String],
         in folder: String,
-        input: Data = Data()
+        input: [UInt8] = []
     ) async throws(SpawnError) -> ProgramRun {
         var (errorOutput, errorInput): (Int32, Int32) = (-1, -1)
         guard martlet_pipe(&errorOutput, &errorInput, 0, 0) == 0 else {
@@ -61,22 +61,27 @@ public struct ProgramRun: Sendable {
 
     private static func onThread<Value: Sendable>(_ work: @escaping @Sendable () -> Value) async -> Value {
         await withCheckedContinuation { continuation in
-            Thread { continuation.resume(returning: work()) }.start()
+            NamedThread.start("program-run") { continuation.resume(returning: work()) }
         }
     }
 
-    private static func write(_ data: Data, to descriptor: Int32) {
+    private static func write(_ bytes: [UInt8], to descriptor: Int32) {
         makeBlocking(descriptor)
-        let handle = FileHandle(fileDescriptor: descriptor, closeOnDealloc: true)
-        // Fails when the program reads no more, which is its right.
-        try? handle.write(contentsOf: data)
-        try? handle.close()
+        defer { close(descriptor) }
+        var rest = bytes[...]
+        while !rest.isEmpty {
+            let count = rest.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
+            if count < 0, errno == EINTR { continue }
+            // The program reads no more, which is its right.
+            guard count > 0 else { return }
+            rest = rest.dropFirst(count)
+        }
     }
 
     private static func readToEnd(_ descriptor: Int32) -> String {
         makeBlocking(descriptor)
-        let handle = FileHandle(fileDescriptor: descriptor, closeOnDealloc: true)
-        return String(decoding: (try? handle.readToEnd()) ?? Data(), as: UTF8.self)
+        defer { close(descriptor) }
+        return String(decoding: SystemFile.bytes(of: descriptor) ?? [], as: UTF8.self)
     }
 
     private static func makeBlocking(_ descriptor: Int32) {

@@ -151,8 +151,7 @@ extension LocalProcessProvider {
         }
         try checkSecrets(deployment.secrets ?? [], of: id)
         let digest = deployment.image == "host" ? nil : try await digest(of: deployment.image, for: id)
-        let limits = deployment.limits
-        guard limitsAreEnforced || !settings.requiresLimits || (limits?.memory == nil && limits?.cpu == nil) else {
+        guard limitsAreEnforced || !settings.requiresLimits || !Self.asksForLimits(deployment) else {
             throw PlatformFault(
                 .invalidValue,
                 "This machine does not enforce limits, and Martlet was started with --require-limits.",
@@ -162,6 +161,11 @@ extension LocalProcessProvider {
         var pinned = deployment
         pinned.namespace = id.namespace
         return StateStore.StoredRevision(number: number, deployment: pinned, bundleDigest: digest)
+    }
+
+    private static func asksForLimits(_ deployment: FunctionDeployment) -> Bool {
+        deployment.limits?.memory != nil || deployment.limits?.cpu != nil
+            || deployment.labels?["com.martlet.limits.pids"] != nil
     }
 
     private func checkSecrets(_ names: [String], of id: FunctionID) throws(PlatformFault) {

@@ -56,6 +56,8 @@ public struct SystemClient: Sendable {
     public static func makeHTTPClient(verifiesCertificates: Bool = true) -> HTTPClient {
         var configuration = HTTPClient.Configuration()
         configuration.redirectConfiguration = .disallow
+        // Where nobody listens now, nobody listens a moment later; who wants to wait asks again.
+        configuration.connectionPool.retryConnectionEstablishment = false
         if !verifiesCertificates {
             var tls = TLSConfiguration.makeClientConfiguration()
             tls.certificateVerification = .none

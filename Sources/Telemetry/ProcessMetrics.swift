@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Foundation
+import Glibc
+import ProcessControl
 
 /// What Prometheus' client libraries tell of any process, read from `/proc` at the moment of asking.
 public enum ProcessMetrics {
@@ -9,7 +10,7 @@ public enum ProcessMetrics {
         guard let fields = statFields() else { return [] }
         let ticks = Double(sysconf(Int32(_SC_CLK_TCK)))
         let page = Double(sysconf(Int32(_SC_PAGESIZE)))
-        let descriptors = (try? FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd"))?.count ?? 0
+        let descriptors = SystemFile.names(in: "/proc/self/fd").count
         return [
             MetricFamily(
                 "process_cpu_seconds_total",
@@ -46,9 +47,7 @@ public enum ProcessMetrics {
 
     /// The fields of `/proc/self/stat` behind the name, which may hold spaces itself.
     private static func statFields() -> [Substring]? {
-        guard let text = try? String(contentsOfFile: "/proc/self/stat", encoding: .utf8),
-            let end = text.lastIndex(of: ")")
-        else { return nil }
+        guard let text = SystemFile.text("/proc/self/stat"), let end = text.lastIndex(of: ")") else { return nil }
         return text[text.index(after: end)...].split(whereSeparator: \.isWhitespace)
     }
 
@@ -57,7 +56,7 @@ public enum ProcessMetrics {
     }
 
     private static func bootTime() -> Double {
-        guard let text = try? String(contentsOfFile: "/proc/stat", encoding: .utf8) else { return 0 }
+        let text = SystemFile.text("/proc/stat") ?? ""
         let line = text.split(separator: "\n").first { $0.hasPrefix("btime ") }
         return line.flatMap { Double($0.dropFirst(6)) } ?? 0
     }

@@ -156,7 +156,7 @@ public final class RunningMartlet: Sendable {
             [Self.binary.path] + arguments,
             environment: environment.merging(more) { _, new in new },
             in: folder ?? dataDirectory,
-            input: Data(input.utf8)
+            input: Array(input.utf8)
         )
         guard case .exited(let code) = run.exit else { return (-1, run.output, run.error) }
         return (code, run.output, run.error)

@@ -17,6 +17,8 @@ struct StackDeployment {
     /// Builds and uploads a function's bundle; false where there is nothing to build.
     @discardableResult
     func build(_ function: StackFile.Function) async throws(PlatformFault) -> Bool {
+        // Packages may take a while to come; somebody who watches should know what is being waited for.
+        if isatty(STDOUT_FILENO) == 1, function.language?.isEmpty == false { report("\(function.name): building …") }
         guard let built = try await BundleBuilder(folder: folder).build(function) else { return false }
         let record = try await client.storeBundle(name: built.name, tag: built.tag, archive: built.archive)
         report("\(function.name): built \(record.name):\(record.tag)")

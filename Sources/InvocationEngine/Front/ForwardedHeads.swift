@@ -7,6 +7,7 @@ import NIOCore
 ///
 /// Runs of unchanged lines are copied as they are.
 struct ForwardedRequest {
+    let role: EngineRole
     let head: RequestHead
     let facts: CallFacts
     let clientAddress: String
@@ -27,9 +28,11 @@ struct ForwardedRequest {
         out.writeStaticString(" HTTP/1.1\r\n")
         out.copyRuns(of: fields, in: bytes) { keeps($0, in: bytes) }
         writeHost(to: &out, from: bytes)
-        writeForwarding(to: &out, from: bytes)
-        if !head.hasUserAgent { out.writeField("User-Agent", userAgent) }
-        out.writeCallFacts(facts)
+        if role == .gateway {
+            writeForwarding(to: &out, from: bytes)
+            if !head.hasUserAgent { out.writeField("User-Agent", userAgent) }
+            out.writeCallFacts(facts)
+        }
         writeFraming(to: &out)
         if head.wantsUpgrade, let upgrade = head.upgrade {
             out.writeStaticString("Connection: Upgrade\r\nUpgrade: ")
@@ -57,6 +60,8 @@ struct ForwardedRequest {
         case .other, .accept, .contentLength, .contentType, .userAgent, .xForwardedHost, .xServedBy,
             .xDurationSeconds, .xTimeout:
             !head.options.names(field, in: bytes)
+        case .xCallID, .xStartTime, .xForwardedFor:
+            role == .watchdog && !head.options.names(field, in: bytes)
         case .host:
             !head.hasAbsoluteTarget
         default:
@@ -93,6 +98,7 @@ struct ForwardedRequest {
 
 /// Writes the head that a client gets of a function's answer.
 struct ForwardedResponse {
+    let role: EngineRole
     let head: ResponseHead
     let facts: CallFacts
     let servedBy: String
@@ -116,8 +122,10 @@ struct ForwardedResponse {
     ) {
         writeStatusLine(to: &out, from: bytes)
         out.copyRuns(of: fields, in: bytes) { keeps($0, in: bytes) }
-        out.writeCallFacts(facts)
-        out.writeField("X-Served-By", servedBy)
+        if role == .gateway {
+            out.writeCallFacts(facts)
+            out.writeField("X-Served-By", servedBy)
+        }
         out.writeStaticString("X-Duration-Seconds: ")
         out.writeSeconds(nanoseconds: now.uptimeNanoseconds &- facts.begun.uptimeNanoseconds)
         out.writeStaticString("\r\n")
@@ -153,7 +161,8 @@ struct ForwardedResponse {
     @inline(__always)
     private func keeps(_ field: HeadField, in bytes: UnsafeRawBufferPointer) -> Bool {
         switch field.name {
-        case .xCallID, .xStartTime, .xServedBy, .xDurationSeconds: false
+        case .xDurationSeconds: false
+        case .xCallID, .xStartTime, .xServedBy: role == .watchdog && !head.options.names(field, in: bytes)
         default: !field.name.endsAtHop && !head.options.names(field, in: bytes)
         }
     }

@@ -14,6 +14,7 @@ extension FrontConnection {
     func answerHead(_ answer: ResponseHead, _ bytes: ByteBuffer, _ scanner: borrowing HeadScanner) {
         noteHead(status: answer.status, framing: clientFraming(answer.framing), isStream: answer.isStream)
         let forwarded = ForwardedResponse(
+            role: role,
             head: answer,
             facts: facts,
             servedBy: loopContext.settings.servedBy,
@@ -29,6 +30,7 @@ extension FrontConnection {
     func answerInterim(_ answer: ResponseHead, _ bytes: ByteBuffer, _ scanner: borrowing HeadScanner) {
         guard head?.isVersion10 == false else { return }
         let forwarded = ForwardedResponse(
+            role: role,
             head: answer,
             facts: facts,
             servedBy: loopContext.settings.servedBy,
@@ -43,6 +45,7 @@ extension FrontConnection {
     func answerUpgrade(_ answer: ResponseHead, _ bytes: ByteBuffer, _ scanner: borrowing HeadScanner) {
         noteHead(status: answer.status, framing: .none, isStream: true)
         let forwarded = ForwardedResponse(
+            role: role,
             head: answer,
             facts: facts,
             servedBy: loopContext.settings.servedBy,
@@ -71,8 +74,10 @@ extension FrontConnection {
         out.writeString(ReasonPhrase.of(status))
         out.writeStaticString("\r\n")
         fields(&out)
-        out.writeCallFacts(facts)
-        out.writeField("X-Served-By", loopContext.settings.servedBy)
+        if role == .gateway {
+            out.writeCallFacts(facts)
+            out.writeField("X-Served-By", loopContext.settings.servedBy)
+        }
         if case .length(let length) = wireFraming {
             out.writeStaticString("Content-Length: ")
             out.writeDecimal(UInt64(length))
@@ -137,15 +142,23 @@ extension FrontConnection {
         let abandoned = origin
         origin = nil
         abandoned?.abandon()
-        let text = head?.acceptsJSON == true ? fault.jsonBody : fault.textBody
-        let type = head?.acceptsJSON == true ? "application/json" : "text/plain; charset=utf-8"
+        // OpenFaaS' watchdog speaks text alone, and its limiter's words are compared (contract §15.6).
+        let isJSON = role == .gateway && head?.acceptsJSON == true
+        let text = isJSON ? fault.jsonBody : fault.textBody
+        let isLimiter = fault.code == .tooManyCalls
+        let type = isJSON ? "application/json" : isLimiter ? "text/plain" : "text/plain; charset=utf-8"
         // What follows a head that cannot be understood cannot be found: the connection ends.
         if head == nil || fault.code == .malformedRequest || fault.code == .methodNotAllowed { mustClose = true }
         if !body.isDone { mustClose = true }
-        answerHead(status: FaultTable.row(for: fault.code).status, framing: .length(text.utf8.count)) { out in
+        let row = FaultTable.row(for: fault.code)
+        let status = role == .watchdog ? row.watchdogStatus : row.status
+        let component = isLimiter || role == .gateway ? fault.internalHeaderValue : "of-watchdog"
+        let duration = role == .watchdog && entry != nil ? elapsedSeconds : nil
+        answerHead(status: status, framing: .length(text.utf8.count)) { out in
             out.writeField("Content-Type", type)
             out.writeStaticString("X-Content-Type-Options: nosniff\r\n")
-            out.writeField("X-OpenFaaS-Internal", fault.internalHeaderValue)
+            out.writeField("X-OpenFaaS-Internal", component)
+            if let duration { out.writeField("X-Duration-Seconds", duration) }
             if let seconds = fault.retryAfterSeconds { out.writeField("Retry-After", String(seconds)) }
         }
         if head?.method != .head { out.writeString(text) }

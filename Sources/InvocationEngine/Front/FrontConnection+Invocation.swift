@@ -8,7 +8,10 @@ import ProviderContract
 /// Carrying out calls of functions: a place, an origin, a deadline.
 extension FrontConnection {
     /// The name for sentences.
-    var functionName: String { entry?.name ?? "the function" }
+    var functionName: String { role == .watchdog ? "the function" : entry?.name ?? "the function" }
+
+    /// What helps when the function misbehaves; in a container the log is where it always is.
+    var logHint: String? { role == .watchdog ? nil : "Its log may say why: martlet logs \(functionName)" }
 
     /// Whether the client asked to switch protocols.
     var askedForUpgrade: Bool { head?.wantsUpgrade ?? false }
@@ -34,6 +37,8 @@ extension FrontConnection {
 
     /// Notes the call's id, the client's or a fresh one, and its start.
     func takeCallFacts(_ head: RequestHead) {
+        // A watchdog passes on what the gateway before it wrote.
+        guard role == .gateway else { return }
         facts.startTime = UInt64(Timestamp.now().nanosecondsSinceEpoch)
         if let callID = head.callID {
             facts.callID = headBytes.getSlice(at: callID.lowerBound, length: callID.count) ?? ByteBuffer()
@@ -80,7 +85,7 @@ extension FrontConnection {
     /// The call's time is up (martlet-api "Deadlines").
     func deadlinePassed() {
         guard answerStatus == 0 else { return close() }
-        guard origin != nil || replica != nil, let entry else { return refuse(notReady) }
+        guard origin != nil || replica != nil, entry != nil else { return refuse(notReady) }
         let limit =
             switch facts.limit {
             case .none: "its deadline"
@@ -88,7 +93,7 @@ extension FrontConnection {
             case .function(let limit): "\(GoDuration.format(limit)), the function's exec_timeout"
             case .gateway(let limit): "\(GoDuration.format(limit)), the gateway's upstream_timeout"
             }
-        refuse(PlatformFault(.deadlineExceeded, "\(entry.name) did not answer within \(limit)."))
+        refuse(PlatformFault(.deadlineExceeded, "\(functionName) did not answer within \(limit)."))
     }
 
     private var notReady: PlatformFault {
@@ -97,7 +102,7 @@ extension FrontConnection {
             reason.isEmpty
             ? "\(functionName) did not become ready within the call's deadline."
             : "\(functionName) did not become ready within the call's deadline: \(reason)"
-        return PlatformFault(.functionNotReady, sentence, hint: "Its log may say why: martlet logs \(functionName)")
+        return PlatformFault(.functionNotReady, sentence, hint: logHint)
     }
 
     // MARK: A place
@@ -133,7 +138,7 @@ extension FrontConnection {
         PlatformFault(
             .tooManyCalls,
             "Concurrent request limit exceeded. Max concurrent requests: \(rules.maxInFlight ?? 0)",
-            retryAfterSeconds: 1
+            retryAfterSeconds: role == .gateway ? 1 : nil
         )
     }
 
@@ -195,6 +200,7 @@ extension FrontConnection {
     private func use(_ connection: UpstreamConnection, _ upstream: HTTPUpstream) {
         guard let head, let entry else { return connection.close() }
         let request = ForwardedRequest(
+            role: role,
             head: head,
             facts: facts,
             clientAddress: clientAddress,
@@ -237,7 +243,7 @@ extension FrontConnection {
                 PlatformFault(
                     .functionUnreachable,
                     "\(functionName) does not accept connections.",
-                    hint: "Its log may say why: martlet logs \(functionName)",
+                    hint: logHint,
                     cause: error
                 )
             )

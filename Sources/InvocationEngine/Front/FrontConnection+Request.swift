@@ -58,7 +58,7 @@ extension FrontConnection {
         hasHandedOverBody = false
         bodyIsLost = false
         if case .length(let length) = head.framing, length > bodyLeft { return refuse(bodyTooLarge) }
-        switch Destination(head, in: headBytes) {
+        switch Destination(head, in: headBytes, role) {
         case .function(let address, let rest): invoke(address, rest)
         case .local: answerLocally(head)
         case .nothing: answerServerOptions()
@@ -170,16 +170,21 @@ enum Destination {
     case nothing
     case refused(PlatformFault)
 
-    init(_ head: RequestHead, in bytes: ByteBuffer) {
-        self = bytes.withUnsafeReadableBytes { Self.find(head, in: $0) }
+    init(_ head: RequestHead, in bytes: ByteBuffer, _ role: EngineRole) {
+        self = bytes.withUnsafeReadableBytes { Self.find(head, in: $0, role) }
     }
 
-    private static func find(_ head: RequestHead, in bytes: UnsafeRawBufferPointer) -> Destination {
+    private static func find(
+        _ head: RequestHead,
+        in bytes: UnsafeRawBufferPointer,
+        _ role: EngineRole
+    ) -> Destination {
         if head.method == .connect {
             return .refused(PlatformFault(.methodNotAllowed, "CONNECT is not served here; this is no forward proxy."))
         }
         if bytes[head.target.lowerBound] == UInt8(ascii: "*") { return .nothing }
         let path = UnsafeRawBufferPointer(rebasing: bytes[head.target.lowerBound..<head.pathEnd])
+        if role == .watchdog { return asksForHealth(path) ? .local : .function(onlyFunction, head.target) }
         guard path.starts(with: "/function/".utf8) else { return .local }
         return function(head, in: bytes, nameStart: head.target.lowerBound + 10)
     }
@@ -202,9 +207,16 @@ enum Destination {
             return .refused(PlatformFault(.methodNotAllowed, "Functions are not called with this method."))
         }
         let path = UnsafeRawBufferPointer(rebasing: bytes[end..<head.pathEnd])
-        if path.elementsEqual("/_/health".utf8) || path.elementsEqual("/_/ready".utf8) {
+        if asksForHealth(path) {
             return .refused(PlatformFault(.notFound, "A function's health is not reachable from outside."))
         }
         return .function(address, end..<head.target.upperBound)
     }
+
+    private static func asksForHealth(_ path: UnsafeRawBufferPointer) -> Bool {
+        path.elementsEqual("/_/health".utf8) || path.elementsEqual("/_/ready".utf8)
+    }
+
+    /// The address under which a watchdog's table has its function.
+    static let onlyFunction = "function"
 }

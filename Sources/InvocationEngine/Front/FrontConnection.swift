@@ -71,6 +71,9 @@ final class FrontConnection: ChannelInboundHandler {
         loopContext = context
     }
 
+    /// What this connection stands in front of.
+    var role: EngineRole { loopContext.settings.role }
+
     // MARK: Channel events
 
     func handlerAdded(context: ChannelHandlerContext) {
@@ -249,13 +252,5 @@ final class FrontConnection: ChannelInboundHandler {
     func armExchangeTimer() {
         let stall = TimeAmount(min(loopContext.settings.readTimeout, loopContext.settings.writeTimeout))
         loopContext.timers.set(timer, at: min(facts.deadline, NIODeadline.now() + stall))
-    }
-}
-
-extension TimeAmount {
-    /// A limit from settings.
-    init(_ duration: Duration) {
-        let parts = duration.components
-        self = .nanoseconds(parts.seconds &* 1_000_000_000 &+ parts.attoseconds / 1_000_000_000)
     }
 }

@@ -259,6 +259,7 @@ extension FrontConnection {
         let variables = headBytes.withUnsafeReadableBytes { bytes in
             RequestVariables(
                 head,
+                role: role,
                 rest: rest,
                 facts: facts,
                 clientAddress: clientAddress,

@@ -11,6 +11,7 @@ struct RequestVariables {
     /// Nil when its path cannot be a variable: it holds an encoded NUL.
     init?(
         _ head: RequestHead,
+        role: EngineRole,
         rest: Range<Int>,
         facts: CallFacts,
         clientAddress: String,
@@ -19,9 +20,23 @@ struct RequestVariables {
     ) {
         guard let path = Self.decodedPath(UnsafeRawBufferPointer(rebasing: bytes[rest.lowerBound..<head.pathEnd]))
         else { return nil }
-        for field in fields where Self.isTold(field, head, in: bytes) {
+        for field in fields where Self.isTold(field, head, role, in: bytes) {
             add(Self.variableName(field.nameBytes(in: bytes)), Self.text(field.valueBytes(in: bytes)))
         }
+        if role == .gateway { addCallFacts(head, facts, clientAddress, in: bytes) }
+        add("Http_Method", Self.text(UnsafeRawBufferPointer(rebasing: bytes[head.methodRange])))
+        add("Http_Path", path)
+        let query = Self.text(UnsafeRawBufferPointer(rebasing: bytes[head.pathEnd..<rest.upperBound]))
+        if query.count > 1 { add("Http_Query", String(query.dropFirst())) }
+        if head.framing == .chunked { add("Http_Transfer_Encoding", "chunked") }
+    }
+
+    private mutating func addCallFacts(
+        _ head: RequestHead,
+        _ facts: CallFacts,
+        _ clientAddress: String,
+        in bytes: UnsafeRawBufferPointer
+    ) {
         var addresses = head.forwardedFor.map { Self.text(UnsafeRawBufferPointer(rebasing: bytes[$0])) }
         addresses.append(clientAddress)
         add("Http_X_Forwarded_For", addresses.filter { !$0.isEmpty }.joined(separator: ", "))
@@ -29,11 +44,6 @@ struct RequestVariables {
         if !head.hasForwardedHost, !host.isEmpty { add("Http_X_Forwarded_Host", host) }
         add("Http_X_Call_Id", String(buffer: facts.callID))
         add("Http_X_Start_Time", String(facts.startTime))
-        add("Http_Method", Self.text(UnsafeRawBufferPointer(rebasing: bytes[head.methodRange])))
-        add("Http_Path", path)
-        let query = Self.text(UnsafeRawBufferPointer(rebasing: bytes[head.pathEnd..<rest.upperBound]))
-        if query.count > 1 { add("Http_Query", String(query.dropFirst())) }
-        if head.framing == .chunked { add("Http_Transfer_Encoding", "chunked") }
     }
 
     /// The first value of a field counts.
@@ -42,9 +52,15 @@ struct RequestVariables {
         variables.append((name, value))
     }
 
-    private static func isTold(_ field: HeadField, _ head: RequestHead, in bytes: UnsafeRawBufferPointer) -> Bool {
+    private static func isTold(
+        _ field: HeadField,
+        _ head: RequestHead,
+        _ role: EngineRole,
+        in bytes: UnsafeRawBufferPointer
+    ) -> Bool {
         switch field.name {
-        case .host, .xCallID, .xStartTime, .xForwardedFor, .expect: false
+        case .host, .expect: false
+        case .xCallID, .xStartTime, .xForwardedFor: role == .watchdog
         default: !field.name.endsAtHop && !head.options.names(field, in: bytes)
         }
     }

@@ -2,8 +2,18 @@
 
 import NIOCore
 
+/// What a front door stands in front of.
+public enum EngineRole: Sendable {
+    /// Many functions, each behind `/function/NAME`: calls get an id and are told where they come from (contract §5.1).
+    case gateway
+    /// One function behind every path, in a container of its own: messages pass as they came (contract §15.4).
+    case watchdog
+}
+
 /// Limits of the front door and of calls.
 public struct EngineSettings: Sendable {
+    /// What it stands in front of.
+    public var role: EngineRole
     /// The gateway's limit of one synchronous call; nil means none (contract §22, `upstream_timeout`).
     public var upstreamTimeout: Duration?
     /// Most that a client may take for a head, or pause within a body (contract §22, `read_timeout`).
@@ -25,6 +35,7 @@ public struct EngineSettings: Sendable {
 
     /// Makes settings; the defaults are those of the documentation.
     public init(
+        role: EngineRole = .gateway,
         upstreamTimeout: Duration? = .seconds(60),
         readTimeout: Duration = .seconds(60),
         writeTimeout: Duration = .seconds(60),
@@ -35,6 +46,7 @@ public struct EngineSettings: Sendable {
         bodyLimit: Int? = nil,
         servedBy: String
     ) {
+        self.role = role
         self.upstreamTimeout = upstreamTimeout
         self.readTimeout = readTimeout
         self.writeTimeout = writeTimeout

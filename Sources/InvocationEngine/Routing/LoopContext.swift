@@ -58,6 +58,7 @@ final class LoopContext {
 
     /// OpenFaaS' own default suffix leads to our default namespace, whatever it is called (contract §25.8).
     private func addresses(_ id: FunctionID) -> [String] {
+        if settings.role == .watchdog { return [id.description, Destination.onlyFunction] }
         guard id.namespace == defaultNamespace else { return [id.description] }
         return [id.description, id.name, "\(id.name).\(NameRule.defaultNamespace)"]
     }

@@ -271,13 +271,14 @@ final class UpstreamConnection: ChannelInboundHandler, Origin {
         let front = takeFront()
         if isReused, !sawByte, front?.retryOnFreshConnection() == true { return }
         let name = front?.functionName ?? ""
+        let hint = front?.logHint
         front?.failed(
             PlatformFault(
                 .functionUnreachable,
                 sawByte
                     ? "\(name) closed the connection in the middle of its answer's head."
                     : "\(name) closed the connection without an answer.",
-                hint: "Its log may say why: martlet logs \(name)",
+                hint: hint,
                 cause: failure
             )
         )

@@ -3,8 +3,8 @@
 import FaultModel
 import Foundation
 import FunctionModel
+import FunctionProcesses
 import NIOCore
-import NIOPosix
 import ProviderContract
 
 /// The logs of all functions: files per replica, bounded, and lines as they come for those who follow.
@@ -33,18 +33,9 @@ final class FunctionLogs: Sendable {
     func read(_ descriptor: Int32, of function: FunctionID, replica: String, lineLimit: Int?) {
         loop.execute { [self] in
             let file = LogFile(folder: folder(of: function), replica: replica)
-            let pump = LogPump(lineLimit: lineLimit) { [self] text in
+            LineReader.read(descriptor, on: loop, lineLimit: lineLimit) { [self] text in
                 take(LogLine(function, replica, text), file)
             }
-            let bound = NIOLoopBound(pump, eventLoop: loop)
-            NIOPipeBootstrap(group: loop)
-                .channelInitializer { channel in
-                    channel.eventLoop.makeCompletedFuture {
-                        try channel.pipeline.syncOperations.addHandler(bound.value)
-                    }
-                }
-                .takingOwnershipOfDescriptor(input: descriptor)
-                .whenFailure { _ in close(descriptor) }
         }
     }
 
@@ -121,47 +112,6 @@ extension LogQuery {
     fileprivate func wants(_ line: LogLine) -> Bool {
         line.name == function.name && line.namespace == function.namespace
             && (instance == nil || instance == line.instance)
-    }
-}
-
-/// Cuts a replica's output into lines.
-private final class LogPump: ChannelInboundHandler {
-    typealias InboundIn = ByteBuffer
-
-    private let lineLimit: Int
-    private let take: (String) -> Void
-    private var rest = ByteBuffer()
-
-    init(lineLimit: Int?, take: @escaping (String) -> Void) {
-        self.lineLimit = lineLimit ?? .max
-        self.take = take
-    }
-
-    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        var piece = unwrapInboundIn(data)
-        rest.writeBuffer(&piece)
-        while let line = nextLine() { take(line) }
-        rest.discardReadBytes()
-    }
-
-    func channelInactive(context: ChannelHandlerContext) {
-        if rest.readableBytes > 0 { take(String(buffer: rest)) }
-    }
-
-    func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
-
-    /// A line, or so much of one as may be in a line: a longer one is cut, not lost.
-    private func nextLine() -> String? {
-        let view = rest.readableBytesView
-        guard let end = view.prefix(lineLimit == .max ? view.count : lineLimit + 1).firstIndex(of: 0x0A) else {
-            guard view.count >= lineLimit else { return nil }
-            return rest.readString(length: lineLimit)
-        }
-        let length = end - view.startIndex
-        var line = rest.readString(length: length) ?? ""
-        rest.moveReaderIndex(forwardBy: 1)
-        if line.hasSuffix("\r") { line.removeLast() }
-        return line
     }
 }
 

@@ -56,7 +56,8 @@ struct FunctionRevision: Sendable {
         (portPlan, pathPrefix) = try Self.port(rules)
         limits = ResourceLimits(
             memoryBytes: deployment.limits?.memory.flatMap(Quantity.parseMemoryBytes),
-            milliCPU: deployment.limits?.cpu.flatMap(Quantity.parseMilliCPU)
+            milliCPU: deployment.limits?.cpu.flatMap(Quantity.parseMilliCPU),
+            processes: try Self.processLimit(deployment)
         )
         startTimeout = try Self.startTimeout(deployment)
     }
@@ -68,6 +69,18 @@ struct FunctionRevision: Sendable {
                 .invalidValue,
                 "The label com.martlet.start.timeout is \"\(NameRule.printable(text))\", which is no duration.",
                 hint: "Write it as 30s."
+            )
+        }
+        return limit
+    }
+
+    private static func processLimit(_ deployment: FunctionDeployment) throws(PlatformFault) -> Int? {
+        guard let text = deployment.labels?["com.martlet.limits.pids"] else { return nil }
+        guard let limit = Int(text), (1...4_194_304).contains(limit) else {
+            throw PlatformFault(
+                .invalidValue,
+                "The label com.martlet.limits.pids is \"\(NameRule.printable(text))\".",
+                hint: "Use a whole number of processes and threads, from 1 on."
             )
         }
         return limit

@@ -2,6 +2,7 @@
 
 import Foundation
 import FunctionModel
+import FunctionProcesses
 import NIOCore
 import ProcessControl
 import ProviderContract

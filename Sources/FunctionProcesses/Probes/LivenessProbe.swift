@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import FunctionModel
-import NIOCore
+public import FunctionModel
+public import NIOCore
 
 /// Asks a ready replica from time to time whether it still answers (contract §14.2 `com.openfaas.health.http.*`).
 ///
 /// Only for functions that name a path: a process that lives but hangs is noticed by nothing else.
-final class LivenessProbe {
+public final class LivenessProbe {
     private let loop: any EventLoop
     private let port: Int
     private let probe: FunctionRules.Probe
@@ -17,16 +17,19 @@ final class LivenessProbe {
     /// Time between probes where the annotations name none; Kubernetes' own.
     private static let usualPeriod = Duration.seconds(10)
 
-    init(port: Int, probe: FunctionRules.Probe, on loop: any EventLoop, whenDead: @escaping () -> Void) {
+    /// Describes a probe; everything happens on the loop, `whenDead` at most once.
+    public init(port: Int, probe: FunctionRules.Probe, on loop: any EventLoop, whenDead: @escaping () -> Void) {
         self.port = port
         self.probe = probe
         self.loop = loop
         self.whenDead = whenDead
     }
 
-    func start() { schedule(after: max(probe.initialDelay, .milliseconds(1))) }
+    /// Begins to ask.
+    public func start() { schedule(after: max(probe.initialDelay, .milliseconds(1))) }
 
-    func cancel() { isOver = true }
+    /// Asks no more.
+    public func cancel() { isOver = true }
 
     private func schedule(after delay: Duration) {
         loop.assumeIsolated().scheduleTask(in: TimeAmount(delay)) { [self] in

@@ -1,24 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Glibc
-import ProcessControl
-import ProviderContract
+public import ProcessControl
+public import ProviderContract
 import Synchronization
 
 /// Starts a process for each call of a slot (contract §15.4).
-final class ForkLauncher: ProcessLauncher {
-    let contentType: String
+public final class ForkLauncher: ProcessLauncher {
+    /// The type of what its processes print.
+    public let contentType: String
     private let spec: ProcessSpec
     private let spawner: ProcessSpawner
     private let running = Mutex<Set<Int32>>([])
 
-    init(spec: ProcessSpec, contentType: String, spawner: ProcessSpawner) {
+    /// Makes a launcher of processes as specified, with piped streams.
+    public init(spec: ProcessSpec, contentType: String, spawner: ProcessSpawner) {
         self.spec = spec
         self.contentType = contentType
         self.spawner = spawner
     }
 
-    func launch(
+    /// See the contract's `launch`.
+    public func launch(
         requestVariables: [(name: String, value: String)],
         started: @escaping @Sendable (Result<LaunchedProcess, ProcessLaunchError>) -> Void,
         ended: @escaping @Sendable (ProcessEnd) -> Void
@@ -60,7 +63,7 @@ final class ForkLauncher: ProcessLauncher {
     }
 
     /// Ends what still runs.
-    func retire() {
+    public func retire() {
         for processID in running.withLock({ $0 }) { spawner.signalGroup(of: processID, SIGKILL) }
     }
 }

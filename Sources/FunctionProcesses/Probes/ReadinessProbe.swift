@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import FunctionModel
-import NIOCore
+public import FunctionModel
+public import NIOCore
 
 /// Asks a starting replica again and again whether it is ready: by its port, or by a path that must answer 2xx.
 ///
 /// A process cannot be asked to say when it listens, so this one thing is polled: often at first, when a quick function
 /// comes up in milliseconds, then less and less.
-final class ReadinessProbe {
+public final class ReadinessProbe {
     private let loop: any EventLoop
     private let port: Int
     private let probe: FunctionRules.Probe
@@ -16,7 +16,8 @@ final class ReadinessProbe {
     private var interval: TimeAmount
     private var isOver = false
 
-    init(port: Int, probe: FunctionRules.Probe, on loop: any EventLoop, whenReady: @escaping () -> Void) {
+    /// Describes a probe; everything happens on the loop, `whenReady` at most once.
+    public init(port: Int, probe: FunctionRules.Probe, on loop: any EventLoop, whenReady: @escaping () -> Void) {
         self.port = port
         self.probe = probe
         self.loop = loop
@@ -24,9 +25,11 @@ final class ReadinessProbe {
         interval = .milliseconds(1)
     }
 
-    func start() { schedule(after: TimeAmount(probe.initialDelay)) }
+    /// Begins to ask.
+    public func start() { schedule(after: TimeAmount(probe.initialDelay)) }
 
-    func cancel() { isOver = true }
+    /// Asks no more.
+    public func cancel() { isOver = true }
 
     private func schedule(after delay: TimeAmount) {
         loop.assumeIsolated().scheduleTask(in: delay) { [self] in ask() }

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Glibc
+
+/// The small files by which the kernel tells of processes and groups.
+///
+/// Foundation could read them too, but it would make the watchdog in every image several times as large.
+package enum SystemFile {
+    /// The bytes of a file; nil where it cannot be read.
+    package static func bytes(_ path: String) -> [UInt8]? {
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { return nil }
+        defer { close(descriptor) }
+        return bytes(of: descriptor)
+    }
+
+    /// Everything that can be read from a descriptor; nil when that fails.
+    package static func bytes(of descriptor: Int32) -> [UInt8]? {
+        var all: [UInt8] = []
+        var room = [UInt8](repeating: 0, count: 16_384)
+        while true {
+            let count = read(descriptor, &room, room.count)
+            if count < 0, errno == EINTR { continue }
+            guard count >= 0 else { return nil }
+            guard count > 0 else { return all }
+            all += room[..<count]
+        }
+    }
+
+    /// The text of a file; nil where it cannot be read.
+    package static func text(_ path: String) -> String? { bytes(path).map { String(decoding: $0, as: UTF8.self) } }
+
+    /// The first word of a file.
+    package static func word(_ path: String) -> Substring? { text(path)?.split(whereSeparator: \.isWhitespace).first }
+
+    /// What a folder holds.
+    package static func names(in folder: String) -> [String] {
+        guard let stream = opendir(folder) else { return [] }
+        defer { closedir(stream) }
+        var names: [String] = []
+        while let entry = readdir(stream) {
+            let name = withUnsafePointer(to: &entry.pointee.d_name) { pointer in
+                pointer.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+            }
+            if name != ".", name != ".." { names.append(name) }
+        }
+        return names
+    }
+
+    package static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
+}
