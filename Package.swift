@@ -48,6 +48,7 @@ let package = Package(
     platforms: [.macOS(.v26)],
     products: [
         .executable(name: "martlet", targets: ["martlet"]),
+        .executable(name: "fwatchdog", targets: ["fwatchdog"]),
         .library(name: "ProviderContract", targets: ["FaultModel", "FunctionModel", "ProviderContract"]),
         .library(name: "ProviderConformance", targets: ["ProviderConformance"]),
     ],
@@ -67,6 +68,8 @@ let package = Package(
     targets: [
         // Executables: a screenful each.
         .executableTarget(name: "martlet", dependencies: ["CommandLineTool", arguments], swiftSettings: strict),
+
+        .executableTarget(name: "fwatchdog", dependencies: ["WatchdogService"], swiftSettings: strict),
 
         // Services.
         module(
@@ -90,6 +93,13 @@ let package = Package(
             [
                 "FaultModel", "FunctionModel", "InvocationEngine", "ProviderContract", crypto, httpTypes,
                 hummingbird, logging, nioCore,
+            ]
+        ),
+        module(
+            "WatchdogService",
+            [
+                "FunctionModel", "FunctionProcesses", "InvocationEngine", "ProcessControl", "ProviderContract",
+                "Telemetry", nioCore, nioPosix,
             ]
         ),
         module("Dashboard", ["FunctionModel"]),
@@ -121,7 +131,7 @@ let package = Package(
         module("ProcessControl", ["CProcessControl", deque]),
         .target(name: "CProcessControl"),
         module("RuntimeSettings", ["FaultModel", "FunctionModel", yaml]),
-        module("Telemetry", ["ProcessControl"]),
+        module("Telemetry", ["CProcessControl", "InvocationEngine", "ProcessControl", nioCore]),
 
         // Vocabulary: no input, no output.
         module("FunctionModel", ["FaultModel"]),
@@ -149,6 +159,7 @@ let package = Package(
         tests(of: "FunctionBuilder", ["FaultModel", "FunctionModel", "ProcessControl", "TestSupport"]),
         tests(of: "RuntimeSettings", ["FaultModel"]),
         tests(of: "Telemetry"),
+        tests(of: "WatchdogService", ["ProviderContract"]),
         tests(
             of: "ProviderConformance",
             [
@@ -160,7 +171,7 @@ let package = Package(
             name: "EndToEndTests",
             dependencies: [
                 "FaultModel", "FunctionBuilder", "FunctionModel", "ProcessControl", "SystemClient", "TestSupport",
-                "martlet", httpClient, nioCore,
+                "fwatchdog", "martlet", httpClient, nioCore,
             ],
             swiftSettings: strict
         ),

@@ -78,7 +78,8 @@ private final class Atomic32: Sendable {
 }
 
 extension ProcessExit {
-    var asProcessEnd: ProcessEnd {
+    /// The same in the contract's words.
+    public var asProcessEnd: ProcessEnd {
         switch self {
         case .exited(let code): .exited(code)
         case .signalled(let number): .signalled(number)

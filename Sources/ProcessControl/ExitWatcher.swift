@@ -19,7 +19,10 @@ final class ExitWatcher: Sendable {
     private let children = Mutex<[Int32: Child]>([:])
     private let isClosed = Atomic<Bool>(false)
 
-    init() {
+    private let adoptsOrphans: Bool
+
+    init(adoptsOrphans: Bool) {
+        self.adoptsOrphans = adoptsOrphans
         epoll = epoll_create1(Int32(EPOLL_CLOEXEC))
         wakeUp = eventfd(0, Int32(EFD_CLOEXEC) | Int32(EFD_NONBLOCK))
         add(wakeUp, tag: 0)
@@ -53,14 +56,35 @@ final class ExitWatcher: Sendable {
     /// The thread's body.
     func run() {
         var events = [epoll_event](repeating: epoll_event(), count: 64)
+        var stranger: Int32 = 0
         while !isClosed.load(ordering: .sequentiallyConsistent) {
-            let count = epoll_wait(epoll, &events, Int32(events.count), -1)
+            let count = epoll_wait(epoll, &events, Int32(events.count), adoptsOrphans ? 1000 : -1)
+            if count == 0 { reapOrphans(&stranger) }
             for event in events.prefix(Int(max(0, count))) where event.data.u64 != 0 {
                 reap(Int32(truncatingIfNeeded: event.data.u64))
             }
         }
         Glibc.close(epoll)
         Glibc.close(wakeUp)
+    }
+
+    /// Reaps those that are not ours, one that was seen a second ago first: one just started may not be known yet.
+    private func reapOrphans(_ stranger: inout Int32) {
+        while let process = nextEnded(), !children.withLock({ $0[process] != nil }) {
+            guard process == stranger else {
+                stranger = process
+                return
+            }
+            var status: Int32 = 0
+            _ = martlet_reap(process, &status)
+            // The next one has lain about as long.
+            stranger = nextEnded() ?? 0
+        }
+    }
+
+    private func nextEnded() -> Int32? {
+        let process = martlet_ended_child()
+        return process > 0 ? process : nil
     }
 
     private func add(_ descriptor: Int32, tag: UInt64) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import CProcessControl
 import Glibc
 
 /// A thread of its own for what blocks, with a name that tools show.
@@ -16,7 +17,7 @@ public enum NamedThread {
 
     /// Runs work on a new thread, which ends with it.
     ///
-    /// Of the name the system keeps 15 bytes. All signals stay with the other threads.
+    /// Of the name the system keeps 15 bytes.
     public static func start(_ name: String, _ body: @escaping @Sendable () -> Void) {
         var attributes = pthread_attr_t()
         pthread_attr_init(&attributes)
@@ -33,7 +34,7 @@ public enum NamedThread {
     fileprivate static func run(_ pointer: UnsafeMutableRawPointer?) {
         guard let pointer else { return }
         let work = Unmanaged<Work>.fromOpaque(pointer).takeRetainedValue()
-        pthread_setname_np(pthread_self(), work.name)
+        martlet_name_thread(work.name)
         work.body()
     }
 }

@@ -1,13 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import CProcessControl
+import Glibc
 
 /// A pipe by which children write to us.
 public enum ProcessPipe {
     /// Makes a pipe whose ends no child inherits by accident; our read end does not block.
     ///
-    /// False when there is none.
-    public static func make(read: inout Int32, write: inout Int32) -> Bool {
-        martlet_pipe(&read, &write, 1, 0) == 0
+    /// The caller closes both. - Throws: why there is none.
+    public static func open() throws(SpawnError) -> (readEnd: Int32, writeEnd: Int32) {
+        var (readEnd, writeEnd): (Int32, Int32) = (-1, -1)
+        guard martlet_pipe(&readEnd, &writeEnd, 1, 0) == 0 else {
+            throw SpawnError(code: errno, message: "no pipe for a process: \(ExecutableLookup.text(errno))")
+        }
+        return (readEnd, writeEnd)
     }
 }

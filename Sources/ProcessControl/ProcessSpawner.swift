@@ -15,10 +15,12 @@ public final class ProcessSpawner: Sendable {
     private let softFileLimit: UInt64
 
     /// Makes a spawner with so many threads.
-    public init(threads: Int = 2) {
+    ///
+    /// As the first process of a container it also reaps what has lost its parent (`adoptsOrphans`).
+    public init(threads: Int = 2, adoptsOrphans: Bool = false) {
         var limit = rlimit()
         softFileLimit = getrlimit(__rlimit_resource_t(7), &limit) == 0 ? min(UInt64(limit.rlim_cur), 1024) : 0
-        watcher = ExitWatcher()
+        watcher = ExitWatcher(adoptsOrphans: adoptsOrphans)
         for index in 0..<threads {
             NamedThread.start("spawner-\(index)") { [queue] in queue.run() }
         }
@@ -152,9 +154,10 @@ private struct ChildStreams {
     init(_ streams: ProcessSpec.Streams) throws(SpawnError) {
         switch streams {
         case .combined(let descriptor):
-            let null = open("/dev/null", O_RDONLY | O_CLOEXEC)
-            guard null >= 0 else { throw Self.failure() }
-            (childInput, childOutput, childError, ownsOutput) = (null, descriptor, descriptor, false)
+            (childInput, childOutput, childError) = (try Self.emptyInput(), descriptor, descriptor)
+            ownsOutput = false
+        case .captured(let output, let errors):
+            (childInput, childOutput, childError, ownsOutput) = (try Self.emptyInput(), output, errors, false)
         case .piped(let errorDescriptor):
             var input: (read: Int32, write: Int32) = (-1, -1)
             var output: (read: Int32, write: Int32) = (-1, -1)
@@ -168,6 +171,16 @@ private struct ChildStreams {
             (childInput, childOutput, childError, ownsOutput) = (input.read, output.write, errorDescriptor, true)
             (ourInput, ourOutput) = (input.write, output.read)
         }
+    }
+
+    /// A pipe that nobody writes to: a bare image has no `/dev/null`.
+    private static func emptyInput() throws(SpawnError) -> Int32 {
+        let null = open("/dev/null", O_RDONLY | O_CLOEXEC)
+        if null >= 0 { return null }
+        var (readEnd, writeEnd): (Int32, Int32) = (-1, -1)
+        guard martlet_pipe(&readEnd, &writeEnd, 0, 0) == 0 else { throw failure() }
+        close(writeEnd)
+        return readEnd
     }
 
     func closeChildEnds() {

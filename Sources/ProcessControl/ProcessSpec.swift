@@ -8,6 +8,8 @@ public struct ProcessSpec: Sendable {
         case piped(errorDescriptor: Int32)
         /// Input is empty; output and errors go to a descriptor (long-lived servers).
         case combined(descriptor: Int32)
+        /// Input is empty; output and errors go to a descriptor each.
+        case captured(output: Int32, errors: Int32)
     }
 
     /// A folder shown read-only elsewhere, to this process alone.

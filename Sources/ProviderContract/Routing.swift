@@ -51,6 +51,8 @@ public enum InvocationTarget: Sendable {
     case http(HTTPUpstream)
     /// A process that is started for each call.
     case process(any ProcessLauncher)
+    /// The files of a folder.
+    case files(folder: String)
 }
 
 /// An HTTP server that carries out calls.
@@ -61,6 +63,21 @@ public struct HTTPUpstream: Sendable, Hashable {
     public var port: Int
     /// What stands before the call's path, without a slash at its end; empty for none.
     public var pathPrefix: String
+
+    /// Reads `http://HOST[:PORT][/PATH]`; nil for anything else.
+    public init?(url: String) {
+        guard url.hasPrefix("http://") else { return nil }
+        let rest = url.dropFirst(7)
+        let slash = rest.firstIndex(of: "/") ?? rest.endIndex
+        let authority = rest[..<slash]
+        let colon = authority.lastIndex(of: ":").flatMap { authority[$0...].contains("]") ? nil : $0 }
+        let host = authority[..<(colon ?? authority.endIndex)]
+        let number = colon.map { Int(authority[authority.index(after: $0)...]) } ?? 80
+        guard !host.isEmpty, let number, (1...65_535).contains(number) else { return nil }
+        let bare = host.hasPrefix("[") && host.hasSuffix("]") ? host.dropFirst().dropLast() : host
+        let path = rest[slash...]
+        self.init(host: String(bare), port: number, pathPrefix: String(path.hasSuffix("/") ? path.dropLast() : path))
+    }
 
     /// Makes an upstream.
     public init(host: String, port: Int, pathPrefix: String = "") {

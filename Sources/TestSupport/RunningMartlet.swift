@@ -19,11 +19,7 @@ public final class RunningMartlet: Sendable {
     public let startText: String
     /// A client with the credentials.
     public let client: SystemClient
-    /// The process's id.
-    public let processID: Int32
-    private let exit: Outcome<ProcessExit>
-    /// Its processes die with the tests, however those end.
-    private static let spawner = ProcessSpawner(threads: 1)
+    private let program: RunningProgram
     /// Follows no redirects, as the tests want to see them; lives as long as the tests.
     public static let http = SystemClient.makeHTTPClient()
 
@@ -46,26 +42,15 @@ public final class RunningMartlet: Sendable {
         var environment = ProcessInfo.processInfo.environment
         environment["HOME"] = dataDirectory
         environment.merge(more) { _, new in new }
-        var (output, input): (Int32, Int32) = (-1, -1)
-        guard ProcessPipe.make(read: &output, write: &input) else { throw StartFailure(output: "no pipe") }
-        let spec = ProcessSpec(
-            arguments: [Self.binary.path] + verb + ["--port", "0", "--metrics-port", "0", "--data-dir", dataDirectory]
-                + arguments,
-            environment: environment.map { ($0.key, $0.value) },
-            workingDirectory: "/",
-            streams: .combined(descriptor: input)
+        program = try await RunningProgram(
+            [Self.binary.path] + verb + ["--port", "0", "--metrics-port", "0", "--data-dir", dataDirectory] + arguments,
+            environment: environment
         )
-        let exit = Outcome<ProcessExit>()
-        let started = await withCheckedContinuation { continuation in
-            Self.spawner.start(spec, started: { continuation.resume(returning: $0) }, ended: { exit.resolve($0) })
-        }
-        close(input)
-        self.exit = exit
-        processID = try started.get().processID
-        _ = fcntl(output, F_SETFL, fcntl(output, F_GETFL) & ~O_NONBLOCK)
-        startText = try await Self.readUntilReady(FileHandle(fileDescriptor: output, closeOnDealloc: true))
-        port = Self.number(after: "is ready at http://127.0.0.1:", in: startText)
-        metricsPort = Self.number(after: "Metrics   http://127.0.0.1:", in: startText)
+        let lastWords = verb == ["gateway"] ? "The gateway is ready at" : "deploy only what you trust."
+        guard await program.prints(lastWords) else { throw StartFailure(output: program.output) }
+        startText = program.output
+        port = program.number(after: "is ready at http://127.0.0.1:")
+        metricsPort = program.number(after: "Metrics   http://127.0.0.1:")
         let password = (try? String(contentsOfFile: "\(dataDirectory)/basic-auth-password", encoding: .utf8)) ?? ""
         client = SystemClient(
             baseURL: "http://127.0.0.1:\(port)",
@@ -77,64 +62,27 @@ public final class RunningMartlet: Sendable {
         )
     }
 
-    /// The `martlet` beside the test bundle.
-    static var binary: URL {
-        let bundle = Bundle.allBundles.first { $0.bundlePath.hasSuffix(".xctest") } ?? Bundle.main
-        var folder = bundle.bundleURL.deletingLastPathComponent()
-        if !FileManager.default.fileExists(atPath: folder.appendingPathComponent("martlet").path) {
-            folder = URL(fileURLWithPath: CommandLine.arguments[0]).deletingLastPathComponent()
-        }
-        return folder.appendingPathComponent("martlet")
-    }
+    private static let binary = RunningProgram.folder.appendingPathComponent("martlet")
+
+    /// The process's id.
+    public var processID: Int32 { program.processID }
 
     /// Stops it as a user does and returns its exit code.
     public func stop() async -> Int32 {
-        Glibc.kill(processID, SIGTERM)
+        program.signal(SIGTERM)
         return await exitCode()
     }
 
     /// Sends what Ctrl-C sends.
-    public func interrupt() { Glibc.kill(processID, SIGINT) }
+    public func interrupt() { program.signal(SIGINT) }
 
     /// Waits until it has ended and returns its exit code; that of a signal is negative.
-    public func exitCode() async -> Int32 {
-        switch await exit.value() {
-        case .exited(let code): code
-        case .signalled(let number): -number
-        }
-    }
+    public func exitCode() async -> Int32 { await program.exitCode() }
 
     /// Ends it by force, as a power cut does.
     public func kill() async {
-        Glibc.kill(processID, SIGKILL)
+        program.signal(SIGKILL)
         _ = await exitCode()
-    }
-
-    /// Reads on after the start, so that a full pipe never stops the program.
-    private static func readUntilReady(_ handle: FileHandle) async throws -> String {
-        try await withCheckedThrowingContinuation { continuation in
-            let thread = Thread {
-                var text = ""
-                var isReady = false
-                while true {
-                    let data = handle.availableData
-                    if data.isEmpty { break }
-                    guard !isReady else { continue }
-                    text += String(decoding: data, as: UTF8.self)
-                    let lastWords = ["deploy only what you trust.", "The gateway is ready at"]
-                    guard lastWords.contains(where: { text.contains($0) }), text.hasSuffix("\n") else { continue }
-                    isReady = true
-                    continuation.resume(returning: text)
-                }
-                if !isReady { continuation.resume(throwing: StartFailure(output: text)) }
-            }
-            thread.start()
-        }
-    }
-
-    private static func number(after text: String, in output: String) -> Int {
-        guard let start = output.range(of: text)?.upperBound else { return 0 }
-        return Int(output[start...].prefix { $0.isNumber }) ?? 0
     }
 
     // MARK: Verbs

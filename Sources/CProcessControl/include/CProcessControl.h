@@ -65,3 +65,9 @@ int martlet_pipe(int *_Nonnull read_end, int *_Nonnull write_end, int nonblockin
 
 /// Whether this process may make a private mount namespace: tried once in a child that ends at once.
 int martlet_can_mount_privately(void);
+
+/// Names the calling thread, for tools that list threads; 15 bytes are kept.
+void martlet_name_thread(const char *_Nonnull name);
+
+/// The id of a child that has ended and was not reaped, which this leaves as it is; 0 when there is none.
+pid_t martlet_ended_child(void);

@@ -6,6 +6,7 @@ import Foundation
 import GatewayService
 import NIOCore
 import NIOPosix
+import ProcessControl
 import RemoteProvider
 import RuntimeSettings
 import SystemAPI

@@ -7,6 +7,7 @@ import InvocationEngine
 import Logging
 import NIOCore
 import NIOPosix
+import ProcessControl
 import ProcessProvider
 import RuntimeSettings
 import SystemAPI

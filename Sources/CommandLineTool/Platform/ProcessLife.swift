@@ -2,51 +2,6 @@
 
 import Foundation
 import Glibc
-import Synchronization
-
-/// SIGINT and SIGTERM as events: a handler writes a byte into a pipe, a thread reads it.
-///
-/// From the moment this exists no signal is lost.
-final class TerminationSignals: Sendable {
-    private let stream: AsyncStream<Void>
-    private let endsAtNext = Atomic<Bool>(false)
-
-    init() {
-        let (stream, continuation) = AsyncStream.makeStream(of: Void.self)
-        self.stream = stream
-        var ends: [Int32] = [-1, -1]
-        guard pipe(&ends) == 0 else { return }
-        for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
-        signalPipe.store(ends[1], ordering: .sequentiallyConsistent)
-        let input = ends[0]
-        let thread = Thread { [self] in
-            var byte: UInt8 = 0
-            while read(input, &byte, 1) == 1 {
-                if endsAtNext.load(ordering: .sequentiallyConsistent) { exit(1) }
-                continuation.yield()
-            }
-        }
-        thread.name = "signals"
-        thread.start()
-        for number in [SIGINT, SIGTERM] { signal(number, noteSignal) }
-    }
-
-    /// Waits for the first one.
-    func first() async {
-        for await _ in stream { return }
-    }
-
-    /// The next one ends the program at once.
-    func endAtNext() { endsAtNext.store(true, ordering: .sequentiallyConsistent) }
-}
-
-/// Where the handler writes; a handler may touch nothing but this and make system calls.
-private let signalPipe = Atomic<Int32>(-1)
-
-private func noteSignal(_ number: Int32) {
-    var byte: UInt8 = 1
-    _ = write(signalPipe.load(ordering: .relaxed), &byte, 1)
-}
 
 /// Tells systemd about our state (sd_notify(3)); does nothing where nobody listens.
 enum ServiceNotification {

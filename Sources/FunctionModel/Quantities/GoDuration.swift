@@ -2,9 +2,12 @@
 
 /// Durations as OpenFaaS writes them: a Go duration (`1m30s`, `250ms`) or bare seconds (contract, "Legend").
 public enum GoDuration {
+    /// What fits into nanoseconds, as in Go: 292 years.
+    private static let longestSeconds: Int64 = 9_223_372_036
+
     /// Reads a duration; nil when it is neither a Go duration nor a number of seconds, or is negative.
     public static func parse(_ text: String) -> Duration? {
-        if let seconds = Int64(text) { return seconds >= 0 ? .seconds(seconds) : nil }
+        if let seconds = Int64(text) { return (0...longestSeconds).contains(seconds) ? .seconds(seconds) : nil }
         var rest = text.utf8[...]
         guard !rest.isEmpty else { return nil }
         var total = Duration.zero
@@ -13,6 +16,7 @@ public enum GoDuration {
             let nanoseconds = number * unit
             guard nanoseconds.isFinite, nanoseconds < 9.2e18 else { return nil }
             total += .nanoseconds(Int64(nanoseconds.rounded()))
+            guard total <= .seconds(longestSeconds) else { return nil }
         }
         return total
     }

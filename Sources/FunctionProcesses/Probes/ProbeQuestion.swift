@@ -8,12 +8,13 @@ import NIOPosix
 enum ProbeQuestion {
     /// Calls back once, on the loop.
     static func ask(
+        host: String = "127.0.0.1",
         port: Int,
         probe: FunctionRules.Probe,
         on loop: any EventLoop,
         then answered: @escaping (Bool) -> Void
     ) {
-        let request = probe.path.map { "GET \($0) HTTP/1.1\r\nHost: 127.0.0.1:\(port)\r\nConnection: close\r\n\r\n" }
+        let request = probe.path.map { "GET \($0) HTTP/1.1\r\nHost: \(host):\(port)\r\nConnection: close\r\n\r\n" }
         let answer = loop.makePromise(of: Bool.self)
         let limit = TimeAmount(probe.timeout)
         let handler = NIOLoopBound(ProbeHandler(request: request, answer: answer), eventLoop: loop)
@@ -22,7 +23,7 @@ enum ProbeQuestion {
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(handler.value) }
             }
-            .connect(host: "127.0.0.1", port: port)
+            .connect(host: host, port: port)
             .assumeIsolated()
             .whenComplete { outcome in
                 switch outcome {

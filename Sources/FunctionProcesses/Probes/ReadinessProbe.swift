@@ -9,6 +9,7 @@ public import NIOCore
 /// comes up in milliseconds, then less and less.
 public final class ReadinessProbe {
     private let loop: any EventLoop
+    private let host: String
     private let port: Int
     private let probe: FunctionRules.Probe
     private let whenReady: () -> Void
@@ -17,7 +18,14 @@ public final class ReadinessProbe {
     private var isOver = false
 
     /// Describes a probe; everything happens on the loop, `whenReady` at most once.
-    public init(port: Int, probe: FunctionRules.Probe, on loop: any EventLoop, whenReady: @escaping () -> Void) {
+    public init(
+        host: String = "127.0.0.1",
+        port: Int,
+        probe: FunctionRules.Probe,
+        on loop: any EventLoop,
+        whenReady: @escaping () -> Void
+    ) {
+        self.host = host
         self.port = port
         self.probe = probe
         self.loop = loop
@@ -37,7 +45,7 @@ public final class ReadinessProbe {
 
     private func ask() {
         guard !isOver else { return }
-        ProbeQuestion.ask(port: port, probe: probe, on: loop) { [self] in answered($0) }
+        ProbeQuestion.ask(host: host, port: port, probe: probe, on: loop) { [self] in answered($0) }
     }
 
     private func answered(_ isReady: Bool) {

@@ -73,27 +73,9 @@ enum GatewayMetrics {
             .histogram,
             help: "Durations of calls of functions, in seconds.",
             samples: functions.flatMap { function in
-                sorted(function).flatMap { histogram($0.value, labels(function, $0.key)) }
+                sorted(function).flatMap { $0.value.histogram(labels: labels(function, $0.key)) }
             }
         )
-    }
-
-    private static func histogram(
-        _ answers: FunctionMetrics.Answers,
-        _ labels: [MetricFamily.Label]
-    ) -> [MetricFamily.Sample] {
-        var samples: [MetricFamily.Sample] = []
-        var total: UInt64 = 0
-        for (index, count) in answers.buckets.enumerated() {
-            total += count
-            let bound =
-                index < FunctionMetrics.bucketBounds.count ? FunctionMetrics.bucketBounds[index] : Double.infinity
-            let text = bound.isInfinite ? "+Inf" : bound == bound.rounded() ? String(Int(bound)) : "\(bound)"
-            samples.append(.init(suffix: "_bucket", labels: labels + [.init("le", text)], value: Double(total)))
-        }
-        samples.append(.init(suffix: "_sum", labels: labels, value: Double(answers.nanoseconds) / 1e9))
-        samples.append(.init(suffix: "_count", labels: labels, value: Double(answers.count)))
-        return samples
     }
 
     private static func sorted(

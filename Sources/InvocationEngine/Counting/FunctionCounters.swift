@@ -12,6 +12,12 @@ public struct FunctionMetrics: Sendable {
         public var nanoseconds: UInt64 = 0
         /// How many took at most `FunctionMetrics.bucketBounds[i]`, but longer than the bound before.
         public var buckets = [UInt64](repeating: 0, count: FunctionMetrics.bucketBounds.count + 1)
+
+        mutating func add(_ other: Answers) {
+            count += other.count
+            nanoseconds += other.nanoseconds
+            for index in buckets.indices { buckets[index] += other.buckets[index] }
+        }
     }
 
     /// Upper bounds of the histogram in seconds: Go's default buckets (contract §12.5).
@@ -23,8 +29,21 @@ public struct FunctionMetrics: Sendable {
     public var started: UInt64 = 0
     /// Calls that have not ended.
     public var inFlight: Int = 0
-    /// Ended calls by status.
-    public var answers: [Int: Answers] = [:]
+    /// Ended calls by status, whatever their method.
+    public var answers: [Int: Answers] {
+        byMethod.reduce(into: [:]) { sums, row in sums[row.key.status, default: Answers()].add(row.value) }
+    }
+
+    /// What ended calls are told apart by.
+    public struct Key: Hashable, Sendable {
+        /// The status of the answer.
+        public var status: Int
+        /// The method in lower case, as Prometheus' client library for Go has it; `unknown` for rare ones.
+        public var method: String
+    }
+
+    /// Ended calls by status and method.
+    public private(set) var byMethod: [Key: Answers] = [:]
 
     /// Nothing counted yet.
     public init(id: FunctionID) { self.id = id }
@@ -33,11 +52,8 @@ public struct FunctionMetrics: Sendable {
         started += counters.started
         inFlight += counters.inFlight
         for row in counters.rows {
-            var sum = answers[row.status] ?? Answers()
-            sum.count += row.answers.count
-            sum.nanoseconds += row.answers.nanoseconds
-            for index in sum.buckets.indices { sum.buckets[index] += row.answers.buckets[index] }
-            answers[row.status] = sum
+            let key = Key(status: row.status, method: row.method.metricsName)
+            byMethod[key, default: Answers()].add(row.answers)
         }
     }
 }
@@ -46,7 +62,7 @@ public struct FunctionMetrics: Sendable {
 final class FunctionCounters {
     fileprivate(set) var started: UInt64 = 0
     fileprivate(set) var inFlight = 0
-    fileprivate var rows: [(status: Int, answers: FunctionMetrics.Answers)] = []
+    fileprivate var rows: [(status: Int, method: RequestMethod, answers: FunctionMetrics.Answers)] = []
     private static let boundsInNanoseconds: [UInt64] = FunctionMetrics.bucketBounds.map { UInt64($0 * 1e9) }
 
     func start() {
@@ -57,9 +73,9 @@ final class FunctionCounters {
     /// Counts an ended call.
     ///
     /// A function answers with few different statuses: a scan beats a dictionary.
-    func end(status: Int, nanoseconds: UInt64) {
+    func end(status: Int, method: RequestMethod, nanoseconds: UInt64) {
         inFlight -= 1
-        let row = rows.firstIndex { $0.status == status } ?? addRow(status)
+        let row = rows.firstIndex { $0.status == status && $0.method == method } ?? addRow(status, method)
         let bounds = Self.boundsInNanoseconds
         var bucket = 0
         while bucket < bounds.count, nanoseconds > bounds[bucket] { bucket += 1 }
@@ -68,8 +84,8 @@ final class FunctionCounters {
         rows[row].answers.buckets[bucket] += 1
     }
 
-    private func addRow(_ status: Int) -> Int {
-        rows.append((status, FunctionMetrics.Answers()))
+    private func addRow(_ status: Int, _ method: RequestMethod) -> Int {
+        rows.append((status, method, FunctionMetrics.Answers()))
         return rows.count - 1
     }
 }

@@ -8,6 +8,8 @@ struct CallFacts {
     var callID = ByteBuffer()
     /// `X-Start-Time`: nanoseconds since 1970.
     var startTime: UInt64 = 0
+    /// The trace that the call is part of.
+    var trace = TraceContext.none
     /// When the call began, for durations.
     var begun = NIODeadline.uptimeNanoseconds(0)
     /// When it has to be over.

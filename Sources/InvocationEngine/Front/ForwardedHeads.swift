@@ -32,6 +32,7 @@ struct ForwardedRequest {
             writeForwarding(to: &out, from: bytes)
             if !head.hasUserAgent { out.writeField("User-Agent", userAgent) }
             out.writeCallFacts(facts)
+            out.writeNewTrace(facts.trace)
         }
         writeFraming(to: &out)
         if head.wantsUpgrade, let upgrade = head.upgrade {
@@ -62,6 +63,8 @@ struct ForwardedRequest {
             !head.options.names(field, in: bytes)
         case .xCallID, .xStartTime, .xForwardedFor:
             role == .watchdog && !head.options.names(field, in: bytes)
+        case .traceParent, .traceState:
+            (head.traceParent != nil || role == .watchdog) && !head.options.names(field, in: bytes)
         case .host:
             !head.hasAbsoluteTarget
         default:

@@ -95,6 +95,7 @@ extension FrontConnection {
     func answerBody(_ piece: ByteBuffer) {
         lastActivity = .now()
         guard head?.method != .head || phase == .tunnel else { return }
+        answerBytes += piece.readableBytes
         let isChunked = answerFraming == .chunked && phase != .tunnel
         if isChunked { out.writeChunkSize(piece.readableBytes) }
         if piece.readableBytes <= 8192 {
@@ -161,7 +162,7 @@ extension FrontConnection {
             if let duration { out.writeField("X-Duration-Seconds", duration) }
             if let seconds = fault.retryAfterSeconds { out.writeField("Retry-After", String(seconds)) }
         }
-        if head?.method != .head { out.writeString(text) }
+        if head?.method != .head { answerBytes += out.writeString(text) }
         finishExchange()
     }
 
@@ -274,8 +275,9 @@ extension FrontConnection {
 }
 
 /// Reason phrases of our own answers (RFC 9110 §15).
-enum ReasonPhrase {
-    static func of(_ status: Int) -> String {
+package enum ReasonPhrase {
+    /// The phrase of a status; empty for one without.
+    package static func of(_ status: Int) -> String {
         switch status {
         case 200: "OK"
         case 201: "Created"

@@ -19,6 +19,7 @@ extension FrontConnection {
     /// Begins a call.
     func invoke(_ address: String, _ rest: Range<Int>) {
         guard let head else { return }
+        isCall = true
         takeCallFacts(head)
         guard let entry = loopContext.entry(address) else { return refuse(unknownFunction(address)) }
         self.entry = entry
@@ -37,8 +38,12 @@ extension FrontConnection {
 
     /// Notes the call's id, the client's or a fresh one, and its start.
     func takeCallFacts(_ head: RequestHead) {
+        facts.trace = head.traceParent.map { .client($0) } ?? .none
         // A watchdog passes on what the gateway before it wrote.
         guard role == .gateway else { return }
+        if head.traceParent == nil {
+            facts.trace = .new(loopContext.nextRandom(), loopContext.nextRandom(), loopContext.nextRandom() | 1)
+        }
         facts.startTime = UInt64(Timestamp.now().nanosecondsSinceEpoch)
         if let callID = head.callID {
             facts.callID = headBytes.getSlice(at: callID.lowerBound, length: callID.count) ?? ByteBuffer()
@@ -177,6 +182,8 @@ extension FrontConnection {
             }
         case .process(let launcher):
             startProcess(launcher)
+        case .files(let folder):
+            answerFile(in: folder)
         }
     }
 
@@ -262,8 +269,10 @@ extension FrontConnection {
     /// Milliseconds between attempts to connect: 0.8 s in all, many times what it takes to notice that a process ended.
     private static let connectPauses = [0, 1, 2, 5, 10, 20, 50, 100, 200, 400].map { TimeAmount.milliseconds($0) }
 
-    /// Repeats a call whose kept connection turned out to be closed, once, and only where that is safe: nothing of a
-    /// body was handed over and the method may be repeated (RFC 9112 §9.3.1).
+    /// Repeats a call whose connection was closed before a byte of an answer came, once, and only where that is safe:
+    /// nothing of a body was handed over and the method may be repeated (RFC 9110 §9.2.2, RFC 9112 §9.3.1).
+    ///
+    /// A kept connection may just have timed out; a new one may have waited in the backlog of a process that ended.
     func retryOnFreshConnection() -> Bool {
         guard let head, let entry, let replica, attempts < 2, head.method.isIdempotent, !hasHandedOverBody,
             phase == .exchange, answerStatus == 0, case .http(let upstream) = replica.target
@@ -292,9 +301,10 @@ extension FrontConnection {
             self.waiting = nil
         }
         leaveReplica()
+        noteAccess(status: status)
         guard let entry else { return }
         let nanoseconds = NIODeadline.now().uptimeNanoseconds &- facts.begun.uptimeNanoseconds
-        entry.counters.end(status: status, nanoseconds: nanoseconds)
+        entry.counters.end(status: status, method: head?.method ?? .other, nanoseconds: nanoseconds)
         entry.cell?.add()
         self.entry = nil
     }

@@ -57,12 +57,16 @@ extension FrontConnection {
         connectFailures = 0
         hasHandedOverBody = false
         bodyIsLost = false
+        isCall = false
+        answerBytes = 0
         if case .length(let length) = head.framing, length > bodyLeft { return refuse(bodyTooLarge) }
         switch Destination(head, in: headBytes, role) {
         case .function(let address, let rest): invoke(address, rest)
         case .local: answerLocally(head)
         case .nothing: answerServerOptions()
+        case .health(let question): answerHealth(question, head)
         case .refused(let fault):
+            isCall = true
             takeCallFacts(head)
             refuse(fault)
         }
@@ -168,6 +172,8 @@ enum Destination {
     case local
     /// The server itself: `OPTIONS *`.
     case nothing
+    /// A watchdog's health.
+    case health(HealthQuestion)
     case refused(PlatformFault)
 
     init(_ head: RequestHead, in bytes: ByteBuffer, _ role: EngineRole) {
@@ -184,7 +190,9 @@ enum Destination {
         }
         if bytes[head.target.lowerBound] == UInt8(ascii: "*") { return .nothing }
         let path = UnsafeRawBufferPointer(rebasing: bytes[head.target.lowerBound..<head.pathEnd])
-        if role == .watchdog { return asksForHealth(path) ? .local : .function(onlyFunction, head.target) }
+        if role == .watchdog {
+            return HealthQuestion(path).map { .health($0) } ?? .function(WatchdogFunction.calls, head.target)
+        }
         guard path.starts(with: "/function/".utf8) else { return .local }
         return function(head, in: bytes, nameStart: head.target.lowerBound + 10)
     }
@@ -207,16 +215,9 @@ enum Destination {
             return .refused(PlatformFault(.methodNotAllowed, "Functions are not called with this method."))
         }
         let path = UnsafeRawBufferPointer(rebasing: bytes[end..<head.pathEnd])
-        if asksForHealth(path) {
+        if HealthQuestion(path) != nil {
             return .refused(PlatformFault(.notFound, "A function's health is not reachable from outside."))
         }
         return .function(address, end..<head.target.upperBound)
     }
-
-    private static func asksForHealth(_ path: UnsafeRawBufferPointer) -> Bool {
-        path.elementsEqual("/_/health".utf8) || path.elementsEqual("/_/ready".utf8)
-    }
-
-    /// The address under which a watchdog's table has its function.
-    static let onlyFunction = "function"
 }

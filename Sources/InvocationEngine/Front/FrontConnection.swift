@@ -58,7 +58,11 @@ final class FrontConnection: ChannelInboundHandler {
     /// The rest of the body cannot be found, or does not come: the connection ends with the answer.
     var bodyIsLost = false
 
+    /// Whether it is a function's call, which the access log hears of.
+    var isCall = false
+
     // The answer.
+    var answerBytes = 0
     var out = ByteBuffer()
     var answerStatus = 0
     var answerFraming = BodyFraming.none
@@ -184,8 +188,13 @@ final class FrontConnection: ChannelInboundHandler {
         loopContext.timers.set(timer, at: .now() + TimeAmount(loopContext.settings.writeTimeout))
         let ended = loopContext.loop.makePromise(of: Void.self)
         // What a slow client has not taken yet is still to be written; its time begins when all of it is.
-        ended.futureResult.assumeIsolated().whenComplete { [self] _ in
-            if phase == .lingering { loopContext.timers.set(timer, at: .now() + .seconds(2)) }
+        ended.futureResult.assumeIsolated().whenComplete { [self] outcome in
+            guard phase == .lingering else { return }
+            if case .failure(ChannelError.operationUnsupported) = outcome {
+                // A connection that cannot be closed by halves, as with TLS, says its own goodbye.
+                return close()
+            }
+            loopContext.timers.set(timer, at: .now() + .seconds(2))
         }
         context.close(mode: .output, promise: ended)
         context.read()

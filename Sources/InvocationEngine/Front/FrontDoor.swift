@@ -43,7 +43,13 @@ public final class FrontDoor: Sendable {
     /// Begins to accept connections; returns the address with the port that was taken.
     ///
     /// Throws the system's error, as when the port is in use.
-    public func listen(host: String, port: Int) async throws -> SocketAddress {
+    ///
+    /// `prepare` puts what decodes bytes before they are HTTP/1.1, TLS say, into the pipeline of each connection.
+    public func listen(
+        host: String,
+        port: Int,
+        prepare: (@Sendable (any Channel) throws -> Void)? = nil
+    ) async throws -> SocketAddress {
         let byLoop = Dictionary(uniqueKeysWithValues: loops.map { (ObjectIdentifier($0.loop), $0) })
         let channel = try await ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: 1024)
@@ -56,7 +62,7 @@ public final class FrontDoor: Sendable {
                 guard let loop = byLoop[ObjectIdentifier(channel.eventLoop)] else {
                     return channel.eventLoop.makeFailedFuture(ChannelError.inappropriateOperationForState)
                 }
-                return loop.welcome(channel)
+                return loop.welcome(channel, prepare)
             }
             .bind(host: host, port: port).get()
         listeners.withLock { $0.append(channel) }

@@ -18,15 +18,15 @@ struct RequestVariables {
         in bytes: UnsafeRawBufferPointer,
         _ fields: ContiguousArray<HeadField>
     ) {
-        guard let path = Self.decodedPath(UnsafeRawBufferPointer(rebasing: bytes[rest.lowerBound..<head.pathEnd]))
-        else { return nil }
+        let encodedPath = Self.path(rest, in: bytes)
+        guard let path = Self.decodedPath(encodedPath) else { return nil }
         for field in fields where Self.isTold(field, head, role, in: bytes) {
             add(Self.variableName(field.nameBytes(in: bytes)), Self.text(field.valueBytes(in: bytes)))
         }
         if role == .gateway { addCallFacts(head, facts, clientAddress, in: bytes) }
         add("Http_Method", Self.text(UnsafeRawBufferPointer(rebasing: bytes[head.methodRange])))
         add("Http_Path", path)
-        let query = Self.text(UnsafeRawBufferPointer(rebasing: bytes[head.pathEnd..<rest.upperBound]))
+        let query = Self.text(UnsafeRawBufferPointer(rebasing: bytes[rest].dropFirst(encodedPath.count)))
         if query.count > 1 { add("Http_Query", String(query.dropFirst())) }
         if head.framing == .chunked { add("Http_Transfer_Encoding", "chunked") }
     }
@@ -44,6 +44,9 @@ struct RequestVariables {
         if !head.hasForwardedHost, !host.isEmpty { add("Http_X_Forwarded_Host", host) }
         add("Http_X_Call_Id", String(buffer: facts.callID))
         add("Http_X_Start_Time", String(facts.startTime))
+        var trace = ByteBuffer()
+        trace.writeNewTrace(facts.trace)
+        if let value = trace.getString(at: 13, length: 55) { add("Http_Traceparent", value) }
     }
 
     /// The first value of a field counts.
@@ -61,6 +64,7 @@ struct RequestVariables {
         switch field.name {
         case .host, .expect: false
         case .xCallID, .xStartTime, .xForwardedFor: role == .watchdog
+        case .traceParent, .traceState: head.traceParent != nil || role == .watchdog
         default: !field.name.endsAtHop && !head.options.names(field, in: bytes)
         }
     }
@@ -75,6 +79,11 @@ struct RequestVariables {
             return isStart && lower >= UInt8(ascii: "a") && lower <= UInt8(ascii: "z") ? lower & ~0x20 : lower
         }
         return "Http_" + String(decoding: canonical, as: UTF8.self)
+    }
+
+    /// What stands before a query.
+    static func path(_ rest: Range<Int>, in bytes: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer {
+        UnsafeRawBufferPointer(rebasing: bytes[rest].prefix { $0 != UInt8(ascii: "?") })
     }
 
     /// The path with its percent-encodings undone; nil when that yields a NUL.

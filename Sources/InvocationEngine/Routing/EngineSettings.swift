@@ -33,6 +33,11 @@ public struct EngineSettings: Sendable {
     /// What `X-Served-By` says, as `martlet/1.0.0`.
     public var servedBy: String
 
+    /// Hears of calls that have ended; nil costs nothing.
+    public var accessLog: (any AccessLog)?
+    /// Answers for a watchdog's health; asked on event loops, so it must not block.
+    public var health: (@Sendable (HealthQuestion) -> HealthAnswer)?
+
     /// Makes settings; the defaults are those of the documentation.
     public init(
         role: EngineRole = .gateway,
@@ -44,7 +49,9 @@ public struct EngineSettings: Sendable {
         connectTimeout: Duration = .seconds(5),
         headLimit: Int = 65_536,
         bodyLimit: Int? = nil,
-        servedBy: String
+        servedBy: String,
+        accessLog: (any AccessLog)? = nil,
+        health: (@Sendable (HealthQuestion) -> HealthAnswer)? = nil
     ) {
         self.role = role
         self.upstreamTimeout = upstreamTimeout
@@ -56,6 +63,8 @@ public struct EngineSettings: Sendable {
         self.headLimit = headLimit
         self.bodyLimit = bodyLimit
         self.servedBy = servedBy
+        self.accessLog = accessLog
+        self.health = health
     }
 }
 

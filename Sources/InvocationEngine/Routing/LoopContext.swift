@@ -12,6 +12,7 @@ final class LoopContext {
     let defaultNamespace: String
     let ledger: (any InvocationLedger)?
     let responder: any LocalResponder
+    let accessLog: (any AccessLog)?
     /// The other event loops, set once at the start.
     var siblings: [LoopHandle] = []
     private(set) var isDraining = false
@@ -28,6 +29,7 @@ final class LoopContext {
         defaultNamespace = engine.table.defaultNamespace
         ledger = engine.ledger
         responder = engine.responder
+        accessLog = engine.settings.accessLog
         timers = TimerWheel(loop: loop)
         scratch = ByteBuffer()
         var seed = SystemRandomNumberGenerator()
@@ -58,7 +60,7 @@ final class LoopContext {
 
     /// OpenFaaS' own default suffix leads to our default namespace, whatever it is called (contract §25.8).
     private func addresses(_ id: FunctionID) -> [String] {
-        if settings.role == .watchdog { return [id.description, Destination.onlyFunction] }
+        if settings.role == .watchdog { return [id.description, id.name] }
         guard id.namespace == defaultNamespace else { return [id.description] }
         return [id.description, id.name, "\(id.name).\(NameRule.defaultNamespace)"]
     }
@@ -132,10 +134,14 @@ struct LoopHandle: Sendable {
     }
 
     /// Gives a new connection its handler.
-    func welcome(_ channel: any Channel) -> EventLoopFuture<Void> {
+    func welcome(
+        _ channel: any Channel,
+        _ prepare: (@Sendable (any Channel) throws -> Void)?
+    ) -> EventLoopFuture<Void> {
         let context = context
         return channel.eventLoop.makeCompletedFuture {
             guard let context = context.value else { throw ChannelError.inappropriateOperationForState }
+            try prepare?(channel)
             try channel.pipeline.syncOperations.addHandler(FrontConnection(context))
         }
     }

@@ -269,7 +269,7 @@ final class UpstreamConnection: ChannelInboundHandler, Origin {
     private func fail() {
         phase = .closed
         let front = takeFront()
-        if isReused, !sawByte, front?.retryOnFreshConnection() == true { return }
+        if !sawByte, front?.retryOnFreshConnection() == true { return }
         let name = front?.functionName ?? ""
         let hint = front?.logHint
         front?.failed(

@@ -57,6 +57,9 @@ extension ByteBuffer {
         writeHex(variant, digits: 12)
     }
 
+    /// Writes 16 hexadecimal digits.
+    mutating func writeHexadecimal(_ value: UInt64) { writeHex(value, digits: 16) }
+
     private mutating func writeHex(_ value: UInt64, digits: Int) {
         var shift = UInt64(digits * 4)
         while shift > 0 {

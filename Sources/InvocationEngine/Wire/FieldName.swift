@@ -23,6 +23,9 @@ enum FieldName: UInt8 {
     case userAgent
     case xForwardedFor
     case xForwardedHost
+    // Tracing (W3C Trace Context).
+    case traceParent
+    case traceState
     // OpenFaaS (contract §5.1).
     case xCallID
     case xStartTime
@@ -58,6 +61,8 @@ enum FieldName: UInt8 {
             let found = match(name, "x-call-id", .xCallID)
             return found != .other ? found : match(name, "x-timeout", .xTimeout)
         case (10, UInt8(ascii: "c")): return match(name, "connection", .connection)
+        case (10, UInt8(ascii: "t")): return match(name, "tracestate", .traceState)
+        case (11, UInt8(ascii: "t")): return match(name, "traceparent", .traceParent)
         case (10, UInt8(ascii: "k")): return match(name, "keep-alive", .keepAlive)
         case (10, UInt8(ascii: "u")): return match(name, "user-agent", .userAgent)
         case (11, UInt8(ascii: "x")): return match(name, "x-served-by", .xServedBy)

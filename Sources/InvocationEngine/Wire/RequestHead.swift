@@ -22,6 +22,21 @@ enum RequestMethod {
         }
     }
 
+    /// As Prometheus' client library for Go names it.
+    var metricsName: String {
+        switch self {
+        case .get: "get"
+        case .head: "head"
+        case .post: "post"
+        case .put: "put"
+        case .patch: "patch"
+        case .delete: "delete"
+        case .options: "options"
+        case .connect: "connect"
+        case .other: "unknown"
+        }
+    }
+
     /// Whether functions are called with it (contract §3).
     var invokes: Bool { self != .connect && self != .other }
 
@@ -62,6 +77,9 @@ struct RequestHead {
     private(set) var forwardedFor: [Range<Int>] = []
     private(set) var timeout: Range<Int>?
     private(set) var upgrade: Range<Int>?
+    /// The trace that the client is part of; malformed and repeated ones count as none.
+    private(set) var traceParent: Range<Int>?
+    private var traceParents = 0
     private(set) var hasUserAgent = false
     private(set) var hasForwardedHost = false
     private(set) var acceptsJSON = false
@@ -159,8 +177,15 @@ struct RequestHead {
         case .xCallID: if callID == nil, !value.isEmpty { callID = value }
         case .xTimeout: timeout = value
         case .upgrade: upgrade = value
+        case .traceParent: takeTraceParent(value, in: head)
         default: break
         }
+    }
+
+    private mutating func takeTraceParent(_ value: Range<Int>, in head: UnsafeRawBufferPointer) {
+        traceParents += 1
+        let isValid = traceParents == 1 && TraceContext.isValid(UnsafeRawBufferPointer(rebasing: head[value]))
+        traceParent = isValid ? value : nil
     }
 
     private mutating func takeHost(_ value: Range<Int>, in head: UnsafeRawBufferPointer) throws(WireError) {

@@ -84,9 +84,8 @@ final class ReplicaProcess {
         if revision.rules.mode.startsProcessPerCall { startSlot() } else { startServer() }
     }
 
-    private func openLog() throws {
-        var (readEnd, writeEnd): (Int32, Int32) = (-1, -1)
-        guard ProcessPipe.make(read: &readEnd, write: &writeEnd) else { throw POSIXError(.EMFILE) }
+    private func openLog() throws(SpawnError) {
+        let (readEnd, writeEnd) = try ProcessPipe.open()
         logDescriptor = writeEnd
         parts.logs.read(readEnd, of: revision.id, replica: name, lineLimit: revision.rules.logLineLimit)
     }

@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import InvocationEngine
+public import InvocationEngine
 import NIOCore
-import Telemetry
 
 /// `/metrics` and `/healthz` on their own port (contract §1, §12.2, §12.5).
-struct MetricsResponder: LocalResponder {
-    let families: @Sendable () async -> [MetricFamily]
+public struct MetricsResponder: LocalResponder {
+    private let families: @Sendable () async -> [MetricFamily]
 
-    func respond(to request: LocalRequest, body: LocalRequestBody, writer: any LocalResponseWriter) async {
+    /// Answers with what the closure gathers at the moment of asking.
+    public init(families: @escaping @Sendable () async -> [MetricFamily]) { self.families = families }
+
+    /// Answers one request.
+    public func respond(to request: LocalRequest, body: LocalRequestBody, writer: any LocalResponseWriter) async {
         // The only failure is a scraper that has gone.
         try? await answer(request, writer)
     }

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import CProcessControl
+import Glibc
+import Synchronization
+
+/// SIGINT and SIGTERM as events: a handler rings an eventfd, a thread hears it.
+///
+/// From the moment this exists no signal is lost. There is one per program.
+public final class TerminationSignals: Sendable {
+    private let received = Outcome<Void>()
+    private let endsAtNext = Atomic<Bool>(false)
+
+    /// Takes the signals over.
+    public init() {
+        let bell = eventfd(0, Int32(EFD_CLOEXEC) | Int32(EFD_SEMAPHORE))
+        signalBell.store(bell, ordering: .sequentiallyConsistent)
+        NamedThread.start("signals") { [self] in
+            var count: eventfd_t = 0
+            while true {
+                guard eventfd_read(bell, &count) == 0 else { continue }
+                if endsAtNext.load(ordering: .sequentiallyConsistent) { exit(1) }
+                received.resolve(())
+            }
+        }
+        for number in [SIGINT, SIGTERM] { signal(number, noteSignal) }
+    }
+
+    /// Waits for the first one.
+    public func first() async { await received.value() }
+
+    /// The next one ends the program at once.
+    public func endAtNext() { endsAtNext.store(true, ordering: .sequentiallyConsistent) }
+}
+
+/// Where the handler rings; a handler may touch nothing but this and make system calls.
+private let signalBell = Atomic<Int32>(-1)
+
+private func noteSignal(_ number: Int32) {
+    var one: UInt64 = 1
+    _ = write(signalBell.load(ordering: .relaxed), &one, 8)
+}

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import Glibc
+import ProcessControl
+import Synchronization
+
+/// A program of ours that runs beside a test, and what it has printed so far.
+public final class RunningProgram: Sendable {
+    private struct State {
+        var text = ""
+        var hasEnded = false
+    }
+
+    /// The process's id.
+    public let processID: Int32
+    private let exit: Outcome<ProcessExit>
+    private let state = Mutex(State())
+    /// Its processes die with the tests, however those end.
+    private static let spawner = ProcessSpawner(threads: 1)
+
+    /// The folder of the programs, beside the test bundle.
+    static var folder: URL {
+        let bundle = Bundle.allBundles.first { $0.bundlePath.hasSuffix(".xctest") } ?? Bundle.main
+        let beside = bundle.bundleURL.deletingLastPathComponent()
+        guard !FileManager.default.fileExists(atPath: beside.appendingPathComponent("martlet").path) else {
+            return beside
+        }
+        return URL(fileURLWithPath: CommandLine.arguments[0]).deletingLastPathComponent()
+    }
+
+    /// Starts a program with exactly this environment.
+    public init(_ arguments: [String], environment: [String: String], in folder: String = "/") async throws {
+        let (output, input) = try ProcessPipe.open()
+        let spec = ProcessSpec(
+            arguments: arguments,
+            environment: environment.map { ($0.key, $0.value) },
+            workingDirectory: folder,
+            streams: .combined(descriptor: input)
+        )
+        let exit = Outcome<ProcessExit>()
+        let started = await withCheckedContinuation { continuation in
+            Self.spawner.start(spec, started: { continuation.resume(returning: $0) }, ended: { exit.resolve($0) })
+        }
+        close(input)
+        self.exit = exit
+        processID = try started.get().processID
+        _ = fcntl(output, F_SETFL, fcntl(output, F_GETFL) & ~O_NONBLOCK)
+        // Reads on to the end, so that a full pipe never stops the program.
+        NamedThread.start("program-output") { [self] in
+            readAll(FileHandle(fileDescriptor: output, closeOnDealloc: true))
+        }
+    }
+
+    private func readAll(_ handle: FileHandle) {
+        while true {
+            let data = handle.availableData
+            state.withLock { state in
+                state.text += String(decoding: data, as: UTF8.self)
+                state.hasEnded = data.isEmpty
+            }
+            if data.isEmpty { return }
+        }
+    }
+
+    /// Everything that it has printed.
+    public var output: String { state.withLock { $0.text } }
+
+    /// Waits until it has printed a text; false when it ended without, or took too long.
+    public func prints(_ text: String) async -> Bool {
+        _ = await eventually { state.withLock { $0.hasEnded || $0.text.contains(text) } }
+        return output.contains(text)
+    }
+
+    /// The number behind a text in the output; 0 when there is none.
+    public func number(after text: String) -> Int {
+        let output = output
+        guard let start = output.range(of: text)?.upperBound else { return 0 }
+        return Int(output[start...].prefix { $0.isNumber }) ?? 0
+    }
+
+    /// Sends a signal to it alone.
+    public func signal(_ number: Int32) { Glibc.kill(processID, number) }
+
+    /// Waits until it has ended and returns its exit code; that of a signal is negative.
+    public func exitCode() async -> Int32 {
+        switch await exit.value() {
+        case .exited(let code): code
+        case .signalled(let number): -number
+        }
+    }
+}

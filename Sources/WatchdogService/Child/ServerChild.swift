@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import FunctionModel
+import FunctionProcesses
+import Glibc
+import NIOCore
+import ProcessControl
+import ProviderContract
+
+/// The function's server of mode `http`: started once, watched until it listens, ended with the watchdog.
+final class ServerChild: Sendable {
+    private let settings: WatchdogSettings
+    private let upstream: HTTPUpstream
+    private let spawner: ProcessSpawner
+    private let loop: any EventLoop
+    private let log: WatchdogLog
+    /// How it ended, in Go's words.
+    let ended = Outcome<String>()
+
+    init(
+        _ settings: WatchdogSettings,
+        _ upstream: HTTPUpstream,
+        spawner: ProcessSpawner,
+        loop: any EventLoop,
+        log: WatchdogLog
+    ) {
+        self.settings = settings
+        self.upstream = upstream
+        self.spawner = spawner
+        self.loop = loop
+        self.log = log
+    }
+
+    /// Starts it; `whenListening` is called on the loop, once, when it accepts connections.
+    ///
+    /// - Throws: why it could not be started.
+    func start(whenListening: @escaping @Sendable () -> Void) async throws(SpawnError) -> Int32 {
+        let output = try pipe(.output)
+        let errors: Int32
+        do throws(SpawnError) { errors = try pipe(.errors) } catch {
+            close(output)
+            throw error
+        }
+        let spec = ProcessSpec(
+            arguments: settings.command,
+            environment: settings.environment.map { ($0.key, $0.value) },
+            workingDirectory: ".",
+            streams: .captured(output: output, errors: errors)
+        )
+        let started = await withCheckedContinuation { continuation in
+            spawner.start(
+                spec,
+                started: { continuation.resume(returning: $0) },
+                ended: { [ended] in ended.resolve($0.asProcessEnd.description) }
+            )
+        }
+        close(output)
+        close(errors)
+        let process = try started.get()
+        loop.execute { [loop, upstream] in
+            ReadinessProbe(host: upstream.host, port: upstream.port, probe: .init(), on: loop, whenReady: whenListening)
+                .start()
+        }
+        return process.processID
+    }
+
+    /// The write end of a pipe whose lines go to the log.
+    private func pipe(_ stream: WatchdogLog.FunctionStream) throws(SpawnError) -> Int32 {
+        let (readEnd, writeEnd) = try ProcessPipe.open()
+        loop.execute { [loop, log, limit = settings.logLineLimit] in
+            LineReader.read(readEnd, on: loop, lineLimit: limit, take: { log.pass($0, from: stream) })
+        }
+        return writeEnd
+    }
+
+    /// Ends it: politely, after a while by force.
+    func stop(_ processID: Int32, within limit: Duration) async {
+        spawner.signalGroup(of: processID, SIGTERM)
+        let force = loop.scheduleTask(in: TimeAmount(limit)) { [spawner] in
+            spawner.signalGroup(of: processID, SIGKILL)
+        }
+        _ = await ended.value()
+        force.cancel()
+    }
+}
