@@ -78,7 +78,7 @@ let package = Package(
                 "Dashboard", "FaultModel", "FunctionBuilder", "FunctionModel", "GatewayService", "InvocationEngine",
                 "ProcessControl", "ProcessProvider", "ProviderContract", "RemoteProvider", "RuntimeSettings",
                 "SystemAPI",
-                "SystemClient", "Telemetry", arguments, httpClient, logging, nioCore, nioPosix, yaml,
+                "SystemClient", "Telemetry", arguments, httpClient, logging, nioCore, nioPosix, nioSSL, yaml,
             ]
         ),
         module(

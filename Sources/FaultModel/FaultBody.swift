@@ -53,31 +53,7 @@ extension PlatformFault {
     /// The same facts as JSON, made by hand so that the engine needs no encoder.
     public var jsonBody: String {
         let body = FaultBody(self)
-        return """
-            {"error":\(quoted(body.error)),"code":\(quoted(body.code)),"fault":\(quoted(body.fault)),\
-            "hint":\(quoted(body.hint))}
-
-            """
-    }
-
-    private func quoted(_ text: String) -> String {
-        var out = "\""
-        for scalar in text.unicodeScalars {
-            switch scalar {
-            case "\"": out += "\\\""
-            case "\\": out += "\\\\"
-            case "\n": out += "\\n"
-            case "\r": out += "\\r"
-            case "\t": out += "\\t"
-            case _ where scalar.value < 0x20: out += "\\u00" + hex(UInt8(scalar.value))
-            default: out.unicodeScalars.append(scalar)
-            }
-        }
-        return out + "\""
-    }
-
-    private func hex(_ byte: UInt8) -> String {
-        let digits = String(byte, radix: 16)
-        return digits.count == 1 ? "0" + digits : digits
+        let members = [("error", body.error), ("code", body.code), ("fault", body.fault), ("hint", body.hint)]
+        return "{" + members.map { "\"\($0)\":\(JSONText.quoted($1))" }.joined(separator: ",") + "}\n"
     }
 }

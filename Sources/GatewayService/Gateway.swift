@@ -34,6 +34,8 @@ public final class Gateway: Sendable {
         public var credentials: Credentials?
         /// Limits of the front door and of calls.
         public var engine: EngineSettings
+        /// Puts what decodes bytes before they are HTTP, TLS say, into connections of the API.
+        public var prepareConnection: (@Sendable (any Channel) throws -> Void)?
 
         /// Makes settings.
         public init(
@@ -43,7 +45,8 @@ public final class Gateway: Sendable {
             defaultNamespace: String,
             version: ProviderInfo.Version,
             credentials: Credentials?,
-            engine: EngineSettings
+            engine: EngineSettings,
+            prepareConnection: (@Sendable (any Channel) throws -> Void)? = nil
         ) {
             self.host = host
             self.port = port
@@ -52,6 +55,7 @@ public final class Gateway: Sendable {
             self.version = version
             self.credentials = credentials
             self.engine = engine
+            self.prepareConnection = prepareConnection
         }
     }
 
@@ -139,14 +143,19 @@ public final class Gateway: Sendable {
     ///
     /// - Throws: `conflict` naming the port that is taken.
     public func start() async throws(PlatformFault) -> Addresses {
-        let api = try await listen(door, port: settings.port, setting: "--port")
+        let api = try await listen(door, settings.port, "--port", settings.prepareConnection)
         guard let port = settings.metricsPort else { return Addresses(api: api, metrics: nil) }
-        return Addresses(api: api, metrics: try await listen(metricsDoor, port: port, setting: "--metrics-port"))
+        return Addresses(api: api, metrics: try await listen(metricsDoor, port, "--metrics-port", nil))
     }
 
-    private func listen(_ door: FrontDoor, port: Int, setting: String) async throws(PlatformFault) -> SocketAddress {
+    private func listen(
+        _ door: FrontDoor,
+        _ port: Int,
+        _ setting: String,
+        _ prepare: (@Sendable (any Channel) throws -> Void)?
+    ) async throws(PlatformFault) -> SocketAddress {
         do {
-            return try await door.listen(host: settings.host, port: port)
+            return try await door.listen(host: settings.host, port: port, prepare: prepare)
         } catch {
             throw PlatformFault(
                 .conflict,

@@ -26,6 +26,17 @@ public final class TerminationSignals: Sendable {
         for number in [SIGINT, SIGTERM] { signal(number, noteSignal) }
     }
 
+    /// Calls back on SIGHUP, each time, on a thread of its own; without this SIGHUP ends the program.
+    public func onHangUp(_ body: @escaping @Sendable () -> Void) {
+        let bell = eventfd(0, Int32(EFD_CLOEXEC) | Int32(EFD_SEMAPHORE))
+        hangUpBell.store(bell, ordering: .sequentiallyConsistent)
+        NamedThread.start("hang-up") {
+            var count: eventfd_t = 0
+            while true { if eventfd_read(bell, &count) == 0 { body() } }
+        }
+        signal(SIGHUP, noteSignal)
+    }
+
     /// Waits for the first one.
     public func first() async { await received.value() }
 
@@ -33,10 +44,13 @@ public final class TerminationSignals: Sendable {
     public func endAtNext() { endsAtNext.store(true, ordering: .sequentiallyConsistent) }
 }
 
+private let hangUpBell = Atomic<Int32>(-1)
+
 /// Where the handler rings; a handler may touch nothing but this and make system calls.
 private let signalBell = Atomic<Int32>(-1)
 
 private func noteSignal(_ number: Int32) {
     var one: UInt64 = 1
-    _ = write(signalBell.load(ordering: .relaxed), &one, 8)
+    let bell = number == SIGHUP ? hangUpBell.load(ordering: .relaxed) : signalBell.load(ordering: .relaxed)
+    _ = write(bell, &one, 8)
 }

@@ -68,6 +68,10 @@ public struct PlatformSettings: Sendable {
     public let drainTimeout: Duration
     /// See the table.
     public let requiresLimits: Bool
+    /// The certificate and its key; nil where TLS is off.
+    public let tlsFiles: (certificate: String, key: String)?
+    /// `off`, `errors` or `all`.
+    public let accessLog: String
     /// `debug`, `info`, `warning` or `error`.
     public let logLevel: String
     /// `text`, `json` or `auto`.
@@ -111,6 +115,8 @@ public struct PlatformSettings: Sendable {
         bodyLimit = body == 0 ? nil : body
         drainTimeout = reader.duration("drain-timeout", allowsZero: true)
         requiresLimits = reader.flag("require-limits")
+        tlsFiles = reader.pair("tls-cert", "tls-key")
+        accessLog = reader.word("access-log", of: ["off", "errors", "all"])
         logLevel = reader.word("log-level", of: ["debug", "info", "warning", "error"])
         logFormat = reader.word("log-format", of: ["auto", "text", "json"])
         let url = reader.text("functions-provider-url")
@@ -215,6 +221,15 @@ private struct SettingsReader {
         let text = text(name)
         guard words.contains(text) else { return refuse(name, "is none of: \(words.joined(separator: ", "))", text) }
         return text
+    }
+
+    /// Two values that make sense together only.
+    mutating func pair(_ name: String, _ other: String) -> (String, String)? {
+        let (first, second) = (text(name), text(other))
+        guard first.isEmpty == second.isEmpty else {
+            return refuse(first.isEmpty ? name : other, "is missing: both of \(name) and \(other) are needed", nil)
+        }
+        return first.isEmpty ? nil : (first, second)
     }
 
     mutating func namespace(_ name: String) -> String {

@@ -46,6 +46,9 @@ public enum SettingsTable {
         SettingDefinition("body-limit", "0", "Longest body of a call, in bytes; 0 means no limit."),
         SettingDefinition("drain-timeout", "10s", "How long calls may take to end when Martlet stops."),
         SettingDefinition("require-limits", "false", "Refuse limits that this machine does not enforce."),
+        SettingDefinition("tls-cert", "", "File of the certificate chain (PEM); with it the API speaks TLS."),
+        SettingDefinition("tls-key", "", "File of the certificate's private key (PEM)."),
+        SettingDefinition("access-log", "off", "A line per call of a function: off, errors (400 and above), all."),
         SettingDefinition("log-level", "info", "How much is logged: debug, info, warning, error."),
         SettingDefinition("log-format", "auto", "Logs as text or json; auto: text on a terminal."),
         SettingDefinition(

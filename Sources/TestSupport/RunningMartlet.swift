@@ -21,7 +21,7 @@ public final class RunningMartlet: Sendable {
     public let client: SystemClient
     private let program: RunningProgram
     /// Follows no redirects, as the tests want to see them; lives as long as the tests.
-    public static let http = SystemClient.makeHTTPClient()
+    public static let http = SystemClient.makeHTTPClient(verifiesCertificates: false)
 
     /// Why it did not start.
     public struct StartFailure: Error, CustomStringConvertible {
@@ -49,11 +49,12 @@ public final class RunningMartlet: Sendable {
         let lastWords = verb == ["gateway"] ? "The gateway is ready at" : "deploy only what you trust."
         guard await program.prints(lastWords) else { throw StartFailure(output: program.output) }
         startText = program.output
-        port = program.number(after: "is ready at http://127.0.0.1:")
+        let scheme = startText.contains("is ready at https://") ? "https" : "http"
+        port = program.number(after: "is ready at \(scheme)://127.0.0.1:")
         metricsPort = program.number(after: "Metrics   http://127.0.0.1:")
         let password = (try? String(contentsOfFile: "\(dataDirectory)/basic-auth-password", encoding: .utf8)) ?? ""
         client = SystemClient(
-            baseURL: "http://127.0.0.1:\(port)",
+            baseURL: "\(scheme)://127.0.0.1:\(port)",
             login: SystemClient.Login(
                 user: "admin",
                 password: password.trimmingCharacters(in: .whitespacesAndNewlines)
@@ -61,6 +62,15 @@ public final class RunningMartlet: Sendable {
             http: Self.http
         )
     }
+
+    /// Everything that it has printed.
+    public var output: String { program.output }
+
+    /// Waits until it has printed a text; false when it ended without, or took too long.
+    public func prints(_ text: String) async -> Bool { await program.prints(text) }
+
+    /// Sends what tells it to read its files again.
+    public func hangUp() { program.signal(SIGHUP) }
 
     private static let binary = RunningProgram.folder.appendingPathComponent("martlet")
 

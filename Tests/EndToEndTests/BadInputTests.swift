@@ -39,9 +39,12 @@ struct BadInputTests {
         let padding = String(repeating: "x", count: 5 << 20)
         let body = #"{"service":"large","image":"host","envProcess":"cat","envVars":{"A":"\#(padding)"}}"#
         #expect(try await martlet.ask("POST", "/system/functions", body).status == 413)
-        let field = [(name: "X-Large", value: String(repeating: "x", count: 100_000))]
-        #expect(try await martlet.ask("GET", "/system/functions", headers: field).status == 431)
-        #expect(try await martlet.call("cat", headers: field).status == 431)
+        for path in ["/system/functions", "/function/cat"] {
+            // By hand: a client whose head is not taken whole may find its connection closed while it still sends.
+            let connection = try RawConnection(port: martlet.port)
+            try? await connection.send("GET \(path) HTTP/1.1\r\nHost: a\r\nX-Large: \(padding.prefix(100_000))\r\n\r\n")
+            #expect(try await connection.receive().hasPrefix("HTTP/1.1 431 "))
+        }
         let call = try await martlet.call("cat", method: "POST", body: String(padding.prefix(100_001)))
         #expect(call.status == 413 && call.body.contains("100000 bytes"), "\(call.status) \(call.body.prefix(80))")
         #expect(try await martlet.call("cat", method: "POST", body: String(padding.prefix(100_000))).status == 200)

@@ -46,12 +46,13 @@ struct GatewayCommand: AsyncParsableCommand {
     private func run(_ settings: PlatformSettings, providerURL: String) async throws {
         let signals = TerminationSignals()
         let logger = PlatformLog.logger(settings)
+        let front = try PlatformFront(settings, signals: signals, logger: logger)
         let files = CredentialFiles(folder: settings.credentialsFolder)
         let credentials = settings.requiresCredentials ? try files.readOrMake() : nil
         let login = settings.requiresCredentials ? try files.login() : nil
         let client = SystemClient(baseURL: providerURL, login: login, http: SystemClient.makeHTTPClient())
         let gateway = Gateway(
-            settings.gateway(credentials: credentials),
+            front.gateway(settings, credentials: credentials),
             provider: try HTTPFunctionProvider(client: client),
             bundles: nil,
             counts: nil,
@@ -61,12 +62,15 @@ struct GatewayCommand: AsyncParsableCommand {
         let addresses = try await gateway.start()
         // Ends with the process.
         Task { await gateway.followProvider() }
-        print("The gateway is ready at http://\(settings.host):\(addresses.api.port ?? 0), provider \(client.baseURL)")
+        print(
+            "The gateway is ready at \(settings.tlsFiles == nil ? "http" : "https")://\(settings.host):\(addresses.api.port ?? 0), provider \(client.baseURL)"
+        )
         fflush(nil)
         ServiceNotification.ready()
         await signals.first()
         signals.endAtNext()
         ServiceNotification.stopping()
         await gateway.drain(within: settings.drainTimeout)
+        await front.close()
     }
 }

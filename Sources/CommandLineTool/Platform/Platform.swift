@@ -19,6 +19,7 @@ struct Platform: Sendable {
     private let gateway: Gateway
     private let settings: PlatformSettings
     private let logger: Logger
+    private let front: PlatformFront
     private let signals = TerminationSignals()
 
     /// Opens the data directory and restores what was deployed.
@@ -26,6 +27,7 @@ struct Platform: Sendable {
         self.settings = settings
         ResourceBounds.raiseFileLimit()
         logger = PlatformLog.logger(settings)
+        front = try PlatformFront(settings, signals: signals, logger: logger)
         let directory = try DataDirectory(path: settings.dataDirectory)
         let credentials: Credentials? =
             settings.requiresCredentials ? try CredentialFiles(folder: settings.credentialsFolder).readOrMake() : nil
@@ -34,7 +36,7 @@ struct Platform: Sendable {
             LocalProcessProvider.Settings(
                 dataDirectory: directory,
                 defaultNamespace: settings.defaultNamespace,
-                platformURL: "http://127.0.0.1:\(settings.port)",
+                platformURL: "\(settings.tlsFiles == nil ? "http" : "https")://127.0.0.1:\(settings.port)",
                 requiresLimits: settings.requiresLimits,
                 version: Release.version
             ),
@@ -42,7 +44,7 @@ struct Platform: Sendable {
         )
         limitsAreEnforced = provider.limitsAreEnforced
         gateway = Gateway(
-            settings.gateway(credentials: credentials),
+            front.gateway(settings, credentials: credentials),
             provider: provider,
             bundles: provider,
             counts: try InvocationCounts(path: directory.file("counters")),
@@ -79,41 +81,62 @@ struct Platform: Sendable {
         ServiceNotification.stopping()
         await gateway.drain(within: settings.drainTimeout)
         await provider.shutdown(within: settings.drainTimeout)
+        await front.close()
         // The event loops end with the process: nothing of theirs needs more care than that.
     }
 }
 
-extension PlatformSettings {
-    /// The gateway's share.
-    func gateway(credentials: Credentials?) -> Gateway.Settings {
-        Gateway.Settings(
-            host: host,
-            port: port,
-            metricsPort: metricsPort,
-            defaultNamespace: defaultNamespace,
+/// What stands between clients and the gateway, as the settings have it: TLS and the log of calls.
+struct PlatformFront: Sendable {
+    private let identity: TLSIdentity?
+    private let callLog: CallLog?
+
+    /// - Throws: `badSettings` for a certificate that cannot be used.
+    init(_ settings: PlatformSettings, signals: TerminationSignals, logger: Logger) throws(PlatformFault) {
+        identity = try settings.tlsFiles.map { files throws(PlatformFault) in try TLSIdentity(files) }
+        if let identity { signals.onHangUp { identity.reload(logger) } }
+        callLog =
+            settings.accessLog == "off"
+            ? nil
+            : CallLog(errorsOnly: settings.accessLog == "errors", isJSON: PlatformLog.isJSON(settings))
+    }
+
+    /// The gateway's share of the settings.
+    func gateway(_ settings: PlatformSettings, credentials: Credentials?) -> Gateway.Settings {
+        var prepare: (@Sendable (any Channel) throws -> Void)?
+        if let identity { prepare = { try identity.prepare($0) } }
+        return Gateway.Settings(
+            host: settings.host,
+            port: settings.port,
+            metricsPort: settings.metricsPort,
+            defaultNamespace: settings.defaultNamespace,
             version: Release.version,
             credentials: credentials,
-            engine: engine
+            engine: EngineSettings(
+                upstreamTimeout: settings.upstreamTimeout,
+                readTimeout: settings.readTimeout,
+                writeTimeout: settings.writeTimeout,
+                headLimit: settings.headLimit,
+                bodyLimit: settings.bodyLimit,
+                servedBy: "martlet/\(Release.number)",
+                accessLog: callLog
+            ),
+            prepareConnection: prepare
         )
     }
 
-    /// The engine's share.
-    private var engine: EngineSettings {
-        EngineSettings(
-            upstreamTimeout: upstreamTimeout,
-            readTimeout: readTimeout,
-            writeTimeout: writeTimeout,
-            headLimit: headLimit,
-            bodyLimit: bodyLimit,
-            servedBy: "martlet/\(Release.number)"
-        )
-    }
+    /// Returns when all calls are written.
+    func close() async { await callLog?.close() }
 }
 
 /// Logging as the settings have it.
 enum PlatformLog {
+    static func isJSON(_ settings: PlatformSettings) -> Bool {
+        settings.logFormat == "json" || (settings.logFormat == "auto" && isatty(STDERR_FILENO) == 0)
+    }
+
     static func logger(_ settings: PlatformSettings) -> Logger {
-        let isJSON = settings.logFormat == "json" || (settings.logFormat == "auto" && isatty(STDERR_FILENO) == 0)
+        let isJSON = isJSON(settings)
         var logger = Logger(label: "martlet") { label -> any LogHandler in
             if isJSON { JSONLogHandler() } else { StreamLogHandler.standardError(label: label) }
         }

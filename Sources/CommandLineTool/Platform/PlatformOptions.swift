@@ -33,6 +33,15 @@ struct PlatformOptions: ParsableArguments {
     @Flag(help: "Refuse limits that this machine does not enforce.")
     var requireLimits = false
 
+    @Option(help: "File of the certificate chain (PEM): the API speaks TLS. Read again on SIGHUP.")
+    var tlsCert: String?
+
+    @Option(help: "File of the certificate's private key (PEM).")
+    var tlsKey: String?
+
+    @Option(help: "A line per call of a function: off, errors, all (off).")
+    var accessLog: String?
+
     @Option(help: "How much is logged: debug, info, warning, error (info).")
     var logLevel: String?
 
@@ -52,6 +61,9 @@ struct PlatformOptions: ParsableArguments {
         flags["file"] = file
         flags["provider"] = provider
         flags["drain-timeout"] = drainTimeout
+        flags["tls-cert"] = tlsCert
+        flags["tls-key"] = tlsKey
+        flags["access-log"] = accessLog
         flags["log-level"] = logLevel
         flags["log-format"] = logFormat
         if noAuth { flags["auth"] = "false" }

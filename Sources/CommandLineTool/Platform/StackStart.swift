@@ -17,7 +17,7 @@ struct StackStart {
         guard let stack, settings.port != 0 else { return false }
         let url = url(port: settings.port)
         var isRunning = false
-        try await ClientOptions.withClient(url, login: login, verifies: true) { client in
+        try await ClientOptions.withClient(url, login: login, verifies: settings.tlsFiles == nil) { client in
             guard let answer = try? await client.send("GET", "/healthz", timeout: .seconds(2)), answer.status == 200,
                 answer.headers.contains(where: {
                     $0.name.lowercased() == "x-served-by" && $0.value.hasPrefix("martlet/")
@@ -37,7 +37,8 @@ struct StackStart {
         guard let stack else { return }
         for warning in stack.warnings { printError("Warning: \(warning)") }
         do {
-            try await ClientOptions.withClient(url(port: port), login: login, verifies: true) { client in
+            try await ClientOptions.withClient(url(port: port), login: login, verifies: settings.tlsFiles == nil) {
+                client in
                 let deployment = deployment(client, stack)
                 try await deployment.carryOut(stack.functions, builds: true, namespace: nil, waits: true)
             }
@@ -54,7 +55,7 @@ struct StackStart {
 
     private func url(port: Int) -> String {
         let host = ["0.0.0.0", "::"].contains(settings.host) ? "127.0.0.1" : settings.host
-        return "http://\(host.contains(":") ? "[\(host)]" : host):\(port)"
+        return "\(settings.tlsFiles == nil ? "http" : "https")://\(host.contains(":") ? "[\(host)]" : host):\(port)"
     }
 
     private var login: SystemClient.Login? {

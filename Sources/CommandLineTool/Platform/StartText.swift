@@ -10,7 +10,8 @@ struct StartText {
     let text: String
 
     init(_ settings: PlatformSettings, _ addresses: Gateway.Addresses, limitsAreEnforced: Bool, stack: StackFile?) {
-        let url = "http://\(Self.host(settings.host)):\(addresses.api.port ?? 0)"
+        let scheme = settings.tlsFiles == nil ? "http" : "https"
+        let url = "\(scheme)://\(Self.host(settings.host)):\(addresses.api.port ?? 0)"
         var lines = ["", "Martlet \(Release.number) is ready at \(url)", ""]
         lines.append("  Page      \(url)/ui/")
         if let metrics = addresses.metrics?.port {
@@ -33,7 +34,7 @@ struct StartText {
         if !limitsAreEnforced {
             lines.append("Limits: memory is watched, CPU is not enforced (no writable control groups).")
         }
-        if !["127.0.0.1", "::1", "localhost"].contains(settings.host) {
+        if settings.tlsFiles == nil, !["127.0.0.1", "::1", "localhost"].contains(settings.host) {
             lines.append("Warning: \(settings.host) can be reached from elsewhere, and nothing is encrypted (no TLS).")
         }
         text = lines.joined(separator: "\n") + "\n"

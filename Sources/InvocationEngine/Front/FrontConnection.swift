@@ -163,9 +163,8 @@ final class FrontConnection: ChannelInboundHandler {
     private func clientEndedInput() {
         switch phase {
         case .tunnel:
+            // The other direction goes on until the function ends it.
             origin?.endBody(trailers: nil)
-            origin?.abandon()
-            close()
         case .idle, .head, .exchange, .discarding, .lingering:
             close()
         case .closed:

@@ -54,6 +54,13 @@ public final class FrontDoor: Sendable {
         let channel = try await ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: 1024)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            .serverChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    // Without descriptors left nothing can be accepted; in a moment some may have come back.
+                    let backOff = AcceptBackoffHandler { _ in .milliseconds(50) }
+                    try channel.pipeline.syncOperations.addHandler(backOff)
+                }
+            }
             .childChannelOption(.autoRead, value: false)
             .childChannelOption(.maxMessagesPerRead, value: 1)
             .childChannelOption(.allowRemoteHalfClosure, value: true)

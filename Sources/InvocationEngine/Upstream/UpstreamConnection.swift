@@ -81,6 +81,10 @@ final class UpstreamConnection: ChannelInboundHandler, Origin {
 
     func endBody(trailers: ByteBuffer?) {
         requestEnded = true
+        if phase == .tunnel {
+            context?.close(mode: .output, promise: nil)
+            return
+        }
         guard sendsChunks, let context else { return }
         var end = ByteBuffer(staticString: "0\r\n")
         if let trailers { end.writeImmutableBuffer(trailers) }

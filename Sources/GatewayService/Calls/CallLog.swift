@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import FaultModel
+import FunctionModel
+public import InvocationEngine
+import Telemetry
+
+/// A line per call on standard error, as text or JSON.
+public final class CallLog: AccessLog {
+    private let writer = LineWriter(descriptor: 2)
+    private let leastStatus: Int
+    private let isJSON: Bool
+
+    /// Begins to write; with `errorsOnly` calls that ended well are left out.
+    public init(errorsOnly: Bool, isJSON: Bool) {
+        leastStatus = errorsOnly ? 400 : 0
+        self.isJSON = isJSON
+    }
+
+    /// Whether a call is written.
+    public func wants(status: Int) -> Bool { status >= leastStatus }
+
+    /// Writes a call.
+    public func note(_ call: AccessRecord) { writer.write(isJSON ? json(call) : text(call)) }
+
+    /// Returns when everything is written.
+    public func close() async { await writer.close() }
+
+    private func text(_ call: AccessRecord) -> String {
+        let milliseconds = Double(call.duration.components.attoseconds / 1_000_000_000_000) / 1000
+        let time = "\(Double(call.duration.components.seconds) * 1000 + milliseconds)ms"
+        return "\(Timestamp.now()) \(or(call.clientAddress)) \(call.method) \(call.target) \(call.status) "
+            + "\(call.bytes)B \(time) \(or(call.function)) call=\(or(call.callID)) trace=\(or(call.traceID))"
+    }
+
+    /// What is not there is a hyphen, so that columns stay in place.
+    private func or(_ text: String?) -> String { text.flatMap { $0.isEmpty ? nil : $0 } ?? "-" }
+
+    private func json(_ call: AccessRecord) -> String {
+        let seconds = Double(call.duration.components.seconds) + Double(call.duration.components.attoseconds) / 1e18
+        let texts = [
+            ("time", "\(Timestamp.now())"), ("client", call.clientAddress), ("method", call.method),
+            ("target", call.target), ("function", call.function ?? ""), ("callId", call.callID),
+            ("traceId", call.traceID), ("userAgent", call.userAgent),
+        ]
+        let quoted = texts.map { "\"\($0.0)\":\(JSONText.quoted($0.1))" }.joined(separator: ",")
+        return "{\(quoted),\"status\":\(call.status),\"bytes\":\(call.bytes),\"seconds\":\(seconds)}"
+    }
+}
