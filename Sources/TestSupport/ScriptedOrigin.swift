@@ -13,6 +13,8 @@ public final class ScriptedOrigin: Sendable {
         case send(String)
         /// Close the connection.
         case close
+        /// Send a short answer only when the test says so: it is handed what releases it.
+        case hold(@Sendable (_ hand: @escaping @Sendable () -> Void) -> Void)
     }
 
     /// The port it listens on.
@@ -55,6 +57,7 @@ private final class ScriptHandler: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
 
+    private static let released = "HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nreleased"
     private let answer: @Sendable (String) -> [ScriptedOrigin.Step]
     private let report: (String) -> Void
     private var text = ""
@@ -74,6 +77,9 @@ private final class ScriptHandler: ChannelInboundHandler {
                 switch step {
                 case .send(let bytes): context.writeAndFlush(wrapOutboundOut(ByteBuffer(string: bytes)), promise: nil)
                 case .close: context.close(promise: nil)
+                case .hold(let take):
+                    let channel = context.channel
+                    take { channel.writeAndFlush(ByteBuffer(string: Self.released), promise: nil) }
                 }
             }
         }

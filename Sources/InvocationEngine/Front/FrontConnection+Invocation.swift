@@ -302,6 +302,7 @@ extension FrontConnection {
         }
         leaveReplica()
         noteAccess(status: status)
+        isCall = false
         guard let entry else { return }
         let nanoseconds = NIODeadline.now().uptimeNanoseconds &- facts.begun.uptimeNanoseconds
         entry.counters.end(status: status, method: head?.method ?? .other, nanoseconds: nanoseconds)
