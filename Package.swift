@@ -31,9 +31,12 @@ let yaml: Target.Dependency = .product(name: "Yams", package: "Yams")
 let arguments: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
 
 /// A Swift target with the settings that all of ours share.
-func module(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
-    .target(name: name, dependencies: dependencies, swiftSettings: strict)
+func module(_ name: String, _ dependencies: [Target.Dependency] = [], _ more: [SwiftSetting] = []) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: strict + more)
 }
+
+/// For what runs per request: exclusive access is checked where the tests run, in debug builds, and costs nothing later.
+let hot: [SwiftSetting] = [.unsafeFlags(["-enforce-exclusivity=unchecked"], .when(configuration: .release))]
 
 func tests(of name: String, _ dependencies: [Target.Dependency] = []) -> Target {
     .testTarget(
@@ -122,7 +125,7 @@ let package = Package(
         module("ProviderContract", ["FaultModel", "FunctionModel"]),
 
         // Mechanisms that know nothing of functions' life.
-        module("InvocationEngine", ["FaultModel", "FunctionModel", "ProviderContract", deque, nioCore, nioPosix]),
+        module("InvocationEngine", ["FaultModel", "FunctionModel", "ProviderContract", deque, nioCore, nioPosix], hot),
         module(
             "FunctionProcesses",
             ["FunctionModel", "ProcessControl", "ProviderContract", nioCore, nioPosix]
@@ -146,7 +149,7 @@ let package = Package(
 
         // Tests.
         tests(of: "FaultModel"),
-        tests(of: "FunctionModel", ["FaultModel"]),
+        tests(of: "FunctionModel", ["FaultModel", "TestSupport"]),
         tests(
             of: "InvocationEngine",
             ["FaultModel", "FunctionModel", "ProcessControl", "ProviderContract", "TestSupport", nioCore, nioPosix]

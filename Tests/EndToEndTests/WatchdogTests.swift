@@ -6,6 +6,7 @@ import TestSupport
 import Testing
 
 /// The real `fwatchdog`, row by row of the contract's §15.
+@Suite(.serialized)
 struct WatchdogTests {
     private let folder = TemporaryFolder()
 
@@ -107,8 +108,10 @@ struct WatchdogTests {
 
     @Test func `an unreachable function is a 500, a slow one a 504, both with a sentence (§15.4, §29)`() async throws {
         let origin = try await ScriptedOrigin { request in request.contains("/bye") ? [.close] : [] }
+        let patient = try await proxy(origin)
+        let gone = try await patient.call("GET /bye HTTP/1.1")
+        _ = await patient.stop()
         let watchdog = try await proxy(origin, ["exec_timeout": "300ms"])
-        let gone = try await watchdog.call("GET /bye HTTP/1.1")
         #expect(gone.hasPrefix("HTTP/1.1 500 ") && gone.contains("closed the connection without an answer"), "\(gone)")
         let late = try await watchdog.call()
         #expect(late.hasPrefix("HTTP/1.1 504 ") && late.contains("exec_timeout"), "\(late)")
@@ -315,11 +318,11 @@ struct WatchdogTests {
     {
         let gate = folder.path + "/gate"
         #expect(mkfifo(gate, 0o600) == 0)
-        let watchdog = try await RunningWatchdog(["fprocess": "cat \(gate)", "healthcheck_interval": "1s"])
+        let watchdog = try await RunningWatchdog(["fprocess": "cat \(gate)", "healthcheck_interval": "2s"])
         let held = try RawConnection(port: watchdog.port)
         try await held.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         watchdog.terminate()
-        #expect(await watchdog.prints("SIGTERM: no new connections in 1s"))
+        #expect(await watchdog.prints("SIGTERM: no new connections in 2s"))
         #expect(!FileManager.default.fileExists(atPath: watchdog.folder.path + "/.lock"))
         #expect(try await watchdog.call("GET /_/health HTTP/1.1").hasPrefix("HTTP/1.1 503 "), "unready, but listening")
         #expect(await watchdog.prints("draining: 1 requests"))
@@ -353,7 +356,8 @@ struct WatchdogTests {
         #expect(await program.prints("Writing lock-file"), "\(program.output)")
         let connection = try RawConnection(port: program.number(after: "Listening on port: "))
         try await connection.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
-        #expect(try await connection.receive().contains("made"))
+        let answer = try await connection.receive()
+        #expect(answer.contains("made"), "\(answer) \(program.output)")
         let watchdog = try #require(children(of: program.processID).first)
         #expect(await eventually { children(of: watchdog).isEmpty }, "\(children(of: watchdog)) are left")
         program.signal(SIGKILL)

@@ -3,6 +3,7 @@
 import FaultModel
 import Foundation
 import FunctionModel
+import TestSupport
 import Testing
 
 struct DurationTests {
@@ -161,5 +162,37 @@ struct RuleTests {
     ])
     func `a label that cannot be understood is refused (§29)`(labels: [String: String]) {
         #expect(throws: PlatformFault.self) { try rules(labels: labels) }
+    }
+}
+
+struct TextFuzzTests {
+    @Test func `no text ends the program, and what is read can be written and read again`() {
+        var random = SeededGenerator()
+        let seeds = [
+            "1h30m5s", "9223372036", "250ms", "2026-01-02T03:04:05.5+02:00", "128Mi", "1.5Gi", "100m", "0.25",
+            "Sun, 06 Nov 1994 08:49:37 GMT", "name.namespace", "9999999999999999999999s", "1e400",
+        ]
+        for _ in 0..<20_000 {
+            let seed = seeds.randomElement(using: &random) ?? ""
+            let text = String(decoding: random.mutated(Array(seed.utf8)), as: UTF8.self)
+            if let duration = GoDuration.parse(text) {
+                #expect(duration >= .zero && !GoDuration.format(duration).isEmpty, "\(random) \(text)")
+            }
+            if let moment = Timestamp(text) {
+                #expect(Timestamp(moment.formatted(fractionDigits: 9)) == moment, "\(random) \(text)")
+            }
+            if let seconds = HTTPDate.parse(text) {
+                #expect(HTTPDate.parse(HTTPDate.format(secondsSinceEpoch: seconds)) == seconds, "\(random) \(text)")
+            }
+            #expect(Quantity.parseMemoryBytes(text).map { $0 >= 0 } ?? true, "\(random) \(text)")
+            #expect(Quantity.parseMilliCPU(text).map { $0 >= 0 } ?? true, "\(random) \(text)")
+            _ = FunctionID(address: text, defaultNamespace: "fn")
+        }
+    }
+
+    @Test func `dates of HTTP are those of the standard (RFC 9110 §5.6.7)`() {
+        #expect(HTTPDate.format(secondsSinceEpoch: 784_111_777) == "Sun, 06 Nov 1994 08:49:37 GMT")
+        #expect(HTTPDate.parse("Sun, 06 Nov 1994 08:49:37 GMT") == 784_111_777)
+        #expect(HTTPDate.parse("Sun, 31 Feb 1994 08:49:37 GMT") == nil)
     }
 }

@@ -127,6 +127,7 @@ final class FileExchange: Origin {
             front?.answerBroke()
             return
         }
+        front.loopContext.readClock()
         left = left.lowerBound + piece.readableBytes..<left.upperBound
         front.answerBody(piece)
         front.flushAnswer()

@@ -54,9 +54,9 @@ extension FrontConnection {
                 target: target,
                 status: status,
                 bytes: answerBytes,
-                duration: .nanoseconds((NIODeadline.now() - facts.begun).nanoseconds),
+                duration: .nanoseconds((loopContext.now - facts.begun).nanoseconds),
                 function: entry?.name,
-                callID: role == .gateway ? String(buffer: facts.callID) : client,
+                callID: role == .gateway ? facts.callID.text : client,
                 traceID: facts.trace.id(in: headBytes),
                 clientAddress: clientAddress,
                 userAgent: agent

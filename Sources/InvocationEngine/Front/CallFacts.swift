@@ -4,8 +4,8 @@ import NIOCore
 
 /// What the platform adds to a call and to its answer (contract §5.1).
 struct CallFacts {
-    /// `X-Call-Id`: the client's, or a fresh one.
-    var callID = ByteBuffer()
+    /// `X-Call-Id`.
+    var callID = CallID.none
     /// `X-Start-Time`: nanoseconds since 1970.
     var startTime: UInt64 = 0
     /// The trace that the call is part of.
@@ -16,6 +16,48 @@ struct CallFacts {
     var deadline = NIODeadline.distantFuture
     /// Whose limit the deadline is.
     var limit = DeadlineLimit.none
+
+    /// Room that `HeadWriter.write(_:)` needs for them.
+    var room: Int {
+        if case .client(let bytes) = callID { bytes.readableBytes + 128 } else { 128 }
+    }
+}
+
+/// The id of a call: the client's, or a random UUID of ours, which is written only where it is needed.
+enum CallID {
+    case none
+    case client(ByteBuffer)
+    case made(UInt64, UInt64)
+
+    /// For logs and variables.
+    var text: String {
+        switch self {
+        case .none: return ""
+        case .client(let bytes): return String(buffer: bytes)
+        case .made(let high, let low):
+            var out = ByteBuffer()
+            out.writeHead(atMost: 36) { $0.writeUUID(high, low) }
+            return String(buffer: out)
+        }
+    }
+}
+
+extension HeadWriter {
+    /// Writes `X-Call-Id` and `X-Start-Time` where there is an id.
+    mutating func write(_ facts: CallFacts) {
+        switch facts.callID {
+        case .none: return
+        case .client(let bytes):
+            write("X-Call-Id: ")
+            bytes.withUnsafeReadableBytes { write($0) }
+        case .made(let high, let low):
+            write("X-Call-Id: ")
+            writeUUID(high, low)
+        }
+        write("\r\nX-Start-Time: ")
+        writeDecimal(facts.startTime)
+        write("\r\n")
+    }
 }
 
 /// Whose limit a call's deadline is: the smallest of three (martlet-api "Deadlines").

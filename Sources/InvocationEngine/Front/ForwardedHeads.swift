@@ -20,38 +20,49 @@ struct ForwardedRequest {
     let userAgent: String
 
     func write(to out: inout ByteBuffer, from bytes: UnsafeRawBufferPointer, _ fields: ContiguousArray<HeadField>) {
-        out.writeBytes(UnsafeRawBufferPointer(rebasing: bytes[head.methodRange]))
-        out.writeInteger(UInt8(ascii: " "))
-        if !pathPrefix.isEmpty { out.writeString(pathPrefix) }
-        if rest.isEmpty || bytes[rest.lowerBound] != UInt8(ascii: "/") { out.writeInteger(UInt8(ascii: "/")) }
-        out.writeBytes(UnsafeRawBufferPointer(rebasing: bytes[rest]))
-        out.writeStaticString(" HTTP/1.1\r\n")
+        // Everything of the head once, `Host` once more, and what is ours.
+        let strings = pathPrefix.utf8.count + clientAddress.utf8.count + fallbackHost.utf8.count + userAgent.utf8.count
+        out.writeHead(atMost: 2 * bytes.count + strings + facts.room + 512) { write(to: &$0, from: bytes, fields) }
+    }
+
+    @inline(__always)
+    private func write(
+        to out: inout HeadWriter,
+        from bytes: UnsafeRawBufferPointer,
+        _ fields: ContiguousArray<HeadField>
+    ) {
+        out.write(bytes, head.methodRange)
+        out.write(byte: UInt8(ascii: " "))
+        if !pathPrefix.isEmpty { out.write(pathPrefix) }
+        if rest.isEmpty || bytes[rest.lowerBound] != UInt8(ascii: "/") { out.write(byte: UInt8(ascii: "/")) }
+        out.write(bytes, rest)
+        out.write(" HTTP/1.1\r\n")
         out.copyRuns(of: fields, in: bytes) { keeps($0, in: bytes) }
         writeHost(to: &out, from: bytes)
         if role == .gateway {
             writeForwarding(to: &out, from: bytes)
             if !head.hasUserAgent { out.writeField("User-Agent", userAgent) }
-            out.writeCallFacts(facts)
+            out.write(facts)
             out.writeNewTrace(facts.trace)
         }
         writeFraming(to: &out)
         if head.wantsUpgrade, let upgrade = head.upgrade {
-            out.writeStaticString("Connection: Upgrade\r\nUpgrade: ")
-            out.writeBytes(UnsafeRawBufferPointer(rebasing: bytes[upgrade]))
-            out.writeStaticString("\r\n")
+            out.write("Connection: Upgrade\r\nUpgrade: ")
+            out.write(bytes, upgrade)
+            out.write("\r\n")
         }
-        out.writeStaticString("\r\n")
+        out.write("\r\n")
     }
 
     /// A length passes as the client's own line, unless we had to count.
     @inline(__always)
-    private func writeFraming(to out: inout ByteBuffer) {
+    private func writeFraming(to out: inout HeadWriter) {
         if head.framing == .chunked {
-            out.writeStaticString("Transfer-Encoding: chunked\r\n")
+            out.write("Transfer-Encoding: chunked\r\n")
         } else if head.needsLength {
-            out.writeStaticString("Content-Length: ")
+            out.write("Content-Length: ")
             if case .length(let length) = head.framing { out.writeDecimal(UInt64(length)) } else { out.writeDecimal(0) }
-            out.writeStaticString("\r\n")
+            out.write("\r\n")
         }
     }
 
@@ -73,29 +84,29 @@ struct ForwardedRequest {
     }
 
     /// The authority of an absolute target replaces `Host` (RFC 9112 §3.2.2).
-    private func writeHost(to out: inout ByteBuffer, from bytes: UnsafeRawBufferPointer) {
+    private func writeHost(to out: inout HeadWriter, from bytes: UnsafeRawBufferPointer) {
         if head.hasAbsoluteTarget {
-            out.writeStaticString("Host: ")
-            out.writeBytes(UnsafeRawBufferPointer(rebasing: bytes[head.host]))
-            out.writeStaticString("\r\n")
+            out.write("Host: ")
+            out.write(bytes, head.host)
+            out.write("\r\n")
         } else if head.host.isEmpty, head.isVersion10 {
             out.writeField("Host", fallbackHost)
         }
     }
 
     /// `X-Forwarded-For` is appended to (contract §28); `X-Forwarded-Host` is the client's `Host` unless it is there.
-    private func writeForwarding(to out: inout ByteBuffer, from bytes: UnsafeRawBufferPointer) {
-        out.writeStaticString("X-Forwarded-For: ")
+    private func writeForwarding(to out: inout HeadWriter, from bytes: UnsafeRawBufferPointer) {
+        out.write("X-Forwarded-For: ")
         for value in head.forwardedFor where !value.isEmpty {
-            out.writeBytes(UnsafeRawBufferPointer(rebasing: bytes[value]))
-            out.writeStaticString(", ")
+            out.write(bytes, value)
+            out.write(", ")
         }
-        out.writeString(clientAddress)
-        out.writeStaticString("\r\n")
+        out.write(clientAddress)
+        out.write("\r\n")
         guard !head.hasForwardedHost, !head.host.isEmpty else { return }
-        out.writeStaticString("X-Forwarded-Host: ")
-        out.writeBytes(UnsafeRawBufferPointer(rebasing: bytes[head.host]))
-        out.writeStaticString("\r\n")
+        out.write("X-Forwarded-Host: ")
+        out.write(bytes, head.host)
+        out.write("\r\n")
     }
 }
 
@@ -123,23 +134,34 @@ struct ForwardedResponse {
         _ fields: ContiguousArray<HeadField>,
         now: NIODeadline
     ) {
+        let most = 2 * bytes.count + servedBy.utf8.count + facts.room + 256
+        out.writeHead(atMost: most) { write(to: &$0, from: bytes, fields, now: now) }
+    }
+
+    @inline(__always)
+    private func write(
+        to out: inout HeadWriter,
+        from bytes: UnsafeRawBufferPointer,
+        _ fields: ContiguousArray<HeadField>,
+        now: NIODeadline
+    ) {
         writeStatusLine(to: &out, from: bytes)
         out.copyRuns(of: fields, in: bytes) { keeps($0, in: bytes) }
         if role == .gateway {
-            out.writeCallFacts(facts)
+            out.write(facts)
             out.writeField("X-Served-By", servedBy)
         }
-        out.writeStaticString("X-Duration-Seconds: ")
+        out.write("X-Duration-Seconds: ")
         out.writeSeconds(nanoseconds: now.uptimeNanoseconds &- facts.begun.uptimeNanoseconds)
-        out.writeStaticString("\r\n")
-        if framing == .chunked { out.writeStaticString("Transfer-Encoding: chunked\r\n") }
-        out.writeConnection(connection)
+        out.write("\r\n")
+        if framing == .chunked { out.write("Transfer-Encoding: chunked\r\n") }
+        out.write(connection)
         if connection == .upgrade, let upgrade = head.upgrade {
-            out.writeStaticString("Upgrade: ")
-            out.writeBytes(UnsafeRawBufferPointer(rebasing: bytes[upgrade]))
-            out.writeStaticString("\r\n")
+            out.write("Upgrade: ")
+            out.write(bytes, upgrade)
+            out.write("\r\n")
         }
-        out.writeStaticString("\r\n")
+        out.write("\r\n")
     }
 
     /// An interim answer passes with its own fields only (RFC 9110 §15.2).
@@ -148,17 +170,19 @@ struct ForwardedResponse {
         from bytes: UnsafeRawBufferPointer,
         _ fields: ContiguousArray<HeadField>
     ) {
-        writeStatusLine(to: &out, from: bytes)
-        out.copyRuns(of: fields, in: bytes) { keeps($0, in: bytes) && $0.name != .contentLength }
-        out.writeStaticString("\r\n")
+        out.writeHead(atMost: bytes.count + 64) { out in
+            writeStatusLine(to: &out, from: bytes)
+            out.copyRuns(of: fields, in: bytes) { keeps($0, in: bytes) && $0.name != .contentLength }
+            out.write("\r\n")
+        }
     }
 
-    private func writeStatusLine(to out: inout ByteBuffer, from bytes: UnsafeRawBufferPointer) {
-        out.writeStaticString("HTTP/1.1 ")
+    private func writeStatusLine(to out: inout HeadWriter, from bytes: UnsafeRawBufferPointer) {
+        out.write("HTTP/1.1 ")
         out.writeDecimal(UInt64(head.status))
-        out.writeInteger(UInt8(ascii: " "))
-        out.writeBytes(UnsafeRawBufferPointer(rebasing: bytes[head.reason]))
-        out.writeStaticString("\r\n")
+        out.write(byte: UInt8(ascii: " "))
+        out.write(bytes, head.reason)
+        out.write("\r\n")
     }
 
     @inline(__always)
@@ -171,48 +195,13 @@ struct ForwardedResponse {
     }
 }
 
-extension ByteBuffer {
-    /// Copies the field lines to be kept, neighbouring ones in one go.
-    @inline(__always)
-    mutating func copyRuns(
-        of fields: ContiguousArray<HeadField>,
-        in bytes: UnsafeRawBufferPointer,
-        keeping keeps: (HeadField) -> Bool
-    ) {
-        var start = 0
-        var end = 0
-        for field in fields where keeps(field) {
-            if Int(field.nameStart) != end {
-                if end > start { writeBytes(UnsafeRawBufferPointer(rebasing: bytes[start..<end])) }
-                start = Int(field.nameStart)
-            }
-            end = Int(field.lineEnd)
-        }
-        if end > start { writeBytes(UnsafeRawBufferPointer(rebasing: bytes[start..<end])) }
-    }
-
-    mutating func writeField(_ name: StaticString, _ value: String) {
-        writeStaticString(name)
-        writeStaticString(": ")
-        writeString(value)
-        writeStaticString("\r\n")
-    }
-
-    mutating func writeCallFacts(_ facts: CallFacts) {
-        guard facts.callID.readableBytes > 0 else { return }
-        writeStaticString("X-Call-Id: ")
-        writeImmutableBuffer(facts.callID)
-        writeStaticString("\r\nX-Start-Time: ")
-        writeDecimal(facts.startTime)
-        writeStaticString("\r\n")
-    }
-
-    mutating func writeConnection(_ option: ForwardedResponse.ConnectionOption) {
+extension HeadWriter {
+    mutating func write(_ option: ForwardedResponse.ConnectionOption) {
         switch option {
         case .keep: break
-        case .keepExplicitly: writeStaticString("Connection: keep-alive\r\n")
-        case .close: writeStaticString("Connection: close\r\n")
-        case .upgrade: writeStaticString("Connection: Upgrade\r\n")
+        case .keepExplicitly: write("Connection: keep-alive\r\n")
+        case .close: write("Connection: close\r\n")
+        case .upgrade: write("Connection: Upgrade\r\n")
         }
     }
 }

@@ -6,7 +6,7 @@ import NIOCore
 /// Writing answers: a function's, a local responder's, and our own faults.
 extension FrontConnection {
     /// Whether the client has room for more of an answer.
-    var canTakeAnswer: Bool { context?.channel.isWritable ?? true }
+    var canTakeAnswer: Bool { hasRoom }
 
     // MARK: A function's answer over HTTP
 
@@ -22,7 +22,7 @@ extension FrontConnection {
             connection: connectionOption
         )
         let fields = scanner.fields
-        let now = NIODeadline.now()
+        let now = loopContext.now
         bytes.withUnsafeReadableBytes { forwarded.write(to: &out, from: $0, fields, now: now) }
     }
 
@@ -53,7 +53,7 @@ extension FrontConnection {
             connection: .upgrade
         )
         let fields = scanner.fields
-        let now = NIODeadline.now()
+        let now = loopContext.now
         bytes.withUnsafeReadableBytes { forwarded.write(to: &out, from: $0, fields, now: now) }
         flushAnswer()
         phase = .tunnel
@@ -68,32 +68,38 @@ extension FrontConnection {
     func answerHead(status: Int, framing: BodyFraming, isStream: Bool = false, fields: (inout ByteBuffer) -> Void) {
         let wireFraming = clientFraming(framing)
         noteHead(status: status, framing: wireFraming, isStream: isStream)
-        out.writeStaticString("HTTP/1.1 ")
-        out.writeDecimal(UInt64(status))
-        out.writeInteger(UInt8(ascii: " "))
-        out.writeString(ReasonPhrase.of(status))
-        out.writeStaticString("\r\n")
+        let connection = connectionOption
+        out.writeHead(atMost: 64) { out in
+            out.write("HTTP/1.1 ")
+            out.writeDecimal(UInt64(status))
+            out.write(byte: UInt8(ascii: " "))
+            out.write(ReasonPhrase.of(status))
+            out.write("\r\n")
+        }
         fields(&out)
-        if role == .gateway {
-            out.writeCallFacts(facts)
-            out.writeField("X-Served-By", loopContext.settings.servedBy)
+        let servedBy = loopContext.settings.servedBy
+        out.writeHead(atMost: facts.room + servedBy.utf8.count + 128) { out in
+            if role == .gateway {
+                out.write(facts)
+                out.writeField("X-Served-By", servedBy)
+            }
+            if case .length(let length) = wireFraming {
+                out.write("Content-Length: ")
+                out.writeDecimal(UInt64(length))
+                out.write("\r\n")
+            } else if wireFraming == .chunked {
+                out.write("Transfer-Encoding: chunked\r\n")
+            }
+            out.write(connection)
+            out.write("\r\n")
         }
-        if case .length(let length) = wireFraming {
-            out.writeStaticString("Content-Length: ")
-            out.writeDecimal(UInt64(length))
-            out.writeStaticString("\r\n")
-        } else if wireFraming == .chunked {
-            out.writeStaticString("Transfer-Encoding: chunked\r\n")
-        }
-        out.writeConnection(connectionOption)
-        out.writeStaticString("\r\n")
     }
 
     /// Writes a piece of the body.
     ///
     /// Small ones are gathered until the origin's next flush.
     func answerBody(_ piece: ByteBuffer) {
-        lastActivity = .now()
+        lastActivity = loopContext.now
         guard head?.method != .head || phase == .tunnel else { return }
         answerBytes += piece.readableBytes
         let isChunked = answerFraming == .chunked && phase != .tunnel
@@ -176,7 +182,7 @@ extension FrontConnection {
     // MARK: The end of an exchange
 
     private func finishExchange() {
-        lastActivity = .now()
+        lastActivity = loopContext.now
         let status = answerStatus
         flushAnswer()
         endCall(status: status)
@@ -210,7 +216,7 @@ extension FrontConnection {
     private static var mostToDiscard: Int { 64 * 1_048_576 }
 
     private func noteHead(status: Int, framing: BodyFraming, isStream: Bool) {
-        lastActivity = .now()
+        lastActivity = loopContext.readClock()
         answerStatus = status
         answerFraming = framing
         isStreamAnswer = isStream
@@ -309,5 +315,11 @@ package enum ReasonPhrase {
         case 505: "HTTP Version Not Supported"
         default: ""
         }
+    }
+}
+
+extension ByteBuffer {
+    mutating func writeField(_ name: StaticString, _ value: String) {
+        writeHead(atMost: name.utf8CodeUnitCount + value.utf8.count + 4) { $0.writeField(name, value) }
     }
 }

@@ -44,13 +44,9 @@ extension FrontConnection {
         if head.traceParent == nil {
             facts.trace = .new(loopContext.nextRandom(), loopContext.nextRandom(), loopContext.nextRandom() | 1)
         }
-        facts.startTime = UInt64(Timestamp.now().nanosecondsSinceEpoch)
-        if let callID = head.callID {
-            facts.callID = headBytes.getSlice(at: callID.lowerBound, length: callID.count) ?? ByteBuffer()
-        } else {
-            facts.callID.clear()
-            facts.callID.writeUUID(loopContext.nextRandom(), loopContext.nextRandom())
-        }
+        facts.startTime = loopContext.nanosecondsSinceEpoch
+        let own = head.callID.flatMap { headBytes.getSlice(at: $0.lowerBound, length: $0.count) }
+        facts.callID = own.map { .client($0) } ?? .made(loopContext.nextRandom(), loopContext.nextRandom())
     }
 
     private func unknownFunction(_ address: String) -> PlatformFault {
@@ -304,7 +300,7 @@ extension FrontConnection {
         noteAccess(status: status)
         isCall = false
         guard let entry else { return }
-        let nanoseconds = NIODeadline.now().uptimeNanoseconds &- facts.begun.uptimeNanoseconds
+        let nanoseconds = loopContext.now.uptimeNanoseconds &- facts.begun.uptimeNanoseconds
         entry.counters.end(status: status, method: head?.method ?? .other, nanoseconds: nanoseconds)
         entry.cell?.add()
         self.entry = nil

@@ -70,6 +70,8 @@ final class FrontConnection: ChannelInboundHandler {
     var mustClose = false
     var isDraining = false
     var lastActivity = NIODeadline.now()
+    /// Whether the client takes more; kept here, since asking the channel costs.
+    var hasRoom = true
 
     init(_ context: LoopContext) {
         loopContext = context
@@ -97,7 +99,7 @@ final class FrontConnection: ChannelInboundHandler {
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        lastActivity = .now()
+        lastActivity = loopContext.readClock()
         guard phase != .lingering else {
             context.read()
             return
@@ -117,8 +119,9 @@ final class FrontConnection: ChannelInboundHandler {
     }
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
-        guard context.channel.isWritable else { return }
-        lastActivity = .now()
+        hasRoom = context.channel.isWritable
+        guard hasRoom else { return }
+        lastActivity = loopContext.readClock()
         origin?.resumeAnswer()
         flushAnswer()
     }
@@ -214,6 +217,7 @@ final class FrontConnection: ChannelInboundHandler {
 
     /// The one timer of the connection: what its passing means depends on the phase.
     private func timeLimitPassed() {
+        loopContext.readClock()
         switch phase {
         case .idle, .lingering: close()
         case .discarding: linger()
@@ -226,7 +230,7 @@ final class FrontConnection: ChannelInboundHandler {
     }
 
     private func exchangeLimitPassed() {
-        let now = NIODeadline.now()
+        let now = loopContext.readClock()
         if now >= facts.deadline { return deadlinePassed() }
         if let limit = stallLimit, now >= lastActivity + limit { return clientStalled() }
         armExchangeTimer()
@@ -234,8 +238,7 @@ final class FrontConnection: ChannelInboundHandler {
 
     /// What the client may pause at the moment; nil while it is not its turn.
     private var stallLimit: TimeAmount? {
-        guard let context else { return nil }
-        if !context.channel.isWritable { return TimeAmount(loopContext.settings.writeTimeout) }
+        if !hasRoom { return TimeAmount(loopContext.settings.writeTimeout) }
         if isStreamAnswer { return TimeAmount(loopContext.settings.streamIdleTimeout) }
         if !body.isDone, origin?.isWritable == true { return TimeAmount(loopContext.settings.readTimeout) }
         return nil
@@ -259,6 +262,6 @@ final class FrontConnection: ChannelInboundHandler {
     /// Wakes up at the deadline, or to look for a stalled client.
     func armExchangeTimer() {
         let stall = TimeAmount(min(loopContext.settings.readTimeout, loopContext.settings.writeTimeout))
-        loopContext.timers.set(timer, at: min(facts.deadline, NIODeadline.now() + stall))
+        loopContext.timers.set(timer, at: min(facts.deadline, loopContext.now + stall))
     }
 }

@@ -38,22 +38,38 @@ enum TraceContext {
         case .client(let range): return head.getString(at: head.readerIndex + range.lowerBound + 3, length: 32) ?? ""
         case .new(let high, let low, _):
             var text = ByteBuffer()
-            text.writeHexadecimal(high)
-            text.writeHexadecimal(low)
+            text.writeHead(atMost: 32) { out in
+                out.writeHexadecimal(high)
+                out.writeHexadecimal(low)
+            }
             return String(buffer: text)
         }
     }
+
+    /// The value of the `traceparent` that begins a trace here; nil where one is continued.
+    var newParent: String? {
+        guard case .new(let high, let low, let parent) = self else { return nil }
+        var text = ByteBuffer()
+        text.writeHead(atMost: 55) { $0.writeTraceParent(high, low, parent) }
+        return String(buffer: text)
+    }
 }
 
-extension ByteBuffer {
+extension HeadWriter {
     /// Begins a trace, sampled, as those who sample by their parent would sample everything without one.
     mutating func writeNewTrace(_ trace: TraceContext) {
         guard case .new(let high, let low, let parent) = trace else { return }
-        writeStaticString("traceparent: 00-")
+        write("traceparent: ")
+        writeTraceParent(high, low, parent)
+        write("\r\n")
+    }
+
+    fileprivate mutating func writeTraceParent(_ high: UInt64, _ low: UInt64, _ parent: UInt64) {
+        write("00-")
         writeHexadecimal(high)
         writeHexadecimal(low)
-        writeInteger(UInt8(ascii: "-"))
+        write(byte: UInt8(ascii: "-"))
         writeHexadecimal(parent)
-        writeStaticString("-01\r\n")
+        write("-01")
     }
 }

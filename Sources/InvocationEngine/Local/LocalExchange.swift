@@ -65,6 +65,7 @@ final class LocalExchange: Origin {
 
     private func responderReturned() {
         guard let front = takeFront() else { return }
+        loopContext.readClock()
         guard hasHead else {
             return front.failed(PlatformFault(.internalError, "Martlet has no answer to this request."))
         }
@@ -133,6 +134,7 @@ final class LocalExchange: Origin {
 
     fileprivate func write(_ bytes: ByteBuffer, _ continuation: CheckedContinuation<Void, any Error>) {
         guard let front else { return continuation.resume(throwing: ClientGone()) }
+        loopContext.readClock()
         if bytes.readableBytes > 0 { front.answerBody(bytes) }
         front.flushAnswer()
         if front.canTakeAnswer { continuation.resume() } else { waitingWrites.append(continuation) }

@@ -164,6 +164,7 @@ final class ProcessExchange: Origin {
             collected.writeImmutableBuffer(piece)
         } else {
             if !hasAnswered { answerHead(front, framing: .chunked) }
+            front.loopContext.readClock()
             front.answerBody(piece)
         }
     }
@@ -197,6 +198,7 @@ final class ProcessExchange: Origin {
         guard let end, outputEnded else { return }
         closePipes()
         guard let front = takeFront() else { return }
+        front.loopContext.readClock()
         if !hasAnswered, !end.isSuccess {
             return front.failed(PlatformFault(.processFailed, end.description))
         }
@@ -283,7 +285,8 @@ extension FrontConnection {
     /// The call's duration so far, as `X-Duration-Seconds` has it.
     var elapsedSeconds: String {
         var text = ByteBuffer()
-        text.writeSeconds(nanoseconds: NIODeadline.now().uptimeNanoseconds &- facts.begun.uptimeNanoseconds)
+        let nanoseconds = loopContext.readClock().uptimeNanoseconds &- facts.begun.uptimeNanoseconds
+        text.writeHead(atMost: 32) { $0.writeSeconds(nanoseconds: nanoseconds) }
         return String(buffer: text)
     }
 }

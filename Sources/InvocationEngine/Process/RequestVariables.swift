@@ -42,11 +42,9 @@ struct RequestVariables {
         add("Http_X_Forwarded_For", addresses.filter { !$0.isEmpty }.joined(separator: ", "))
         let host = Self.text(UnsafeRawBufferPointer(rebasing: bytes[head.host]))
         if !head.hasForwardedHost, !host.isEmpty { add("Http_X_Forwarded_Host", host) }
-        add("Http_X_Call_Id", String(buffer: facts.callID))
+        add("Http_X_Call_Id", facts.callID.text)
         add("Http_X_Start_Time", String(facts.startTime))
-        var trace = ByteBuffer()
-        trace.writeNewTrace(facts.trace)
-        if let value = trace.getString(at: 13, length: 55) { add("Http_Traceparent", value) }
+        if let parent = facts.trace.newParent { add("Http_Traceparent", parent) }
     }
 
     /// The first value of a field counts.

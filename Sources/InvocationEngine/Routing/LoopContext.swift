@@ -16,6 +16,10 @@ final class LoopContext {
     /// The other event loops, set once at the start.
     var siblings: [LoopHandle] = []
     private(set) var isDraining = false
+    /// The time of the event that is being handled.
+    private(set) var now = NIODeadline.now()
+    /// What the wall clock was ahead of `now`, and when that was looked at.
+    private var wallClock: (offset: Int64, readAt: NIODeadline) = (0, .uptimeNanoseconds(0))
     /// Scratch for heads; its storage is reused once NIO has written it.
     var scratch: ByteBuffer
     private var entries: [String: FunctionEntry] = [:]
@@ -104,6 +108,24 @@ final class LoopContext {
     /// Cuts what is left.
     func closeAll() {
         for connection in Array(connections.values) { connection.abort() }
+    }
+
+    // MARK: Time
+
+    /// Looks at the clock; once per event is enough for everything that follows from it.
+    @discardableResult
+    @inline(__always)
+    func readClock() -> NIODeadline {
+        now = .now()
+        return now
+    }
+
+    /// Nanoseconds since 1970, by a wall clock that is looked at once a second.
+    var nanosecondsSinceEpoch: UInt64 {
+        if now - wallClock.readAt > .seconds(1) {
+            wallClock = (Timestamp.now().nanosecondsSinceEpoch - Int64(now.uptimeNanoseconds), now)
+        }
+        return UInt64(wallClock.offset + Int64(now.uptimeNanoseconds))
     }
 
     // MARK: Randomness

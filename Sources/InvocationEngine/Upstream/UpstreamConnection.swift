@@ -45,7 +45,7 @@ final class UpstreamConnection: ChannelInboundHandler, Origin {
 
     // MARK: The call
 
-    var isWritable: Bool { context?.channel.isWritable ?? true }
+    private(set) var isWritable = true
 
     /// Begins a call; its head is in `bytes`.
     func begin(_ front: FrontConnection, head bytes: ByteBuffer, isToHEAD: Bool, sendsChunks: Bool) {
@@ -118,6 +118,7 @@ final class UpstreamConnection: ChannelInboundHandler, Origin {
     func handlerRemoved(context: ChannelHandlerContext) { self.context = nil }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        loopContext.readClock()
         var piece = unwrapInboundIn(data)
         sawByte = true
         if buffer.readableBytes == 0 {
@@ -133,7 +134,8 @@ final class UpstreamConnection: ChannelInboundHandler, Origin {
     }
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
-        if context.channel.isWritable { front?.originBecameWritable() }
+        isWritable = context.channel.isWritable
+        if isWritable { front?.originBecameWritable() }
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
@@ -245,7 +247,7 @@ final class UpstreamConnection: ChannelInboundHandler, Origin {
         if mayKeep, requestEnded, buffer.readableBytes == 0, failure == nil, local.keep(self) {
             isReused = true
             idleTimer.onExpiry = { [unowned self] in expire() }
-            loopContext.timers.set(idleTimer, at: .now() + Self.idleLimit)
+            loopContext.timers.set(idleTimer, at: loopContext.now + Self.idleLimit)
             context?.read()
         } else {
             close()
