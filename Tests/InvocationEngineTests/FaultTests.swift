@@ -50,13 +50,13 @@ struct EngineFaultTests {
 
     @Test func `a function that sends fields for ever is a 502, one that is silent after 1xx a 504`() async throws {
         let endless = String(repeating: "X-More: \(String(repeating: "a", count: 1000))\r\n", count: 200)
-        let fixture = try await EngineFixture(environment: ["exec_timeout": "300ms"]) { request in
-            request.contains("/silent")
-                ? [.send("HTTP/1.1 103 Early Hints\r\n\r\n")] : [.send("HTTP/1.1 200 OK\r\n" + endless)]
-        }
-        let large = try await fixture.exchange(EngineFixture.request())
+        let endlessly = try await EngineFixture { _ in [.send("HTTP/1.1 200 OK\r\n" + endless)] }
+        let large = try await endlessly.exchange(EngineFixture.request())
         #expect(large.hasPrefix("HTTP/1.1 502 "), "\(large.prefix(300))")
-        let silent = try await fixture.exchange(EngineFixture.request("GET /function/fn/silent HTTP/1.1"))
+        let silently = try await EngineFixture(environment: ["exec_timeout": "300ms"]) { _ in
+            [.send("HTTP/1.1 103 Early Hints\r\n\r\n")]
+        }
+        let silent = try await silently.exchange(EngineFixture.request())
         #expect(silent.contains("HTTP/1.1 504 ") && silent.contains("exec_timeout"), "\(silent)")
     }
 

@@ -53,9 +53,8 @@ struct FuzzTests {
                 head: head,
                 facts: CallFacts(),
                 clientAddress: "1",
-                pathPrefix: "",
                 rest: head.target,
-                fallbackHost: "h",
+                upstream: HTTPUpstream(host: "h", port: 1),
                 userAgent: "u"
             )
             forwarded.write(to: &out, from: raw, scanner.fields)

@@ -52,6 +52,12 @@ struct StrictnessTests {
             request: "GET /function/fn HTTP/1.1\r\nHost: a/b\r\n\r\n",
             status: "400"
         ),
+        Breach(
+            rule: "9110 §7.6.1 Connection names the length",
+            request: head("Content-Length: 3\r\nConnection: Content-Length\r\n", "abc"),
+            status: "400"
+        ),
+        Breach(rule: "9110 §7.6.1 Connection names Host", request: head("Connection: close, host\r\n"), status: "400"),
         Breach(rule: "9112 §3 no version", request: "GET /function/fn\r\nHost: a\r\n\r\n", status: "400"),
         Breach(rule: "9112 §3 two spaces", request: "GET  /function/fn HTTP/1.1\r\nHost: a\r\n\r\n", status: "400"),
         Breach(rule: "9112 §2.3 HTTP/2.0", request: "GET /function/fn HTTP/2.0\r\nHost: a\r\n\r\n", status: "505"),
@@ -110,6 +116,7 @@ struct StrictnessTests {
         "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\na",
         "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\na", "HTTP/1.1 000 OK\r\n\r\n",
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nConnection: Content-Length\r\n\r\na",
     ])
     func `a function's malformed answer is a 502 that blames it (§29)`(bytes: String) async throws {
         let fixture = try await EngineFixture { _ in [.send(bytes), .close] }

@@ -63,7 +63,7 @@ extension HeadWriter {
 /// Whose limit a call's deadline is: the smallest of three (martlet-api "Deadlines").
 enum DeadlineLimit {
     case none
-    case request(Duration)
-    case function(Duration)
-    case gateway(Duration)
+    case request
+    case function
+    case gateway
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import NIOCore
+import ProviderContract
 
 /// Writes the head that a function gets: the client's, without what ends at this hop, with what we add (contract §4,
 /// §5.1; RFC 9110 §7.6).
@@ -11,17 +12,16 @@ struct ForwardedRequest {
     let head: RequestHead
     let facts: CallFacts
     let clientAddress: String
-    /// What stands before the call's path.
-    let pathPrefix: String
     /// Path and query behind the function's name.
     let rest: Range<Int>
-    /// `Host` for a client that sent none (HTTP/1.0).
-    let fallbackHost: String
+    /// Where it goes; `Host` for a client that sent none (HTTP/1.0).
+    let upstream: HTTPUpstream
     let userAgent: String
 
     func write(to out: inout ByteBuffer, from bytes: UnsafeRawBufferPointer, _ fields: ContiguousArray<HeadField>) {
         // Everything of the head once, `Host` once more, and what is ours.
-        let strings = pathPrefix.utf8.count + clientAddress.utf8.count + fallbackHost.utf8.count + userAgent.utf8.count
+        let strings =
+            upstream.pathPrefix.utf8.count + upstream.host.utf8.count + clientAddress.utf8.count + userAgent.utf8.count
         out.writeHead(atMost: 2 * bytes.count + strings + facts.room + 512) { write(to: &$0, from: bytes, fields) }
     }
 
@@ -33,14 +33,14 @@ struct ForwardedRequest {
     ) {
         out.write(bytes, head.methodRange)
         out.write(byte: UInt8(ascii: " "))
-        if !pathPrefix.isEmpty { out.write(pathPrefix) }
+        if !upstream.pathPrefix.isEmpty { out.write(upstream.pathPrefix) }
         if rest.isEmpty || bytes[rest.lowerBound] != UInt8(ascii: "/") { out.write(byte: UInt8(ascii: "/")) }
         out.write(bytes, rest)
         out.write(" HTTP/1.1\r\n")
-        out.copyRuns(of: fields, in: bytes) { keeps($0, in: bytes) }
+        out.copyRuns(of: fields, in: bytes) { keeps($0) }
         writeHost(to: &out, from: bytes)
         if role == .gateway {
-            writeForwarding(to: &out, from: bytes)
+            writeForwarding(to: &out, from: bytes, fields)
             if !head.hasUserAgent { out.writeField("User-Agent", userAgent) }
             out.write(facts)
             out.writeNewTrace(facts.trace)
@@ -67,15 +67,15 @@ struct ForwardedRequest {
     }
 
     @inline(__always)
-    private func keeps(_ field: HeadField, in bytes: UnsafeRawBufferPointer) -> Bool {
+    private func keeps(_ field: HeadField) -> Bool {
         switch field.name {
         case .other, .accept, .contentLength, .contentType, .userAgent, .xForwardedHost, .xServedBy,
             .xDurationSeconds, .xTimeout:
-            !head.options.names(field, in: bytes)
+            true
         case .xCallID, .xStartTime, .xForwardedFor:
-            role == .watchdog && !head.options.names(field, in: bytes)
+            role == .watchdog
         case .traceParent, .traceState:
-            (head.traceParent != nil || role == .watchdog) && !head.options.names(field, in: bytes)
+            head.traceParent != nil || role == .watchdog
         case .host:
             !head.hasAbsoluteTarget
         default:
@@ -90,15 +90,23 @@ struct ForwardedRequest {
             out.write(bytes, head.host)
             out.write("\r\n")
         } else if head.host.isEmpty, head.isVersion10 {
-            out.writeField("Host", fallbackHost)
+            out.write("Host: ")
+            out.write(upstream.host)
+            out.write(byte: UInt8(ascii: ":"))
+            out.writeDecimal(UInt64(upstream.port))
+            out.write("\r\n")
         }
     }
 
     /// `X-Forwarded-For` is appended to (contract §28); `X-Forwarded-Host` is the client's `Host` unless it is there.
-    private func writeForwarding(to out: inout HeadWriter, from bytes: UnsafeRawBufferPointer) {
+    private func writeForwarding(
+        to out: inout HeadWriter,
+        from bytes: UnsafeRawBufferPointer,
+        _ fields: ContiguousArray<HeadField>
+    ) {
         out.write("X-Forwarded-For: ")
-        for value in head.forwardedFor where !value.isEmpty {
-            out.write(bytes, value)
+        for field in fields where field.name == .xForwardedFor && field.valueEnd > field.valueStart {
+            out.write(field.valueBytes(in: bytes))
             out.write(", ")
         }
         out.write(clientAddress)
@@ -146,7 +154,7 @@ struct ForwardedResponse {
         now: NIODeadline
     ) {
         writeStatusLine(to: &out, from: bytes)
-        out.copyRuns(of: fields, in: bytes) { keeps($0, in: bytes) }
+        out.copyRuns(of: fields, in: bytes) { keeps($0) }
         if role == .gateway {
             out.write(facts)
             out.writeField("X-Served-By", servedBy)
@@ -172,7 +180,7 @@ struct ForwardedResponse {
     ) {
         out.writeHead(atMost: bytes.count + 64) { out in
             writeStatusLine(to: &out, from: bytes)
-            out.copyRuns(of: fields, in: bytes) { keeps($0, in: bytes) && $0.name != .contentLength }
+            out.copyRuns(of: fields, in: bytes) { keeps($0) && $0.name != .contentLength }
             out.write("\r\n")
         }
     }
@@ -186,11 +194,11 @@ struct ForwardedResponse {
     }
 
     @inline(__always)
-    private func keeps(_ field: HeadField, in bytes: UnsafeRawBufferPointer) -> Bool {
+    private func keeps(_ field: HeadField) -> Bool {
         switch field.name {
         case .xDurationSeconds: false
-        case .xCallID, .xStartTime, .xServedBy: role == .watchdog && !head.options.names(field, in: bytes)
-        default: !field.name.endsAtHop && !head.options.names(field, in: bytes)
+        case .xCallID, .xStartTime, .xServedBy: role == .watchdog
+        default: !field.name.endsAtHop
         }
     }
 }

@@ -57,7 +57,7 @@ extension FrontConnection {
         bytes.withUnsafeReadableBytes { forwarded.write(to: &out, from: $0, fields, now: now) }
         flushAnswer()
         phase = .tunnel
-        let limit = TimeAmount(loopContext.settings.streamIdleTimeout)
+        let limit = loopContext.limits.streamIdle
         loopContext.timers.set(timer, at: now + limit)
         feedTunnel()
     }
@@ -265,7 +265,7 @@ extension FrontConnection {
         guard let origin, phase == .tunnel else { return }
         if buffer.readableBytes > 0, origin.isWritable {
             origin.takeBody(buffer)
-            buffer.clear()
+            buffer = ByteBuffer()
             origin.flush()
         }
         if origin.isWritable { read() }

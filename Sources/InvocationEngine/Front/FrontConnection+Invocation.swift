@@ -26,7 +26,7 @@ extension FrontConnection {
         self.rest = rest
         entry.counters.start()
         do throws(PlatformFault) {
-            try takeDeadline(head, entry.rules)
+            try takeDeadline(head)
         } catch {
             return refuse(error)
         }
@@ -60,9 +60,9 @@ extension FrontConnection {
 
     // MARK: Deadline
 
-    private func takeDeadline(_ head: RequestHead, _ rules: FunctionRules) throws(PlatformFault) {
-        shorten(to: loopContext.settings.upstreamTimeout, DeadlineLimit.gateway)
-        shorten(to: rules.execTimeout, DeadlineLimit.function)
+    private func takeDeadline(_ head: RequestHead) throws(PlatformFault) {
+        shorten(to: loopContext.limits.upstream, .gateway)
+        shorten(to: entry?.execLimit, .function)
         guard let range = head.timeout else { return }
         let text = headBytes.getString(at: range.lowerBound, length: range.count) ?? ""
         guard let limit = GoDuration.parse(text) else {
@@ -72,29 +72,30 @@ extension FrontConnection {
                 hint: "Write it as 5s or 1m30s."
             )
         }
-        shorten(to: limit == .zero ? nil : limit, DeadlineLimit.request)
+        shorten(to: limit == .zero ? nil : TimeAmount(limit), .request)
     }
 
-    private func shorten(to limit: Duration?, _ source: (Duration) -> DeadlineLimit) {
+    private func shorten(to limit: TimeAmount?, _ owner: DeadlineLimit) {
         guard let limit else { return }
-        let moment = facts.begun + TimeAmount(limit)
+        let moment = facts.begun + limit
         guard moment < facts.deadline else { return }
         facts.deadline = moment
-        facts.limit = source(limit)
+        facts.limit = owner
     }
 
     /// The call's time is up (martlet-api "Deadlines").
     func deadlinePassed() {
         guard answerStatus == 0 else { return close() }
         guard origin != nil || replica != nil, entry != nil else { return refuse(notReady) }
-        let limit =
+        let owner =
             switch facts.limit {
-            case .none: "its deadline"
-            case .request(let limit): "\(GoDuration.format(limit)), the X-Timeout of the request"
-            case .function(let limit): "\(GoDuration.format(limit)), the function's exec_timeout"
-            case .gateway(let limit): "\(GoDuration.format(limit)), the gateway's upstream_timeout"
+            case .none: ""
+            case .request: ", the X-Timeout of the request"
+            case .function: ", the function's exec_timeout"
+            case .gateway: ", the gateway's upstream_timeout"
             }
-        refuse(PlatformFault(.deadlineExceeded, "\(functionName) did not answer within \(limit)."))
+        let time = GoDuration.format(Duration(facts.deadline - facts.begun))
+        refuse(PlatformFault(.deadlineExceeded, "\(functionName) did not answer within \(time)\(owner)."))
     }
 
     private var notReady: PlatformFault {
@@ -207,9 +208,8 @@ extension FrontConnection {
             head: head,
             facts: facts,
             clientAddress: clientAddress,
-            pathPrefix: upstream.pathPrefix,
             rest: rest,
-            fallbackHost: "\(upstream.host):\(upstream.port)",
+            upstream: upstream,
             userAgent: loopContext.settings.servedBy
         )
         var bytes = loopContext.scratch

@@ -13,7 +13,7 @@ extension FrontConnection {
         }
         if phase == .idle {
             phase = .head
-            loopContext.timers.set(timer, at: lastActivity + TimeAmount(loopContext.settings.readTimeout))
+            loopContext.timers.set(timer, at: lastActivity + loopContext.limits.read)
         }
         do throws(WireError) {
             guard let length = try scanHead() else {
@@ -21,6 +21,7 @@ extension FrontConnection {
                 return false
             }
             headBytes = buffer.readSlice(length: length) ?? ByteBuffer()
+            letGoOfBuffer()
             let head = try parseHead()
             self.head = head
             begin(head)
@@ -39,9 +40,11 @@ extension FrontConnection {
     }
 
     private func parseHead() throws(WireError) -> RequestHead {
-        try headBytes.withUnsafeReadableBytes { bytes in
+        let head = try headBytes.withUnsafeReadableBytes { bytes in
             Result { () throws(WireError) in try RequestHead(scanner, in: bytes) }
         }.get()
+        if head.options.namesFields { headBytes.withUnsafeReadableBytes { scanner.markNamedFields(in: $0) } }
+        return head
     }
 
     private func begin(_ head: RequestHead) {
@@ -79,6 +82,12 @@ extension FrontConnection {
         )
     }
 
+    /// Storage that nothing is left in goes back to the event loop, which reads into it again.
+    @inline(__always)
+    func letGoOfBuffer() {
+        if buffer.readableBytes == 0 { buffer = ByteBuffer() }
+    }
+
     // MARK: The body
 
     /// Hands over what has come of the body, as fast as the origin takes it.
@@ -94,6 +103,7 @@ extension FrontConnection {
             bodyIsLost = true
             return bodyFailed(error.clientFault)
         }
+        letGoOfBuffer()
         origin.flush()
         guard phase == .exchange else { return }
         // One read is always wanted: for more of the body, or to notice that the client has gone.
@@ -153,9 +163,9 @@ extension FrontConnection {
     func awaitRequest() {
         phase = .idle
         head = nil
-        headBytes.clear()
+        headBytes = ByteBuffer()
         scanner.reset()
-        loopContext.timers.set(timer, at: lastActivity + TimeAmount(loopContext.settings.keepAliveTimeout))
+        loopContext.timers.set(timer, at: lastActivity + loopContext.limits.keepAlive)
         if isDraining, buffer.readableBytes == 0 { linger() }
     }
 
@@ -193,7 +203,7 @@ enum Destination {
         if role == .watchdog {
             return HealthQuestion(path).map { .health($0) } ?? .function(WatchdogFunction.calls, head.target)
         }
-        guard path.starts(with: "/function/".utf8) else { return .local }
+        guard begins(path, with: "/function/") else { return .local }
         return function(head, in: bytes, nameStart: head.target.lowerBound + 10)
     }
 

@@ -94,7 +94,7 @@ final class FrontConnection: ChannelInboundHandler {
         isDraining = loopContext.isDraining
         loopContext.add(self)
         timer.onExpiry = { [unowned self] in timeLimitPassed() }
-        loopContext.timers.set(timer, at: .now() + TimeAmount(loopContext.settings.readTimeout))
+        loopContext.timers.set(timer, at: .now() + loopContext.limits.read)
         context.read()
     }
 
@@ -186,8 +186,8 @@ final class FrontConnection: ChannelInboundHandler {
     func linger() {
         guard let context else { return }
         phase = .lingering
-        buffer.clear()
-        loopContext.timers.set(timer, at: .now() + TimeAmount(loopContext.settings.writeTimeout))
+        buffer = ByteBuffer()
+        loopContext.timers.set(timer, at: .now() + loopContext.limits.write)
         let ended = loopContext.loop.makePromise(of: Void.self)
         // What a slow client has not taken yet is still to be written; its time begins when all of it is.
         ended.futureResult.assumeIsolated().whenComplete { [self] outcome in
@@ -238,9 +238,9 @@ final class FrontConnection: ChannelInboundHandler {
 
     /// What the client may pause at the moment; nil while it is not its turn.
     private var stallLimit: TimeAmount? {
-        if !hasRoom { return TimeAmount(loopContext.settings.writeTimeout) }
-        if isStreamAnswer { return TimeAmount(loopContext.settings.streamIdleTimeout) }
-        if !body.isDone, origin?.isWritable == true { return TimeAmount(loopContext.settings.readTimeout) }
+        if !hasRoom { return loopContext.limits.write }
+        if isStreamAnswer { return loopContext.limits.streamIdle }
+        if !body.isDone, origin?.isWritable == true { return loopContext.limits.read }
         return nil
     }
 
@@ -254,14 +254,14 @@ final class FrontConnection: ChannelInboundHandler {
     }
 
     private func tunnelLimitPassed() {
-        let limit = TimeAmount(loopContext.settings.streamIdleTimeout)
+        let limit = loopContext.limits.streamIdle
         if NIODeadline.now() >= lastActivity + limit { return close() }
         loopContext.timers.set(timer, at: lastActivity + limit)
     }
 
     /// Wakes up at the deadline, or to look for a stalled client.
     func armExchangeTimer() {
-        let stall = TimeAmount(min(loopContext.settings.readTimeout, loopContext.settings.writeTimeout))
+        let stall = loopContext.limits.stall
         loopContext.timers.set(timer, at: min(facts.deadline, loopContext.now + stall))
     }
 }

@@ -11,9 +11,9 @@ public enum HealthQuestion: Sendable {
     case ready
 
     init?(_ path: UnsafeRawBufferPointer) {
-        if path.elementsEqual("/_/health".utf8) {
+        if equals(path, "/_/health") {
             self = .health
-        } else if path.elementsEqual("/_/ready".utf8) {
+        } else if equals(path, "/_/ready") {
             self = .ready
         } else {
             return nil

@@ -182,7 +182,7 @@ extension FrontConnection {
         return LocalRequest(
             method: String(decoding: bytes[head.methodRange], as: UTF8.self),
             target: String(decoding: bytes[head.target], as: UTF8.self),
-            headers: scanner.fields.filter { !$0.name.endsAtHop && !head.options.names($0, in: bytes) }.map {
+            headers: scanner.fields.filter { !$0.name.endsAtHop }.map {
                 (
                     String(decoding: $0.nameBytes(in: bytes), as: UTF8.self),
                     String(decoding: $0.valueBytes(in: bytes), as: UTF8.self)

@@ -23,7 +23,7 @@ struct RequestVariables {
         for field in fields where Self.isTold(field, head, role, in: bytes) {
             add(Self.variableName(field.nameBytes(in: bytes)), Self.text(field.valueBytes(in: bytes)))
         }
-        if role == .gateway { addCallFacts(head, facts, clientAddress, in: bytes) }
+        if role == .gateway { addCallFacts(head, facts, clientAddress, in: bytes, fields) }
         add("Http_Method", Self.text(UnsafeRawBufferPointer(rebasing: bytes[head.methodRange])))
         add("Http_Path", path)
         let query = Self.text(UnsafeRawBufferPointer(rebasing: bytes[rest].dropFirst(encodedPath.count)))
@@ -35,9 +35,10 @@ struct RequestVariables {
         _ head: RequestHead,
         _ facts: CallFacts,
         _ clientAddress: String,
-        in bytes: UnsafeRawBufferPointer
+        in bytes: UnsafeRawBufferPointer,
+        _ fields: ContiguousArray<HeadField>
     ) {
-        var addresses = head.forwardedFor.map { Self.text(UnsafeRawBufferPointer(rebasing: bytes[$0])) }
+        var addresses = fields.filter { $0.name == .xForwardedFor }.map { Self.text($0.valueBytes(in: bytes)) }
         addresses.append(clientAddress)
         add("Http_X_Forwarded_For", addresses.filter { !$0.isEmpty }.joined(separator: ", "))
         let host = Self.text(UnsafeRawBufferPointer(rebasing: bytes[head.host]))
@@ -63,7 +64,7 @@ struct RequestVariables {
         case .host, .expect: false
         case .xCallID, .xStartTime, .xForwardedFor: role == .watchdog
         case .traceParent, .traceState: head.traceParent != nil || role == .watchdog
-        default: !field.name.endsAtHop && !head.options.names(field, in: bytes)
+        default: !field.name.endsAtHop
         }
     }
 

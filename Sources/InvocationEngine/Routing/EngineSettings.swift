@@ -75,3 +75,24 @@ struct EngineParts: Sendable {
     let responder: any LocalResponder
     let ledger: (any InvocationLedger)?
 }
+
+/// The limits of time, converted once.
+struct EngineLimits {
+    let read: TimeAmount
+    let write: TimeAmount
+    /// The smaller of the two.
+    let stall: TimeAmount
+    let keepAlive: TimeAmount
+    let streamIdle: TimeAmount
+    /// Of a call; nil means none.
+    let upstream: TimeAmount?
+
+    init(_ settings: EngineSettings) {
+        read = TimeAmount(settings.readTimeout)
+        write = TimeAmount(settings.writeTimeout)
+        stall = min(read, write)
+        keepAlive = TimeAmount(settings.keepAliveTimeout)
+        streamIdle = TimeAmount(settings.streamIdleTimeout)
+        upstream = settings.upstreamTimeout.map { TimeAmount($0) }
+    }
+}

@@ -8,6 +8,8 @@ import ProviderContract
 final class LoopContext {
     let loop: any EventLoop
     let settings: EngineSettings
+    /// Its limits of time as the event loop's clock has them.
+    let limits: EngineLimits
     let timers: TimerWheel
     let defaultNamespace: String
     let ledger: (any InvocationLedger)?
@@ -30,6 +32,7 @@ final class LoopContext {
     init(loop: any EventLoop, engine: EngineParts) {
         self.loop = loop
         settings = engine.settings
+        limits = EngineLimits(engine.settings)
         defaultNamespace = engine.table.defaultNamespace
         ledger = engine.ledger
         responder = engine.responder

@@ -190,7 +190,7 @@ final class UpstreamConnection: ChannelInboundHandler, Origin {
             case .tunnel:
                 guard buffer.readableBytes > 0 else { return readMore() }
                 front.answerBody(buffer)
-                buffer.clear()
+                buffer = ByteBuffer()
             case .idle, .closed:
                 return
             }
@@ -198,7 +198,16 @@ final class UpstreamConnection: ChannelInboundHandler, Origin {
         if phase == .idle, buffer.readableBytes > 0 { close() }
     }
 
-    private func readMore() { context?.read() }
+    private func readMore() {
+        letGoOfBuffer()
+        context?.read()
+    }
+
+    /// Storage that nothing is left in goes back to the event loop, which reads into it again.
+    @inline(__always)
+    private func letGoOfBuffer() {
+        if buffer.readableBytes == 0 { buffer = ByteBuffer() }
+    }
 
     /// Takes one head; false when it is not complete.
     private func takeHead(_ front: FrontConnection) throws -> Bool {
@@ -212,6 +221,7 @@ final class UpstreamConnection: ChannelInboundHandler, Origin {
         let head = try bytes.withUnsafeReadableBytes { raw in
             Result { () throws(WireError) in try ResponseHead(scanner, in: raw, toHEAD: isToHEAD) }
         }.get()
+        if head.options.namesFields { bytes.withUnsafeReadableBytes { scanner.markNamedFields(in: $0) } }
         if head.status == 101 {
             try switchProtocols(head, bytes, front)
         } else if head.isInterim {
@@ -243,6 +253,7 @@ final class UpstreamConnection: ChannelInboundHandler, Origin {
     /// Gives the connection back before the front goes on: its next request may want it.
     private func endAnswer(_ trailers: ByteBuffer?) {
         let front = takeFront()
+        letGoOfBuffer()
         phase = .idle
         if mayKeep, requestEnded, buffer.readableBytes == 0, failure == nil, local.keep(self) {
             isReused = true

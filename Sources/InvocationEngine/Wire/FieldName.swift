@@ -1,8 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 
+#if canImport(Glibc)
+import Glibc
+#else
+import Darwin
+#endif
+
 /// The header fields that the engine has an opinion on.
 enum FieldName: UInt8 {
     case other
+    /// Named in `Connection`: about this connection alone, whatever it is.
+    case named
     // Framing and connection: these end at each hop (RFC 9110 §7.6.1).
     case connection
     case contentLength
@@ -38,7 +46,7 @@ enum FieldName: UInt8 {
     var endsAtHop: Bool {
         switch self {
         case .connection, .transferEncoding, .keepAlive, .proxyConnection, .proxyAuthenticate, .proxyAuthorization,
-            .te, .trailer, .upgrade, .http2Settings:
+            .te, .trailer, .upgrade, .http2Settings, .named:
             true
         default: false
         }
@@ -85,6 +93,31 @@ enum FieldName: UInt8 {
     private static func match(_ name: UnsafeRawBufferPointer, _ text: StaticString, _ field: FieldName) -> FieldName {
         equalsIgnoringCase(name, text) ? field : .other
     }
+}
+
+extension FieldName {
+    /// A part of a list without the white space around it.
+    static func trimmed(_ range: Range<Int>, in head: UnsafeRawBufferPointer) -> Range<Int> {
+        var (start, end) = (range.lowerBound, range.upperBound)
+        while start < end, head[start] == 0x20 || head[start] == 0x09 { start += 1 }
+        while end > start, head[end - 1] == 0x20 || head[end - 1] == 0x09 { end -= 1 }
+        return start..<end
+    }
+}
+
+/// Whether bytes are a text.
+@inline(__always)
+func equals(_ bytes: UnsafeRawBufferPointer, _ text: StaticString) -> Bool {
+    guard bytes.count == text.utf8CodeUnitCount, let start = bytes.baseAddress else { return false }
+    return memcmp(start, text.utf8Start, bytes.count) == 0
+}
+
+/// Whether bytes begin with a text.
+@inline(__always)
+func begins(_ bytes: UnsafeRawBufferPointer, with text: StaticString) -> Bool {
+    let count = text.utf8CodeUnitCount
+    guard bytes.count >= count, let start = bytes.baseAddress else { return false }
+    return memcmp(start, text.utf8Start, count) == 0
 }
 
 /// Whether bytes equal a lower-case ASCII text, without regard to the case of letters.

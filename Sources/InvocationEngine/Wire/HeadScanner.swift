@@ -55,6 +55,25 @@ struct HeadScanner {
         hasStartLine = false
     }
 
+    /// Marks the fields that `Connection` names (RFC 9110 §7.6.1); called when the head was understood.
+    mutating func markNamedFields(in head: UnsafeRawBufferPointer) {
+        for list in fields where list.name == .connection {
+            var start = Int(list.valueStart)
+            while start < Int(list.valueEnd) {
+                var stop = start
+                while stop < Int(list.valueEnd), head[stop] != UInt8(ascii: ",") { stop += 1 }
+                mark(UnsafeRawBufferPointer(rebasing: head[FieldName.trimmed(start..<stop, in: head)]), in: head)
+                start = stop + 1
+            }
+        }
+    }
+
+    private mutating func mark(_ name: UnsafeRawBufferPointer, in head: UnsafeRawBufferPointer) {
+        for index in fields.indices where fields[index].name != .connection {
+            if equalsIgnoringCase(name, fields[index].nameBytes(in: head)) { fields[index].name = .named }
+        }
+    }
+
     /// Scans what has come so far; returns the head's length, its blank line included, or nil when more is needed.
     mutating func scan(_ bytes: UnsafeRawBufferPointer, limit: Int) throws(WireError) -> Int? {
         guard let base = bytes.baseAddress else { return nil }

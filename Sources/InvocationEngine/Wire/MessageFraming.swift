@@ -18,8 +18,8 @@ struct FramingFields {
     private(set) var hasClose = false
     private(set) var hasKeepAlive = false
     private(set) var hasUpgrade = false
-    /// Names listed in `Connection` other than the well-known ones, as offsets; such fields end here too.
-    private(set) var connectionNames: [Range<Int>] = []
+    /// Whether `Connection` names fields, which end here too.
+    private(set) var namesFields = false
 
     /// Takes a `Content-Length`: once, digits only.
     ///
@@ -53,7 +53,7 @@ struct FramingFields {
         while start < end {
             var stop = start
             while stop < end, head[stop] != UInt8(ascii: ",") { stop += 1 }
-            try takeOption(trimmed(start..<stop, in: head), in: head)
+            try takeOption(FieldName.trimmed(start..<stop, in: head), in: head)
             start = stop + 1
         }
     }
@@ -69,23 +69,18 @@ struct FramingFields {
             hasUpgrade = true
         } else {
             guard option.allSatisfy(ByteClass.isToken) else { throw WireError("its Connection lists no tokens.") }
-            connectionNames.append(range)
+            try refuseNaming(option)
+            namesFields = true
         }
     }
 
-    private func trimmed(_ range: Range<Int>, in head: UnsafeRawBufferPointer) -> Range<Int> {
-        var (start, end) = (range.lowerBound, range.upperBound)
-        while start < end, head[start] == 0x20 || head[start] == 0x09 { start += 1 }
-        while end > start, head[end - 1] == 0x20 || head[end - 1] == 0x09 { end -= 1 }
-        return start..<end
-    }
-
-    /// Whether `Connection` names the field, so that it ends at this hop.
-    @inline(__always)
-    func names(_ field: HeadField, in head: UnsafeRawBufferPointer) -> Bool {
-        guard !connectionNames.isEmpty else { return false }
-        let name = field.nameBytes(in: head)
-        return connectionNames.contains { equalsIgnoringCase(name, UnsafeRawBufferPointer(rebasing: head[$0])) }
+    /// A field that all have to understand is nobody's private matter; without its length a body would be taken for the
+    /// next message (RFC 9110 §7.6.1).
+    private func refuseNaming(_ option: UnsafeRawBufferPointer) throws(WireError) {
+        switch FieldName.recognise(option) {
+        case .contentLength, .transferEncoding, .host: throw WireError("its Connection names what frames the message.")
+        default: return
+        }
     }
 
     /// Both a length and chunks: the classic request smuggling (RFC 9112 §6.1).

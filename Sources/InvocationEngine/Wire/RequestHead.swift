@@ -43,14 +43,14 @@ enum RequestMethod {
     init(_ token: UnsafeRawBufferPointer) {
         self =
             switch token.count {
-            case 3 where token.elementsEqual("GET".utf8): .get
-            case 3 where token.elementsEqual("PUT".utf8): .put
-            case 4 where token.elementsEqual("POST".utf8): .post
-            case 4 where token.elementsEqual("HEAD".utf8): .head
-            case 5 where token.elementsEqual("PATCH".utf8): .patch
-            case 6 where token.elementsEqual("DELETE".utf8): .delete
-            case 7 where token.elementsEqual("OPTIONS".utf8): .options
-            case 7 where token.elementsEqual("CONNECT".utf8): .connect
+            case 3 where equals(token, "GET"): .get
+            case 3 where equals(token, "PUT"): .put
+            case 4 where equals(token, "POST"): .post
+            case 4 where equals(token, "HEAD"): .head
+            case 5 where equals(token, "PATCH"): .patch
+            case 6 where equals(token, "DELETE"): .delete
+            case 7 where equals(token, "OPTIONS"): .options
+            case 7 where equals(token, "CONNECT"): .connect
             default: .other
             }
     }
@@ -74,7 +74,6 @@ struct RequestHead {
     private(set) var host = 0..<0
     private(set) var hasAbsoluteTarget = false
     private(set) var callID: Range<Int>?
-    private(set) var forwardedFor: [Range<Int>] = []
     private(set) var timeout: Range<Int>?
     private(set) var upgrade: Range<Int>?
     /// The trace that the client is part of; malformed and repeated ones count as none.
@@ -130,13 +129,13 @@ struct RequestHead {
     }
 
     private mutating func takeVersion(_ range: Range<Int>, in head: UnsafeRawBufferPointer) throws(WireError) {
-        let version = head[range]
-        if version.elementsEqual("HTTP/1.1".utf8) { return }
-        if version.elementsEqual("HTTP/1.0".utf8) {
+        let version = UnsafeRawBufferPointer(rebasing: head[range])
+        if equals(version, "HTTP/1.1") { return }
+        if equals(version, "HTTP/1.0") {
             isVersion10 = true
             return
         }
-        guard version.starts(with: "HTTP/".utf8), version.count == 8 else {
+        guard begins(version, with: "HTTP/"), version.count == 8 else {
             throw WireError("its request line does not end with a version.")
         }
         throw WireError("only HTTP/1.1 and HTTP/1.0 are spoken here.", code: .versionNotSupported)
@@ -172,7 +171,6 @@ struct RequestHead {
         case .expect: try takeExpectation(field.valueBytes(in: head))
         case .accept: acceptsJSON = acceptsJSON || contains(field.valueBytes(in: head), "json")
         case .userAgent: hasUserAgent = true
-        case .xForwardedFor: forwardedFor.append(value)
         case .xForwardedHost: hasForwardedHost = true
         case .xCallID: if callID == nil, !value.isEmpty { callID = value }
         case .xTimeout: timeout = value

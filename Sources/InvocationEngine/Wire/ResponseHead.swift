@@ -30,7 +30,7 @@ struct ResponseHead {
 
     private mutating func takeStatusLine(_ line: Range<Int>, in head: UnsafeRawBufferPointer) throws(WireError) {
         let text = UnsafeRawBufferPointer(rebasing: head[line])
-        guard text.count >= 12, text.starts(with: "HTTP/1.".utf8), text[8] == 0x20 else {
+        guard text.count >= 12, begins(text, with: "HTTP/1."), text[8] == 0x20 else {
             throw WireError("its status line is not of HTTP/1.1.")
         }
         switch text[7] {
