@@ -74,6 +74,16 @@ let package = Package(
 
         .executableTarget(name: "fwatchdog", dependencies: ["WatchdogService"], swiftSettings: strict),
 
+        // The engine alone, for counting what a call costs; not among the products.
+        .executableTarget(
+            name: "EngineBench",
+            dependencies: [
+                "FunctionModel", "InvocationEngine", "ProviderContract", nioCore, nioPosix,
+            ],
+            path: "Benchmarks/EngineBench",
+            swiftSettings: strict
+        ),
+
         // Services.
         module(
             "CommandLineTool",

@@ -50,8 +50,17 @@ public final class FrontDoor: Sendable {
         port: Int,
         prepare: (@Sendable (any Channel) throws -> Void)? = nil
     ) async throws -> SocketAddress {
+        try await bind(host: host, port: port, prepare: prepare).get()
+    }
+
+    /// The same, for programs without tasks.
+    package func bind(
+        host: String,
+        port: Int,
+        prepare: (@Sendable (any Channel) throws -> Void)? = nil
+    ) -> EventLoopFuture<SocketAddress> {
         let byLoop = Dictionary(uniqueKeysWithValues: loops.map { (ObjectIdentifier($0.loop), $0) })
-        let channel = try await ServerBootstrap(group: group)
+        return ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: 1024)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .serverChannelInitializer { channel in
@@ -71,10 +80,12 @@ public final class FrontDoor: Sendable {
                 }
                 return loop.welcome(channel, prepare)
             }
-            .bind(host: host, port: port).get()
-        listeners.withLock { $0.append(channel) }
-        guard let address = channel.localAddress else { throw ChannelError.unknownLocalAddress }
-        return address
+            .bind(host: host, port: port)
+            .flatMapThrowing { [self] channel in
+                listeners.withLock { $0.append(channel) }
+                guard let address = channel.localAddress else { throw ChannelError.unknownLocalAddress }
+                return address
+            }
     }
 
     /// What was counted, summed over the event loops.

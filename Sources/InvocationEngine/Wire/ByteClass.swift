@@ -15,6 +15,28 @@ enum ByteClass {
         byte >= 0x20 ? byte != 0x7f : byte == 0x09
     }
 
+    /// Whether all bytes may be in a field value; eight at a time while nothing is suspicious.
+    @inline(__always)
+    static func areFieldValue(_ bytes: UnsafeRawBufferPointer) -> Bool {
+        var index = 0
+        while index &+ 8 <= bytes.count {
+            let word = bytes.loadUnaligned(fromByteOffset: index, as: UInt64.self)
+            let marks: UInt64 = 0x8080_8080_8080_8080
+            let ones: UInt64 = 0x0101_0101_0101_0101
+            // A byte below 0x20, or 0x7f; a tab is looked at more closely.
+            let isLow = (word &- ones &* 0x20) & ~word & marks
+            let delete = word ^ ones &* 0x7f
+            let isDelete = (delete &- ones) & ~delete & marks
+            if isLow | isDelete != 0 { break }
+            index &+= 8
+        }
+        while index < bytes.count {
+            guard isFieldValue(bytes[index]) else { return false }
+            index &+= 1
+        }
+        return true
+    }
+
     /// A byte of a request target; bytes above ASCII pass, since clients send them and functions expect them.
     @inline(__always)
     static func isTarget(_ byte: UInt8) -> Bool { byte > 0x20 && byte != 0x7f }

@@ -121,7 +121,7 @@ struct HeadScanner {
         }
         var start = colon + 1
         var end = line.upperBound
-        for index in start..<end where !ByteClass.isFieldValue(bytes[index]) {
+        guard ByteClass.areFieldValue(UnsafeRawBufferPointer(rebasing: bytes[start..<end])) else {
             throw WireError("a header field's value has a control character.")
         }
         while start < end, isBlank(bytes[start]) { start += 1 }
