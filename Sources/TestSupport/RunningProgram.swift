@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Foundation
+public import Foundation
 import Glibc
 import ProcessControl
 import Synchronization
@@ -20,7 +20,7 @@ public final class RunningProgram: Sendable {
     private static let spawner = ProcessSpawner(threads: 1)
 
     /// The folder of the programs, beside the test bundle.
-    static var folder: URL {
+    public static var folder: URL {
         let bundle = Bundle.allBundles.first { $0.bundlePath.hasSuffix(".xctest") } ?? Bundle.main
         let beside = bundle.bundleURL.deletingLastPathComponent()
         guard !FileManager.default.fileExists(atPath: beside.appendingPathComponent("martlet").path) else {

@@ -109,6 +109,31 @@ struct BadInputTests {
         #expect(failure?.output.contains("--data-dir") == true)
     }
 
+    @Test func `when descriptors run out what is open goes on, and others get in when some are back`() async throws {
+        let binary = RunningProgram.folder.appendingPathComponent("martlet").path
+        let command = "ulimit -n 100 && exec \(binary) up --port 0 --metrics-port 0 --data-dir \(folder.path)/data"
+        let program = try await RunningProgram(
+            ["sh", "-c", command],
+            environment: ["PATH": "/usr/bin:/bin", "HOME": folder.path]
+        )
+        #expect(await program.prints("deploy only what you trust."), "\(program.output)")
+        let port = program.number(after: "is ready at http://127.0.0.1:")
+        let health = "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"
+        let early = try RawConnection(port: port)
+        try await early.send(health)
+        #expect(try await early.receive(until: "\r\n\r\n").hasPrefix("HTTP/1.1 200 "))
+        var crowd = (0..<200).compactMap { _ in try? RawConnection(port: port) }
+        #expect(crowd.count == 200)
+        try await early.send(health)
+        #expect(try await early.receive(until: "\r\n\r\n").hasPrefix("HTTP/1.1 200 "))
+        crowd.removeAll()
+        let late = try RawConnection(port: port)
+        try await late.send(health)
+        #expect(try await late.receive(until: "\r\n\r\n").hasPrefix("HTTP/1.1 200 "))
+        program.signal(SIGTERM)
+        #expect(await program.exitCode() == 0)
+    }
+
     @Test func `the first interrupt lets calls end, the second ends at once`() async throws {
         let gate = folder.path + "/gate"
         #expect(mkfifo(gate, 0o600) == 0)

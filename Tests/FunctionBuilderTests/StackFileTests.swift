@@ -126,3 +126,37 @@ struct BundleTests {
         #expect(fault?.hint?.contains("fprocess") == true)
     }
 }
+
+struct StackFileFuzzTests {
+    private static let stack = """
+        version: 1.0
+        provider: {name: openfaas, gateway: "http://127.0.0.1:8080"}
+        functions:
+          a:
+            lang: python3
+            handler: ./a
+            image: "${REG:-x}/a:1"
+            environment: {KEY: value, NUMBER: 1}
+            environment_file: [env.yml]
+            labels: {com.openfaas.scale.min: "1"}
+            limits: {memory: 128Mi, cpu: 100m}
+            secrets: [one]
+          b: {image: host, fprocess: cat, skip_build: true}
+        """
+
+    @Test func `no stack file ends the program, and what is wrong is a fault`() throws {
+        var random = SeededGenerator()
+        let folder = TemporaryFolder()
+        folder.write("env.yml", "environment:\n  FROM_FILE: 1\n")
+        for _ in 0..<1500 {
+            let text = String(decoding: random.mutated(Array(Self.stack.utf8)), as: UTF8.self)
+            let path = folder.write("stack.yaml", text)
+            do throws(PlatformFault) {
+                let stack = try StackFile(path: path, environment: ["REG": "r"])
+                #expect(stack.functions.allSatisfy { !$0.name.isEmpty }, "\(random) \(text)")
+            } catch {
+                #expect(!error.message.isEmpty, "\(random)")
+            }
+        }
+    }
+}
