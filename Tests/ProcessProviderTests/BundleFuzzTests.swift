@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
-@testable import FunctionBuilder
 import Foundation
 import TestSupport
 import Testing
 
+@testable import FunctionBuilder
 @testable import ProcessProvider
 
 struct BundleFuzzTests {
@@ -27,7 +27,10 @@ struct BundleFuzzTests {
             if Bool.random(using: &random), bytes.count >= 512 {
                 // A name of the worst kind, with a sum that fits.
                 let name = names.randomElement(using: &random) ?? ""
-                bytes.replaceSubrange(0..<100, with: Array(name.utf8) + [UInt8](repeating: 0, count: 100 - name.utf8.count))
+                bytes.replaceSubrange(
+                    0..<100,
+                    with: Array(name.utf8) + [UInt8](repeating: 0, count: 100 - name.utf8.count)
+                )
                 bytes[156] = [0x30, 0x31, 0x32, 0x35, 0x36].randomElement(using: &random) ?? 0x30
                 Self.sum(&bytes)
             }

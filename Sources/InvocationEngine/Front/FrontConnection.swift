@@ -70,6 +70,9 @@ final class FrontConnection: ChannelInboundHandler {
     var mustClose = false
     var isDraining = false
     var lastActivity = NIODeadline.now()
+    /// Whether a read has been asked for that has not happened yet; asking twice would only cost.
+    private var isReading = false
+    private var hasRead = false
     /// Whether the client takes more; kept here, since asking the channel costs.
     var hasRoom = true
 
@@ -95,15 +98,14 @@ final class FrontConnection: ChannelInboundHandler {
         loopContext.add(self)
         timer.onExpiry = { [unowned self] in timeLimitPassed() }
         loopContext.timers.set(timer, at: .now() + loopContext.limits.read)
-        context.read()
+        read()
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        isReading = false
+        hasRead = true
         lastActivity = loopContext.readClock()
-        guard phase != .lingering else {
-            context.read()
-            return
-        }
+        guard phase != .lingering else { return read() }
         var piece = unwrapInboundIn(data)
         if buffer.readableBytes == 0 {
             buffer = piece
@@ -111,6 +113,12 @@ final class FrontConnection: ChannelInboundHandler {
             buffer.writeBuffer(&piece)
         }
         advance()
+    }
+
+    func channelReadComplete(context: ChannelHandlerContext) {
+        // A decoder before us may have used up what came, as a handshake.
+        if isReading, !hasRead { context.read() }
+        hasRead = false
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
@@ -175,7 +183,11 @@ final class FrontConnection: ChannelInboundHandler {
         }
     }
 
-    func read() { context?.read() }
+    func read() {
+        guard !isReading, let context else { return }
+        isReading = true
+        context.read()
+    }
 
     func close() {
         context?.close(promise: nil)
@@ -199,7 +211,7 @@ final class FrontConnection: ChannelInboundHandler {
             loopContext.timers.set(timer, at: .now() + .seconds(2))
         }
         context.close(mode: .output, promise: ended)
-        context.read()
+        read()
     }
 
     /// Ends an idle connection; one that carries a call out ends after its answer.

@@ -32,6 +32,8 @@ final class UpstreamConnection: ChannelInboundHandler, Origin {
     private var mayKeep = false
     private var hasAnswered = false
     private var sawByte = false
+    /// Whether a read has been asked for that has not happened yet.
+    private var isReading = false
     private var failure: (any Error)?
     /// Whether this call found the connection open: it may have been closed by the other side meanwhile.
     private(set) var isReused = false
@@ -63,7 +65,7 @@ final class UpstreamConnection: ChannelInboundHandler, Origin {
             return
         }
         context.write(wrapOutboundOut(bytes), promise: nil)
-        if !isReused { context.read() }
+        read()
     }
 
     func takeBody(_ piece: ByteBuffer) {
@@ -118,6 +120,7 @@ final class UpstreamConnection: ChannelInboundHandler, Origin {
     func handlerRemoved(context: ChannelHandlerContext) { self.context = nil }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        isReading = false
         loopContext.readClock()
         var piece = unwrapInboundIn(data)
         sawByte = true
@@ -200,7 +203,14 @@ final class UpstreamConnection: ChannelInboundHandler, Origin {
 
     private func readMore() {
         letGoOfBuffer()
-        context?.read()
+        read()
+    }
+
+    /// Asks for a read unless one is still to come.
+    private func read() {
+        guard !isReading, let context else { return }
+        isReading = true
+        context.read()
     }
 
     /// Storage that nothing is left in goes back to the event loop, which reads into it again.
@@ -259,7 +269,7 @@ final class UpstreamConnection: ChannelInboundHandler, Origin {
             isReused = true
             idleTimer.onExpiry = { [unowned self] in expire() }
             loopContext.timers.set(idleTimer, at: loopContext.now + Self.idleLimit)
-            context?.read()
+            read()
         } else {
             close()
         }

@@ -72,7 +72,7 @@ struct BundleArchive {
             try makeParents(of: path)
             try copyFile(header, to: target, path: path)
         case UInt8(ascii: "5"):
-            try FileManager.default.createDirectory(atPath: target, withIntermediateDirectories: true)
+            try makeParents(of: path + "/.")
         case UInt8(ascii: "2"):
             try makeParents(of: path)
             try link(header.linkName, at: path, target: target)
@@ -82,6 +82,10 @@ struct BundleArchive {
     }
 
     private mutating func checked(_ raw: String) throws -> String {
+        // Foundation ends the program over some of these.
+        guard raw.utf8.allSatisfy({ $0 >= 0x20 && $0 != 0x7f }) else {
+            throw Self.refused("a name has a control character.")
+        }
         let parts = raw.split(separator: "/").filter { $0 != "." }
         guard !raw.hasPrefix("/"), !parts.contains("..") else { throw Self.refused("a path leads out of it.") }
         let path = parts.joined(separator: "/")
@@ -90,11 +94,9 @@ struct BundleArchive {
     }
 
     private func makeParents(of path: String) throws {
-        let parent = (path as NSString).deletingLastPathComponent
-        guard !parent.isEmpty else { return }
         // No link may stand on the way: a file would be written where it leads.
         var way = folder
-        for part in parent.split(separator: "/") {
+        for part in path.split(separator: "/").dropLast() {
             way += "/\(part)"
             var status = stat()
             if lstat(way, &status) == 0 {
@@ -134,7 +136,9 @@ struct BundleArchive {
             depth += part == ".." ? -1 : 1
             guard depth >= 0 else { throw Self.refused("the link \(path) leads out of it.") }
         }
-        guard !name.hasPrefix("/"), !name.isEmpty else { throw Self.refused("the link \(path) leads out of it.") }
+        guard !name.hasPrefix("/"), !name.isEmpty, !name.utf8.contains(0) else {
+            throw Self.refused("the link \(path) leads out of it.")
+        }
         guard symlink(name, target) == 0 else { throw POSIXError(POSIXErrorCode(rawValue: errno) ?? .EIO) }
         hash[path] = "link \(name)"
     }
@@ -176,7 +180,7 @@ private struct TarHeader {
         func text(_ range: Range<Int>) -> String { String(decoding: bytes[range].prefix { $0 != 0 }, as: UTF8.self) }
         func octal(_ range: Range<Int>) throws -> Int {
             let digits = text(range).trimmingCharacters(in: .whitespaces)
-            guard let value = Int(digits.isEmpty ? "0" : digits, radix: 8) else {
+            guard let value = Int(digits.isEmpty ? "0" : digits, radix: 8), value >= 0 else {
                 throw BundleArchive.refused("a header is damaged.")
             }
             return value
