@@ -163,7 +163,7 @@ def nginx(folder, origin):
     port = free_port()
     with running(["nginx", "-p", folder, "-c", nginx_configuration(folder, port, origin)],
                  stderr=subprocess.DEVNULL) as process:
-        wait_until(lambda: accepts(port))
+        wait_until(lambda: accepts(port) and len(children(process.pid)) == os.cpu_count())
         yield "http://127.0.0.1:%d" % port, children(process.pid)
 
 
