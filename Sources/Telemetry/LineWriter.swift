@@ -30,17 +30,23 @@ public final class LineWriter: Sendable {
 
     /// Takes a line, without its end; never blocks.
     public func write(_ line: String) {
-        let isFirst = state.withLock { state in
-            guard state.bytes.count + line.utf8.count < limit else {
+        var line = line
+        let isFirst = line.withUTF8 { append($0) }
+        if isFirst { eventfd_write(wakeUp, 1) }
+    }
+
+    /// Whether the thread has to be woken.
+    private func append(_ line: UnsafeBufferPointer<UInt8>) -> Bool {
+        state.withLock { state in
+            guard state.bytes.count + line.count < limit else {
                 state.dropped += 1
                 return false
             }
             let isFirst = state.bytes.isEmpty
-            state.bytes.append(contentsOf: line.utf8)
+            state.bytes.append(contentsOf: line)
             state.bytes.append(0x0A)
             return isFirst
         }
-        if isFirst { eventfd_write(wakeUp, 1) }
     }
 
     /// Returns when everything is written; nothing may be written any more.

@@ -15,51 +15,72 @@ public protocol AccessLog: Sendable {
 }
 
 /// One call that has ended.
+///
+/// Texts are made of the request's bytes only when they are asked for.
 public struct AccessRecord: Sendable {
-    /// The client's method.
-    public var method: String
-    /// Path and query as the client sent them.
-    public var target: String
     /// The status of the answer; 499 where the client went first.
-    public var status: Int
+    public let status: Int
     /// Bytes of the answer's body.
-    public var bytes: Int
+    public let bytes: Int
     /// From the last byte of the request's head to the last byte of the answer.
-    public var duration: Duration
+    public let duration: Duration
     /// `name.namespace`; nil where there is no such function.
-    public var function: String?
-    /// `X-Call-Id`; empty where there is none.
-    public var callID: String
-    /// The trace that the call is part of, 32 hexadecimal digits; empty where there is none.
-    public var traceID: String
+    public let function: String?
     /// The client's address without port.
-    public var clientAddress: String
+    public let clientAddress: String
+
+    fileprivate let head: ByteBuffer
+    fileprivate let ranges: (method: Range<Int>, target: Range<Int>, userAgent: Range<Int>?, callID: Range<Int>?)
+    fileprivate let madeID: CallID
+    fileprivate let trace: TraceContext
+
+    /// The client's method.
+    public var method: String { text(ranges.method) }
+
+    /// Path and query as the client sent them.
+    public var target: String { text(ranges.target) }
+
+    /// `X-Call-Id`; empty where there is none.
+    public var callID: String {
+        if case .made = madeID { return madeID.text }
+        return text(ranges.callID)
+    }
+
+    /// The trace that the call is part of, 32 hexadecimal digits; empty where there is none.
+    public var traceID: String { trace.id(in: head) }
+
     /// `User-Agent`; empty where there is none.
-    public var userAgent: String
+    public var userAgent: String { text(ranges.userAgent) }
+
+    /// Whether `User-Agent` begins with a text; cheaper than the text itself.
+    public func isFrom(_ agent: StaticString) -> Bool {
+        guard let range = ranges.userAgent else { return false }
+        return head.withUnsafeReadableBytes { begins(UnsafeRawBufferPointer(rebasing: $0[range]), with: agent) }
+    }
+
+    private func text(_ range: Range<Int>?) -> String {
+        range.flatMap { head.getString(at: head.readerIndex + $0.lowerBound, length: $0.count) } ?? ""
+    }
 }
 
 extension FrontConnection {
     /// Tells the access log of the call that ends; costs a comparison where there is none.
     func noteAccess(status: Int) {
         guard isCall, let log = loopContext.accessLog, log.wants(status: status), let head else { return }
-        let fields = scanner.fields
-        let (target, method, agent, client) = headBytes.withUnsafeReadableBytes { bytes in
-            func text(_ range: Range<Int>?) -> String { range.map { String(decoding: bytes[$0], as: UTF8.self) } ?? "" }
-            let agent = fields.first { $0.name == .userAgent }.map { Int($0.valueStart)..<Int($0.valueEnd) }
-            return (text(head.target), text(head.methodRange), text(agent), text(head.callID))
-        }
+        let agent = scanner.fields.first { $0.name == .userAgent }
         log.note(
             AccessRecord(
-                method: method,
-                target: target,
                 status: status,
                 bytes: answerBytes,
                 duration: .nanoseconds((loopContext.now - facts.begun).nanoseconds),
                 function: entry?.name,
-                callID: role == .gateway ? facts.callID.text : client,
-                traceID: facts.trace.id(in: headBytes),
                 clientAddress: clientAddress,
-                userAgent: agent
+                head: headBytes,
+                ranges: (
+                    head.methodRange, head.target, agent.map { Int($0.valueStart)..<Int($0.valueEnd) }, head.callID
+                ),
+                madeID: facts.callID,
+                trace: facts.trace
             )
         )
     }

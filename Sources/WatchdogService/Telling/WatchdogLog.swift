@@ -2,6 +2,7 @@
 
 import FunctionModel
 import InvocationEngine
+import Synchronization
 import Telemetry
 
 /// What the watchdog and its function print, as Go's logger has it: `2026/01/02 03:04:05 text`.
@@ -10,6 +11,7 @@ final class WatchdogLog: AccessLog {
     private let errors = LineWriter(descriptor: 2)
     private let prefixes: Bool
     private let tellsCallID: Bool
+    private let lastMoment = Mutex<(second: Int64, text: String)>((-1, ""))
 
     init(_ settings: WatchdogSettings) {
         prefixes = settings.prefixesLogs
@@ -17,12 +19,12 @@ final class WatchdogLog: AccessLog {
     }
 
     /// Prints a line of the watchdog's own.
-    func say(_ text: String) { errors.write("\(Self.moment()) \(text)") }
+    func say(_ text: String) { errors.write("\(moment()) \(text)") }
 
     /// Passes a line of the function on, to the stream it came from.
     func pass(_ line: String, from stream: FunctionStream) {
         let writer = stream == .output ? output : errors
-        writer.write(prefixes ? "\(Self.moment()) \(stream.rawValue): \(line)" : line)
+        writer.write(prefixes ? "\(moment()) \(stream.rawValue): \(line)" : line)
     }
 
     /// The function's own streams.
@@ -43,13 +45,24 @@ final class WatchdogLog: AccessLog {
 
     func note(_ call: AccessRecord) {
         // Kubernetes asks every few seconds.
-        guard !call.userAgent.hasPrefix("kube-probe") else { return }
-        let id = tellsCallID && !call.callID.isEmpty ? " [\(call.callID)]" : ""
+        guard !call.isFrom("kube-probe") else { return }
+        var line = moment()
+        line.reserveCapacity(128)
+        line += " "
+        line += call.method
+        line += " "
+        line += call.target
+        line += " - "
+        line += String(call.status)
         let phrase = ReasonPhrase.of(call.status)
-        let answer = phrase.isEmpty ? "\(call.status)" : "\(call.status) \(phrase)"
-        say(
-            "\(call.method) \(call.target) - \(answer) - ContentLength: \(call.bytes)B (\(seconds(call.duration))s)\(id)"
-        )
+        if !phrase.isEmpty { line += " " + phrase }
+        line += " - ContentLength: "
+        line += String(call.bytes)
+        line += "B ("
+        line += seconds(call.duration)
+        line += "s)"
+        if tellsCallID, !call.callID.isEmpty { line += " [\(call.callID)]" }
+        errors.write(line)
     }
 
     /// With four decimals.
@@ -59,8 +72,16 @@ final class WatchdogLog: AccessLog {
         return "\(parts.seconds)." + String(repeating: "0", count: 4 - decimals.count) + decimals
     }
 
-    private static func moment() -> String {
-        let text = Timestamp.now().formatted(fractionDigits: 0)
-        return text.prefix(10).replacing("-", with: "/") + " " + text.dropFirst(11).prefix(8)
+    /// The time as Go's logger has it, put together once a second.
+    private func moment() -> String {
+        let now = Timestamp.now()
+        let second = now.nanosecondsSinceEpoch / 1_000_000_000
+        return lastMoment.withLock { last in
+            if last.second != second {
+                let text = now.formatted(fractionDigits: 0)
+                last = (second, text.prefix(10).replacing("-", with: "/") + " " + text.dropFirst(11).prefix(8))
+            }
+            return last.text
+        }
     }
 }
