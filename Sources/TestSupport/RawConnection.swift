@@ -37,9 +37,12 @@ public final class RawConnection: Sendable {
     public func close() { shutdown(descriptor, Int32(SHUT_RDWR)) }
 
     /// Sends all bytes of a text.
-    public func send(_ text: String) async throws {
+    public func send(_ text: String) async throws { try await send(Array(text.utf8)) }
+
+    /// Sends bytes.
+    public func send(_ all: [UInt8]) async throws {
         try await run { descriptor in
-            var bytes = Array(text.utf8)[...]
+            var bytes = all[...]
             while !bytes.isEmpty {
                 let count = bytes.withUnsafeBytes {
                     Glibc.send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL))
@@ -69,6 +72,23 @@ public final class RawConnection: Sendable {
                     return String(decoding: all, as: UTF8.self)
                 }
             }
+        }
+    }
+
+    /// So many bytes; fewer when the other side closes.
+    public func receive(count wanted: Int) async throws -> [UInt8] {
+        try await run { descriptor in
+            var all: [UInt8] = []
+            while all.count < wanted {
+                var room = [UInt8](repeating: 0, count: wanted - all.count)
+                let count = recv(descriptor, &room, room.count, 0)
+                guard count > 0 else {
+                    guard count == 0 || errno == ECONNRESET else { throw Failure(words: "nothing came for 10 seconds") }
+                    return all
+                }
+                all += room[..<count]
+            }
+            return all
         }
     }
 
