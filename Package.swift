@@ -91,7 +91,7 @@ let package = Package(
                 "Dashboard", "FaultModel", "FunctionBuilder", "FunctionModel", "GatewayService", "InvocationEngine",
                 "ProcessControl", "ProcessProvider", "ProviderContract", "RemoteProvider", "RuntimeSettings",
                 "SystemAPI",
-                "SystemClient", "Telemetry", arguments, httpClient, logging, nioCore, nioPosix, nioSSL, yaml,
+                "SystemClient", "Telemetry", "YAMLReading", arguments, httpClient, logging, nioCore, nioPosix, nioSSL, yaml,
             ]
         ),
         module(
@@ -116,7 +116,7 @@ let package = Package(
             ]
         ),
         module("Dashboard", ["FunctionModel"]),
-        module("FunctionBuilder", ["FaultModel", "FunctionModel", "ProcessControl", yaml]),
+        module("FunctionBuilder", ["FaultModel", "FunctionModel", "ProcessControl", "YAMLReading"]),
 
         // Back ends: never imported by a service.
         module(
@@ -143,7 +143,8 @@ let package = Package(
         module("SystemClient", ["FaultModel", "FunctionModel", httpClient, nioCore, nioFoundation, nioHTTP1, nioSSL]),
         module("ProcessControl", ["CProcessControl", deque]),
         .target(name: "CProcessControl"),
-        module("RuntimeSettings", ["FaultModel", "FunctionModel", yaml]),
+        module("RuntimeSettings", ["FaultModel", "FunctionModel", "YAMLReading"]),
+        module("YAMLReading", [yaml]),
         module("Telemetry", ["CProcessControl", "InvocationEngine", "ProcessControl", nioCore]),
 
         // Vocabulary: no input, no output.
@@ -172,6 +173,7 @@ let package = Package(
         tests(of: "FunctionBuilder", ["FaultModel", "FunctionModel", "ProcessControl", "TestSupport"]),
         tests(of: "RuntimeSettings", ["FaultModel"]),
         tests(of: "Telemetry"),
+        tests(of: "YAMLReading"),
         tests(of: "WatchdogService", ["ProviderContract"]),
         tests(
             of: "ProviderConformance",

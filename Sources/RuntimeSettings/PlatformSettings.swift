@@ -3,7 +3,7 @@
 public import FaultModel
 import Foundation
 import FunctionModel
-import Yams
+import YAMLReading
 
 /// The platform's settings, read once at the start: flag > environment > `martlet.yaml` > default.
 public struct PlatformSettings: Sendable {
@@ -151,7 +151,7 @@ private struct SettingsReader {
     mutating func takeFile(_ text: String?) {
         guard let text else { return }
         do {
-            for (key, value) in try Yams.load(yaml: text) as? [String: Any] ?? [:] {
+            for (key, value) in try YAMLMapping.read(text) ?? [:] {
                 if SettingsTable.definitions.contains(where: { $0.name == key }) {
                     file[key] = "\(value)"
                 } else {

@@ -3,6 +3,7 @@
 import FaultModel
 import Foundation
 import SystemClient
+import YAMLReading
 import Yams
 
 /// `~/.openfaas/config.yml`, shared with faas-cli (martlet-api "Files of clients").
@@ -46,7 +47,7 @@ struct OpenFaaSConfig {
 
     private var tree: [String: Any] {
         guard let text = try? String(contentsOfFile: path, encoding: .utf8) else { return [:] }
-        return (try? Yams.load(yaml: text)) as? [String: Any] ?? [:]
+        return (try? YAMLMapping.read(text)) ?? [:]
     }
 
     private var entries: [[String: Any]] { tree["auths"] as? [[String: Any]] ?? [] }

@@ -3,7 +3,6 @@
 public import FaultModel
 import Foundation
 public import FunctionModel
-import Yams
 
 /// A stack file, read as faas-cli reads it (contract §24, martlet-api "Files of clients").
 public struct StackFile: Sendable {

@@ -3,7 +3,7 @@
 import FaultModel
 import Foundation
 import FunctionModel
-import Yams
+import YAMLReading
 
 /// Takes a stack file's tree apart and says exactly what is wrong where.
 struct StackReader {
@@ -17,9 +17,9 @@ struct StackReader {
     ]
 
     func root(_ text: String) throws(PlatformFault) -> [String: Any] {
-        let tree: Any?
-        do { tree = try Yams.load(yaml: text) } catch { throw wrong("is not YAML: \(error)") }
-        guard let root = tree as? [String: Any] else { throw wrong("is no stack file: it has no functions.") }
+        let tree: [String: Any]?
+        do { tree = try YAMLMapping.read(text) } catch { throw wrong("is not YAML: \(error)") }
+        guard let root = tree else { throw wrong("is no stack file: it has no functions.") }
         if let version = root["version"], !["1", "1.0"].contains("\(version)") {
             throw wrong("has version \(version); 1.0 is known.")
         }
@@ -82,7 +82,7 @@ struct StackReader {
             guard let text = try? String(contentsOfFile: absolute(file), encoding: .utf8) else {
                 throw wrong("\(name): the environment_file \(file) cannot be read.")
             }
-            let tree = (try? Yams.load(yaml: text)) as? [String: Any]
+            let tree = try? YAMLMapping.read(text)
             guard let values = tree?["environment"] as? [String: Any] else {
                 throw wrong("\(name): the environment_file \(file) has no environment.")
             }

@@ -2,7 +2,7 @@
 
 public import FaultModel
 public import Foundation
-import Yams
+import YAMLReading
 
 /// What functions of one language are made of.
 public struct Template: Sendable {
@@ -102,7 +102,7 @@ public struct TemplateLibrary: Sendable {
     /// A template on disk in OpenFaaS' layout (contract §24), if it says how it runs without a container.
     private func read(_ name: String, _ path: String) throws(PlatformFault) -> Template {
         let text = (try? String(contentsOfFile: "\(path)/template.yml", encoding: .utf8)) ?? ""
-        let tree = (try? Yams.load(yaml: text)) as? [String: Any] ?? [:]
+        let tree = (try? YAMLMapping.read(text)) ?? [:]
         guard let fprocess = tree["fprocess"] as? String, !fprocess.isEmpty else {
             throw PlatformFault(
                 .invalidValue,
