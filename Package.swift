@@ -91,7 +91,8 @@ let package = Package(
                 "Dashboard", "FaultModel", "FunctionBuilder", "FunctionModel", "GatewayService", "InvocationEngine",
                 "ProcessControl", "ProcessProvider", "ProviderContract", "RemoteProvider", "RuntimeSettings",
                 "SystemAPI",
-                "SystemClient", "Telemetry", "YAMLReading", arguments, httpClient, logging, nioCore, nioPosix, nioSSL, yaml,
+                "SystemClient", "Telemetry", "YAMLReading", arguments, httpClient, logging, nioCore, nioPosix, nioSSL,
+                yaml,
             ]
         ),
         module(
