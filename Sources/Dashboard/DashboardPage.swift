@@ -70,20 +70,7 @@ public struct DashboardPage: Sendable {
             """
     }
 
-    private func escaped(_ text: String) -> String {
-        var out = ""
-        for character in text {
-            switch character {
-            case "&": out += "&amp;"
-            case "<": out += "&lt;"
-            case ">": out += "&gt;"
-            case "\"": out += "&quot;"
-            case "'": out += "&#39;"
-            default: out.append(character)
-            }
-        }
-        return out
-    }
+    private func escaped(_ text: String) -> String { HTMLText.escaped(text) }
 
     private static let style = """
         :root { color-scheme: light dark; --line: #d5dae1; --soft: #5b6675; --card: #fff; --back: #f5f6f8; }

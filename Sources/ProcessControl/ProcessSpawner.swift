@@ -49,6 +49,19 @@ public final class ProcessSpawner: Sendable {
         }
     }
 
+    /// Starts a process and waits until it runs; `ended` is called once, on another thread, when it has been reaped.
+    ///
+    /// - Throws: why it could not be started; `ended` is not called then.
+    public func start(
+        _ spec: ProcessSpec,
+        ended: @escaping @Sendable (ProcessExit) -> Void
+    ) async throws(SpawnError) -> StartedProcess {
+        let result = await withCheckedContinuation { continuation in
+            start(spec, started: { continuation.resume(returning: $0) }, ended: ended)
+        }
+        return try result.get()
+    }
+
     /// Sends a signal to a process and its group, unless the process has been reaped already.
     public func signalGroup(of processID: Int32, _ signal: Int32) {
         watcher.signalGroup(of: processID, signal)

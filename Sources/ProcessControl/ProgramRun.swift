@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import CProcessControl
 import Glibc
-import Synchronization
 
 /// Runs a program to its end and gathers what it printed: for builders and tests, not for functions.
 ///
@@ -29,10 +27,7 @@ public struct ProgramRun: Sendable {
         in folder: String,
         input: [UInt8] = []
     ) async throws(SpawnError) -> ProgramRun {
-        var (errorOutput, errorInput): (Int32, Int32) = (-1, -1)
-        guard martlet_pipe(&errorOutput, &errorInput, 0, 0) == 0 else {
-            throw SpawnError(code: errno, message: "no pipe for a process: \(ExecutableLookup.text(errno))")
-        }
+        let (errorOutput, errorInput) = try ProcessPipe.open(blocks: true)
         let spec = ProcessSpec(
             arguments: arguments,
             environment: environment.map { ($0.key, $0.value) },
@@ -40,12 +35,11 @@ public struct ProgramRun: Sendable {
             streams: .piped(errorDescriptor: errorInput)
         )
         let exit = Outcome<ProcessExit>()
-        let started = await withCheckedContinuation { continuation in
-            spawner.start(spec, started: { continuation.resume(returning: $0) }, ended: { exit.resolve($0) })
-        }
-        close(errorInput)
         let process: StartedProcess
-        do { process = try started.get() } catch {
+        do throws(SpawnError) {
+            defer { close(errorInput) }
+            process = try await spawner.start(spec) { exit.resolve($0) }
+        } catch {
             close(errorOutput)
             throw error
         }
@@ -53,7 +47,7 @@ public struct ProgramRun: Sendable {
         signal(SIGPIPE, SIG_IGN)
         async let written: Void = onThread { Self.write(input, to: process.standardInput ?? -1) }
         async let output = onThread { Self.readToEnd(process.standardOutput ?? -1) }
-        async let error = onThread { [errorOutput] in Self.readToEnd(errorOutput) }
+        async let error = onThread { Self.readToEnd(errorOutput) }
         await written
         let texts = await (output, error)
         return ProgramRun(exit: await exit.value(), output: texts.0, error: texts.1)
@@ -86,43 +80,5 @@ public struct ProgramRun: Sendable {
 
     private static func makeBlocking(_ descriptor: Int32) {
         _ = fcntl(descriptor, F_SETFL, fcntl(descriptor, F_GETFL) & ~O_NONBLOCK)
-    }
-}
-
-/// Something that is known once and for all at some time, and can be waited for by many.
-public final class Outcome<Value: Sendable>: Sendable {
-    private enum State {
-        case open([CheckedContinuation<Value, Never>])
-        case known(Value)
-    }
-
-    private let state = Mutex(State.open([]))
-
-    /// Nothing is known yet.
-    public init() {}
-
-    /// Makes it known; only the first time counts.
-    public func resolve(_ value: Value) {
-        let waiting = state.withLock { state -> [CheckedContinuation<Value, Never>] in
-            guard case .open(let waiting) = state else { return [] }
-            state = .known(value)
-            return waiting
-        }
-        for continuation in waiting { continuation.resume(returning: value) }
-    }
-
-    /// Waits until it is known.
-    public func value() async -> Value {
-        await withCheckedContinuation { continuation in
-            let known = state.withLock { state -> Value? in
-                switch state {
-                case .known(let value): return value
-                case .open(let waiting):
-                    state = .open(waiting + [continuation])
-                    return nil
-                }
-            }
-            if let known { continuation.resume(returning: known) }
-        }
     }
 }

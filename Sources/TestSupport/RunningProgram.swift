@@ -31,7 +31,7 @@ public final class RunningProgram: Sendable {
 
     /// Starts a program with exactly this environment.
     public init(_ arguments: [String], environment: [String: String], in folder: String = "/") async throws {
-        let (output, input) = try ProcessPipe.open()
+        let (output, input) = try ProcessPipe.open(blocks: true)
         let spec = ProcessSpec(
             arguments: arguments,
             environment: environment.map { ($0.key, $0.value) },
@@ -39,13 +39,14 @@ public final class RunningProgram: Sendable {
             streams: .combined(descriptor: input)
         )
         let exit = Outcome<ProcessExit>()
-        let started = await withCheckedContinuation { continuation in
-            Self.spawner.start(spec, started: { continuation.resume(returning: $0) }, ended: { exit.resolve($0) })
+        do {
+            defer { close(input) }
+            processID = try await Self.spawner.start(spec) { exit.resolve($0) }.processID
+        } catch {
+            close(output)
+            throw error
         }
-        close(input)
         self.exit = exit
-        processID = try started.get().processID
-        _ = fcntl(output, F_SETFL, fcntl(output, F_GETFL) & ~O_NONBLOCK)
         // Reads on to the end, so that a full pipe never stops the program.
         NamedThread.start("program-output") { [self] in
             readAll(FileHandle(fileDescriptor: output, closeOnDealloc: true))

@@ -149,16 +149,12 @@ private final class RunningWatchdog: Sendable {
 
     /// One pipe takes the errors of all processes: each line is short enough to be written whole.
     private func makeLauncher() throws(SpawnError) -> ForkLauncher {
-        let (readEnd, writeEnd) = try ProcessPipe.open()
-        let loop = group.next()
-        loop.execute { [log, limit = settings.logLineLimit] in
-            LineReader.read(readEnd, on: loop, lineLimit: limit, take: { log.pass($0, from: .errors) })
-        }
+        let errors = try log.openPipe(for: .errors, on: group.next())
         let spec = ProcessSpec(
             arguments: settings.command,
             environment: settings.environment.map { ($0.key, $0.value) },
             workingDirectory: ".",
-            streams: .piped(errorDescriptor: writeEnd)
+            streams: .piped(errorDescriptor: errors)
         )
         return ForkLauncher(spec: spec, contentType: settings.contentType, spawner: spawner)
     }

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import FunctionModel
+
 #if canImport(Glibc)
 import Glibc
 #else
@@ -76,7 +78,7 @@ struct FileLookup: Sendable {
             }
             if name != ".", name != ".." { names.append(isFolder ? name + "/" : name) }
         }
-        let links = names.sorted().map { "<a href=\"\(Self.address($0))\">\(Self.escaped($0))</a>\n" }
+        let links = names.sorted().map { "<a href=\"\(Self.address($0))\">\(HTMLText.escaped($0))</a>\n" }
         return .listing("<!doctype html>\n<meta charset=\"utf-8\">\n<pre>\n\(links.joined())</pre>\n")
     }
 
@@ -102,20 +104,6 @@ struct FileLookup: Sendable {
             return "%" + (digits.count == 1 ? "0" : "") + digits
         }
         return encoded.joined()
-    }
-
-    private static func escaped(_ text: String) -> String {
-        var out = ""
-        for character in text {
-            switch character {
-            case "&": out += "&amp;"
-            case "<": out += "&lt;"
-            case ">": out += "&gt;"
-            case "\"": out += "&#34;"
-            default: out.append(character)
-            }
-        }
-        return out
     }
 }
 

@@ -12,7 +12,7 @@ enum TraceContext {
     /// A new trace: 128 bits of its id, and the parent's 64.
     case new(UInt64, UInt64, UInt64)
 
-    /// Reads a `traceparent`; nil where it is malformed, so that a new trace begins.
+    /// Whether a value is a well-formed `traceparent`; where it is not, a new trace begins.
     static func isValid(_ value: UnsafeRawBufferPointer) -> Bool {
         guard value.count >= 55, value[2] == hyphen, value[35] == hyphen, value[52] == hyphen else { return false }
         let (version, trace, parent, flags) = (value[0..<2], value[3..<35], value[36..<52], value[53..<55])

@@ -35,9 +35,9 @@ final class ServerChild: Sendable {
     ///
     /// - Throws: why it could not be started.
     func start(whenListening: @escaping @Sendable () -> Void) async throws(SpawnError) -> Int32 {
-        let output = try pipe(.output)
+        let output = try log.openPipe(for: .output, on: loop)
         let errors: Int32
-        do throws(SpawnError) { errors = try pipe(.errors) } catch {
+        do throws(SpawnError) { errors = try log.openPipe(for: .errors, on: loop) } catch {
             close(output)
             throw error
         }
@@ -47,30 +47,16 @@ final class ServerChild: Sendable {
             workingDirectory: ".",
             streams: .captured(output: output, errors: errors)
         )
-        let started = await withCheckedContinuation { continuation in
-            spawner.start(
-                spec,
-                started: { continuation.resume(returning: $0) },
-                ended: { [ended] in ended.resolve($0.asProcessEnd.description) }
-            )
+        defer {
+            close(output)
+            close(errors)
         }
-        close(output)
-        close(errors)
-        let process = try started.get()
+        let process = try await spawner.start(spec) { [ended] in ended.resolve($0.asProcessEnd.description) }
         loop.execute { [loop, upstream] in
             ReadinessProbe(host: upstream.host, port: upstream.port, probe: .init(), on: loop, whenReady: whenListening)
                 .start()
         }
         return process.processID
-    }
-
-    /// The write end of a pipe whose lines go to the log.
-    private func pipe(_ stream: WatchdogLog.FunctionStream) throws(SpawnError) -> Int32 {
-        let (readEnd, writeEnd) = try ProcessPipe.open()
-        loop.execute { [loop, log, limit = settings.logLineLimit] in
-            LineReader.read(readEnd, on: loop, lineLimit: limit, take: { log.pass($0, from: stream) })
-        }
-        return writeEnd
     }
 
     /// Ends it: politely, after a while by force.

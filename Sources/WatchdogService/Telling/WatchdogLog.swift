@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import FunctionModel
+import FunctionProcesses
 import InvocationEngine
+import NIOCore
+import ProcessControl
 import Synchronization
 import Telemetry
 
@@ -11,18 +14,29 @@ final class WatchdogLog: AccessLog {
     private let errors = LineWriter(descriptor: 2)
     private let prefixes: Bool
     private let tellsCallID: Bool
+    private let lineLimit: Int?
     private let lastMoment = Mutex<(second: Int64, text: String)>((-1, ""))
 
     init(_ settings: WatchdogSettings) {
         prefixes = settings.prefixesLogs
         tellsCallID = settings.logsCallID
+        lineLimit = settings.logLineLimit
     }
 
     /// Prints a line of the watchdog's own.
     func say(_ text: String) { errors.write("\(moment()) \(text)") }
 
+    /// Opens a pipe whose lines are passed on; returns the end to write to, which the caller closes.
+    func openPipe(for stream: FunctionStream, on loop: any EventLoop) throws(SpawnError) -> Int32 {
+        let (readEnd, writeEnd) = try ProcessPipe.open()
+        loop.execute { [self] in
+            LineReader.read(readEnd, on: loop, lineLimit: lineLimit, take: { self.pass($0, from: stream) })
+        }
+        return writeEnd
+    }
+
     /// Passes a line of the function on, to the stream it came from.
-    func pass(_ line: String, from stream: FunctionStream) {
+    private func pass(_ line: String, from stream: FunctionStream) {
         let writer = stream == .output ? output : errors
         writer.write(prefixes ? "\(moment()) \(stream.rawValue): \(line)" : line)
     }
