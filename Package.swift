@@ -26,6 +26,7 @@ let httpTypes: Target.Dependency = .product(name: "HTTPTypes", package: "swift-h
 let httpClient: Target.Dependency = .product(name: "AsyncHTTPClient", package: "async-http-client")
 let sqlite: Target.Dependency = .product(name: "GRDB", package: "GRDB.swift")
 let deque: Target.Dependency = .product(name: "DequeModule", package: "swift-collections")
+let heap: Target.Dependency = .product(name: "HeapModule", package: "swift-collections")
 let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
 let yaml: Target.Dependency = .product(name: "Yams", package: "Yams")
 let arguments: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
@@ -89,24 +90,24 @@ let package = Package(
             "CommandLineTool",
             [
                 "Dashboard", "FaultModel", "FunctionBuilder", "FunctionModel", "GatewayService", "InvocationEngine",
-                "ProcessControl", "ProcessProvider", "ProviderContract", "RemoteProvider", "RuntimeSettings",
-                "SystemAPI",
-                "SystemClient", "Telemetry", "YAMLReading", arguments, httpClient, logging, nioCore, nioPosix, nioSSL,
+                "InvocationWorker", "ProcessControl", "ProcessProvider", "ProviderContract", "QueueContract",
+                "RemoteProvider", "RuntimeSettings", "SQLiteQueue", "SystemAPI", "SystemClient", "Telemetry",
+                "YAMLReading", arguments, httpClient, logging, nioCore, nioPosix, nioSSL,
                 yaml,
             ]
         ),
         module(
             "GatewayService",
             [
-                "Dashboard", "FaultModel", "FunctionModel", "InvocationEngine", "ProviderContract", "SystemAPI",
-                "Telemetry", httpTypes, hummingbird, logging, nioCore,
+                "Dashboard", "FaultModel", "FunctionModel", "InvocationEngine", "InvocationWorker",
+                "ProviderContract", "QueueContract", "SystemAPI", "Telemetry", httpTypes, hummingbird, logging, nioCore,
             ]
         ),
         module(
             "SystemAPI",
             [
-                "FaultModel", "FunctionModel", "InvocationEngine", "ProviderContract", crypto, httpTypes,
-                hummingbird, logging, nioCore,
+                "FaultModel", "FunctionModel", "InvocationEngine", "ProviderContract", "QueueContract", crypto,
+                httpTypes, hummingbird, logging, nioCore,
             ]
         ),
         module(
@@ -114,6 +115,13 @@ let package = Package(
             [
                 "FunctionModel", "FunctionProcesses", "InvocationEngine", "ProcessControl", "ProviderContract",
                 "Telemetry", nioCore, nioPosix,
+            ]
+        ),
+        module(
+            "InvocationWorker",
+            [
+                "FaultModel", "FunctionModel", "InvocationEngine", "QueueContract", httpClient, logging, nioCore,
+                nioHTTP1,
             ]
         ),
         module("Dashboard", ["FunctionModel"]),
@@ -132,7 +140,13 @@ let package = Package(
             ["FaultModel", "FunctionModel", "ProviderContract", "SystemClient"]
         ),
 
+        module(
+            "SQLiteQueue",
+            ["FaultModel", "FunctionModel", "QueueContract", logging, nioCore, nioFoundation, sqlite]
+        ),
+
         // Contracts.
+        module("QueueContract", ["FaultModel", "FunctionModel", deque, heap, nioCore]),
         module("ProviderContract", ["FaultModel", "FunctionModel"]),
 
         // Mechanisms that know nothing of functions' life.
@@ -153,6 +167,7 @@ let package = Package(
         module("FaultModel"),
 
         // Test support.
+        module("QueueConformance", ["FaultModel", "FunctionModel", "QueueContract", deque, nioCore]),
         module("ProviderConformance", ["FaultModel", "FunctionModel", "ProviderContract"]),
         module(
             "TestSupport",
@@ -176,6 +191,8 @@ let package = Package(
         tests(of: "Telemetry"),
         tests(of: "YAMLReading"),
         tests(of: "WatchdogService", ["ProviderContract"]),
+        tests(of: "QueueContract", ["FunctionModel"]),
+        tests(of: "QueueConformance", ["QueueContract", "SQLiteQueue", "TestSupport", logging]),
         tests(
             of: "ProviderConformance",
             [

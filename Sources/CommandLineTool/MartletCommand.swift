@@ -21,7 +21,7 @@ public struct MartletCommand: AsyncParsableCommand {
                 name: "Functions",
                 subcommands: [
                     DeployCommand.self, ListCommand.self, DescribeCommand.self, InvokeCommand.self, LogsCommand.self,
-                    ScaleCommand.self, RemoveCommand.self, ReadyCommand.self,
+                    ScaleCommand.self, RemoveCommand.self, ReadyCommand.self, CallsCommand.self,
                 ]
             ),
             CommandGroup(

@@ -35,6 +35,8 @@ extension FaultCode {
     public static let alreadyExists = FaultCode(rawValue: "already-exists")
     /// The change contradicts something that exists: a port, a use, a state.
     public static let conflict = FaultCode(rawValue: "conflict")
+    /// It was there, and is not kept any more.
+    public static let gone = FaultCode(rawValue: "gone")
     /// The method is not one of the route's.
     public static let methodNotAllowed = FaultCode(rawValue: "method-not-allowed")
     /// A body is larger than its limit.

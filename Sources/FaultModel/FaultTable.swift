@@ -37,6 +37,7 @@ public enum FaultTable {
         .notFound: caller(404),
         .alreadyExists: caller(409),
         .conflict: caller(409),
+        .gone: caller(410),
         .methodNotAllowed: caller(405),
         .bodyTooLarge: caller(413),
         .headTooLarge: caller(431),

@@ -67,6 +67,24 @@ public struct FunctionRules: Sendable, Equatable {
     /// Longest line of a log that is kept whole, in bytes; nil means no limit.
     public var logLineLimit: Int?
 
+    /// How asynchronous calls are tried again, where it differs from the platform's settings (contract §7.4).
+    public var retry = Retry()
+
+    /// The annotations `com.openfaas.retry.*`; nil means as the platform's settings have it.
+    public struct Retry: Sendable, Equatable {
+        /// Most attempts in all, at least 1.
+        public var attempts: Int?
+        /// Statuses that are tried again.
+        public var codes: [Int]?
+        /// The wait behind the first attempt.
+        public var firstWait: Duration?
+        /// The longest wait.
+        public var longestWait: Duration?
+
+        /// As the platform's settings have it.
+        public init() {}
+    }
+
     /// Makes rules from parts.
     public init(
         mode: Mode,
@@ -136,6 +154,7 @@ extension FunctionRules {
         minReplicas = max(1, try reader.label("com.openfaas.scale.min", in: 0...Int(Int32.max)) ?? 1)
         maxReplicas = try reader.label("com.openfaas.scale.max", in: 1...Int(Int32.max)) ?? 20
         scaleFactor = try reader.label("com.openfaas.scale.factor", in: 0...100) ?? 10
+        retry = try reader.retry()
         let lineLimit = try reader.number("log_buffer_size", in: -1...Int(Int32.max)) ?? 65_536
         logLineLimit = lineLimit < 0 ? nil : lineLimit
         try checkScale()
@@ -225,6 +244,39 @@ private struct RuleReader {
         return probe
     }
 
+    /// What the annotations say of asynchronous calls.
+    func retry() throws(PlatformFault) -> FunctionRules.Retry {
+        let prefix = "com.openfaas.retry"
+        var retry = FunctionRules.Retry()
+        retry.attempts = try Self.number(
+            annotations["\(prefix).attempts"],
+            of: "The annotation \(prefix).attempts",
+            in: 0...10_000
+        ).map { max(1, $0) }
+        retry.codes = try annotations["\(prefix).codes"].map { text throws(PlatformFault) in
+            try Self.statuses(text, of: "The annotation \(prefix).codes")
+        }
+        retry.firstWait = try delay("\(prefix).min_wait")
+        retry.longestWait = try delay("\(prefix).max_wait")
+        return retry
+    }
+
+    private static func statuses(_ text: String, of name: String) throws(PlatformFault) -> [Int] {
+        var statuses: [Int] = []
+        for word in text.split(separator: ",") {
+            let word = word.trimmed
+            guard let status = Int(word), (100...999).contains(status) else {
+                throw PlatformFault(
+                    .invalidValue,
+                    "\(name) is \"\(NameRule.printable(text))\".",
+                    hint: "List statuses, as 429,502,503."
+                )
+            }
+            statuses.append(status)
+        }
+        return statuses
+    }
+
     private func delay(_ names: String...) throws(PlatformFault) -> Duration? {
         for name in names {
             if let text = annotations[name] { return try Self.duration(text, of: name) }
@@ -261,5 +313,12 @@ private struct RuleReader {
             )
         }
         return number
+    }
+}
+
+extension Substring {
+    fileprivate var trimmed: Substring {
+        let start = drop { $0 == " " }
+        return start.lastIndex { $0 != " " }.map { start[...$0] } ?? ""
     }
 }

@@ -4,9 +4,12 @@ public import FaultModel
 public import FunctionModel
 import Hummingbird
 public import InvocationEngine
+public import InvocationWorker
 public import Logging
 public import NIOCore
 public import ProviderContract
+public import QueueContract
+import Synchronization
 public import SystemAPI
 import Telemetry
 
@@ -18,6 +21,23 @@ import Darwin
 
 /// The gateway: the front door, the REST API behind it, and what keeps its routing table true.
 public final class Gateway: Sendable {
+    /// How asynchronous calls are kept and carried out.
+    public struct Asynchrony: Sendable {
+        /// Where they are kept.
+        public var queue: any CallQueue
+        /// How they are carried out.
+        public var worker: WorkerSettings
+        /// Most bytes of a call's body.
+        public var bodyLimit: Int
+
+        /// Describes it.
+        public init(queue: any CallQueue, worker: WorkerSettings, bodyLimit: Int) {
+            self.queue = queue
+            self.worker = worker
+            self.bodyLimit = bodyLimit
+        }
+    }
+
     /// How a gateway is set up.
     public struct Settings: Sendable {
         /// The address to listen on.
@@ -65,16 +85,20 @@ public final class Gateway: Sendable {
     private let door: FrontDoor
     private let metricsDoor: FrontDoor
     private let counts: InvocationCounts?
+    private let worker: InvocationWorker?
+    private let work = Mutex<Task<Void, Never>?>(nil)
     private let logger: Logger
 
     /// Builds a gateway in front of a provider.
     ///
-    /// `counts` keeps invocation counts over restarts; without it they begin at 0.
+    /// `counts` keeps invocation counts over restarts; without it they begin at 0. Without `asynchrony` calls are not
+    /// accepted for later.
     public init(
         _ settings: Settings,
         provider: any FunctionProvider,
         bundles: (any BundleStore)?,
         counts: InvocationCounts?,
+        asynchrony: Asynchrony?,
         group: any EventLoopGroup,
         logger: Logger
     ) {
@@ -99,21 +123,33 @@ public final class Gateway: Sendable {
             // A provider that is asked for its functions once a second has told of a new one by then.
             awaitCallable: { await table.awaitFunction($0, within: .seconds(2)) }
         ).addRoutes(to: router)
-        AsyncRoutes(credentials: settings.credentials).addRoutes(to: router)
+        if let asynchrony {
+            CallRoutes(
+                queue: asynchrony.queue,
+                defaultNamespace: settings.defaultNamespace,
+                credentials: settings.credentials
+            ).addRoutes(to: router)
+        } else {
+            AsyncRoutes(credentials: settings.credentials).addRoutes(to: router)
+        }
         PageRoutes(
             provider: provider,
             version: settings.version.release,
             credentials: settings.credentials,
             invocationCount: count
         ).addRoutes(to: router)
+        var engine = settings.engine
+        engine.intake = asynchrony.map { QueueIntake(queue: $0.queue, bodyLimit: $0.bodyLimit) }
         let door = FrontDoor(
             group: group,
-            settings: settings.engine,
+            settings: engine,
             table: table,
             responder: HummingbirdResponder(router, logger: logger),
             ledger: counts
         )
         self.door = door
+        let worker = asynchrony.map { Self.worker($0, table, door, logger) }
+        self.worker = worker
         let version = settings.version.release
         metricsDoor = FrontDoor(
             group: group,
@@ -125,9 +161,27 @@ public final class Gateway: Sendable {
                 let replicas = table.replicaCounts.sorted { $0.id < $1.id }.map {
                     GatewayMetrics.ReplicaCount(name: $0.id.description, desired: $0.desired, ready: $0.ready)
                 }
-                return GatewayMetrics.families(functions, replicas: replicas, version: version)
-                    + ProcessMetrics.families()
+                var families = GatewayMetrics.families(functions, replicas: replicas, version: version)
+                if let asynchrony, let worker {
+                    families += QueueMetrics.families(await asynchrony.queue.counts(), processed: worker.processed)
+                }
+                return families + ProcessMetrics.families()
             }
+        )
+    }
+
+    private static func worker(
+        _ asynchrony: Asynchrony,
+        _ table: RoutingTable,
+        _ door: FrontDoor,
+        _ logger: Logger
+    ) -> InvocationWorker {
+        InvocationWorker(
+            queue: asynchrony.queue,
+            settings: asynchrony.worker,
+            limits: { table.route(of: $0).map(WorkerLimits.init) },
+            call: { await door.call($0) },
+            logger: logger
         )
     }
 
@@ -178,7 +232,21 @@ public final class Gateway: Sendable {
         for await event in provider.watch() {
             table.apply(event)
             forgetCounts(event)
+            tellWorker(event)
             if case .snapshot = event { onSnapshot() }
+        }
+    }
+
+    /// The worker begins when it is known what there is, and hears of every change from then on.
+    private func tellWorker(_ event: RoutingEvent) {
+        guard let worker else { return }
+        switch event {
+        case .changed(let route): worker.functionChanged(route.id)
+        case .removed(let id): worker.functionChanged(id)
+        case .snapshot(let routes):
+            work.withLock { $0 = $0 ?? Task { await worker.run() } }
+            for route in routes { worker.functionChanged(route.id) }
+            Task { await worker.buryOrphans() }
         }
     }
 
@@ -191,8 +259,21 @@ public final class Gateway: Sendable {
     }
 
     /// Stops accepting, lets calls under way end within a limit, then cuts the rest.
+    ///
+    /// Asynchronous calls that do not end in time are carried out again by the next start.
     public func drain(within limit: Duration) async {
+        async let working: Void? = worker?.stop(within: limit)
         await door.drain(within: limit)
+        _ = await working
+        work.withLock { $0 }?.cancel()
         await metricsDoor.drain(within: .milliseconds(100))
+    }
+}
+
+extension WorkerLimits {
+    /// What the routing table knows of a function; one at zero may have the places of its first replica.
+    fileprivate init(_ route: FunctionRoute) {
+        let replicas = max(1, route.replicas.count)
+        self.init(places: route.rules.maxInFlight.map { $0 * replicas }, retry: route.rules.retry)
     }
 }

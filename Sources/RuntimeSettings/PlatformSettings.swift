@@ -66,6 +66,10 @@ public struct PlatformSettings: Sendable {
     public let bodyLimit: Int?
     /// See the table.
     public let drainTimeout: Duration
+    /// How asynchronous calls are kept and tried again; nil where none are accepted.
+    public let asynchrony: AsynchronySettings?
+    /// The address by which others reach the gateway.
+    public let publicURL: String?
     /// See the table.
     public let requiresLimits: Bool
     /// The certificate and its key; nil where TLS is off.
@@ -114,6 +118,9 @@ public struct PlatformSettings: Sendable {
         let body = reader.number("body-limit", in: 0...Int.max)
         bodyLimit = body == 0 ? nil : body
         drainTimeout = reader.duration("drain-timeout", allowsZero: true)
+        asynchrony = AsynchronySettings(&reader)
+        let address = reader.text("public-url")
+        publicURL = address.isEmpty ? nil : address
         requiresLimits = reader.flag("require-limits")
         tlsFiles = reader.pair("tls-cert", "tls-key")
         accessLog = reader.word("access-log", of: ["off", "errors", "all"])
@@ -136,7 +143,7 @@ public struct PlatformSettings: Sendable {
 }
 
 /// Looks values up in the order of precedence and gathers what is wrong with them.
-private struct SettingsReader {
+struct SettingsReader {
     let flags: [String: String]
     let environment: [String: String]
     var file: [String: String] = [:]
@@ -207,6 +214,14 @@ private struct SettingsReader {
         }
         guard allowsZero || duration > .zero else { return refuse(name, "must be more than 0", .zero) }
         return duration
+    }
+
+    /// A list of HTTP statuses.
+    mutating func statuses(_ name: String) -> Set<Int> {
+        let words = text(name).split(separator: ",").map { $0.trimmingCharacters(in: .whitespaces) }
+        let statuses = words.compactMap { Int($0) }.filter { (100...999).contains($0) }
+        guard statuses.count == words.count else { return refuse(name, "is no list of statuses, as 429,502,503", []) }
+        return Set(statuses)
     }
 
     mutating func flag(_ name: String) -> Bool {

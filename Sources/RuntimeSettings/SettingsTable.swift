@@ -44,6 +44,52 @@ public enum SettingsTable {
         ),
         SettingDefinition("head-limit", "65536", "Longest head of a request or an answer, in bytes."),
         SettingDefinition("body-limit", "0", "Longest body of a call, in bytes; 0 means no limit."),
+        SettingDefinition("async", "true", "Whether calls are accepted for later (/async-function/)."),
+        SettingDefinition("async-body-limit", "16777216", "Longest body of an asynchronous call, in bytes."),
+        SettingDefinition(
+            "async-concurrency",
+            also: ["max_inflight"],
+            "100",
+            "Most asynchronous calls of one function at a time, where the function has no limit of its own."
+        ),
+        SettingDefinition(
+            "retry-attempts",
+            also: ["max_retry_attempts"],
+            "10",
+            "Most attempts of an asynchronous call; 0 and 1 mean that it is not tried again."
+        ),
+        SettingDefinition(
+            "retry-first-wait",
+            also: ["initial_retry_wait"],
+            "10s",
+            "The wait behind an asynchronous call's first attempt; it doubles each time."
+        ),
+        SettingDefinition("retry-longest-wait", also: ["max_retry_wait"], "120s", "The longest wait between attempts."),
+        SettingDefinition(
+            "retry-codes",
+            also: ["retry_http_codes"],
+            "408,429,500,502,503,504",
+            "Statuses of a function that are tried again."
+        ),
+        SettingDefinition(
+            "retry-backoff",
+            also: ["backoff"],
+            "full",
+            "How waits spread: full (0 to 100 %), equal (50 to 100 %), exponential (no chance)."
+        ),
+        SettingDefinition("result-limit", "1048576", "Longest body of an answer that is kept, in bytes."),
+        SettingDefinition("result-retention", "24h", "How long answers of asynchronous calls are kept."),
+        SettingDefinition("call-retention", "336h", "How long dead calls, and the traces of all others, are kept."),
+        SettingDefinition(
+            "call-ttl",
+            "0",
+            "How long an asynchronous call may wait before it expires; 0 means for ever."
+        ),
+        SettingDefinition(
+            "public-url",
+            "",
+            "The address by which others reach this gateway, as https://faas.example.org."
+        ),
         SettingDefinition("drain-timeout", "10s", "How long calls may take to end when Martlet stops."),
         SettingDefinition("require-limits", "false", "Refuse limits that this machine does not enforce."),
         SettingDefinition("tls-cert", "", "File of the certificate chain (PEM); with it the API speaks TLS."),

@@ -201,12 +201,12 @@ extension SystemClient {
 
     // MARK: URLs
 
-    private func query(_ pairs: (String, String?)...) -> String {
+    func query(_ pairs: (String, String?)...) -> String {
         let parts = pairs.compactMap { name, value in value.map { "\(name)=\(escaped($0))" } }
         return parts.isEmpty ? "" : "?" + parts.joined(separator: "&")
     }
 
-    private func escaped(_ text: String) -> String {
+    func escaped(_ text: String) -> String {
         let plain = CharacterSet(charactersIn: "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~")
         return text.addingPercentEncoding(withAllowedCharacters: plain) ?? text
     }

@@ -22,10 +22,10 @@ public final class ScriptedOrigin: Sendable {
     private let channel: any Channel
     private let seen = Mutex<[String]>([])
 
-    /// Listens on a free loopback port.
+    /// Listens on a loopback port, a free one for 0.
     ///
     /// `answer` is asked once per request head that has come whole.
-    public init(answer: @escaping @Sendable (_ request: String) -> [Step]) async throws {
+    public init(port: Int = 0, answer: @escaping @Sendable (_ request: String) -> [Step]) async throws {
         let (heads, continuation) = AsyncStream.makeStream(of: String.self)
         requests = heads
         channel = try await ServerBootstrap(group: .singletonMultiThreadedEventLoopGroup)
@@ -37,8 +37,8 @@ public final class ScriptedOrigin: Sendable {
                     )
                 }
             }
-            .bind(host: "127.0.0.1", port: 0).get()
-        port = channel.localAddress?.port ?? 0
+            .bind(host: "127.0.0.1", port: port).get()
+        self.port = channel.localAddress?.port ?? 0
     }
 
     /// The heads of the requests that came, in their order.

@@ -28,4 +28,11 @@ public final class TemporaryFolder: Sendable {
         )
         return file
     }
+
+    /// Copies everything in this folder, as it is at the moment, into another one.
+    public func copyContents(to other: TemporaryFolder) throws {
+        for name in try FileManager.default.contentsOfDirectory(atPath: path) {
+            try FileManager.default.copyItem(atPath: "\(path)/\(name)", toPath: "\(other.path)/\(name)")
+        }
+    }
 }

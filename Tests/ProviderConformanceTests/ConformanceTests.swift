@@ -109,6 +109,7 @@ private struct RemoteSubject: ProviderUnderTest {
             provider: inner.local,
             bundles: inner.local,
             counts: nil,
+            asynchrony: nil,
             group: MultiThreadedEventLoopGroup.singleton,
             logger: logger
         )

@@ -50,12 +50,14 @@ struct GatewayCommand: AsyncParsableCommand {
         let files = CredentialFiles(folder: settings.credentialsFolder)
         let credentials = settings.requiresCredentials ? try files.readOrMake() : nil
         let login = settings.requiresCredentials ? try files.login() : nil
+        let queue = try PlatformQueue.ofGateway(settings, logger: logger)
         let client = SystemClient(baseURL: providerURL, login: login, http: SystemClient.makeHTTPClient())
         let gateway = Gateway(
             front.gateway(settings, credentials: credentials),
             provider: try HTTPFunctionProvider(client: client),
             bundles: nil,
             counts: nil,
+            asynchrony: queue?.queue.asynchrony,
             group: MultiThreadedEventLoopGroup(numberOfThreads: System.coreCount),
             logger: logger
         )
@@ -71,6 +73,7 @@ struct GatewayCommand: AsyncParsableCommand {
         signals.endAtNext()
         ServiceNotification.stopping()
         await gateway.drain(within: settings.drainTimeout)
+        await queue?.queue.close()
         await front.close()
     }
 }

@@ -20,10 +20,13 @@ struct Platform: Sendable {
     private let settings: PlatformSettings
     private let logger: Logger
     private let front: PlatformFront
+    private let queue: PlatformQueue?
     private let signals = TerminationSignals()
 
     /// Opens the data directory and restores what was deployed.
-    init(_ settings: PlatformSettings) async throws(PlatformFault) {
+    ///
+    /// A provider alone leaves asynchronous calls to the gateway before it.
+    init(_ settings: PlatformSettings, acceptsAsynchronousCalls: Bool = true) async throws(PlatformFault) {
         self.settings = settings
         ResourceBounds.raiseFileLimit()
         logger = PlatformLog.logger(settings)
@@ -43,11 +46,14 @@ struct Platform: Sendable {
             logger: logger
         )
         limitsAreEnforced = provider.limitsAreEnforced
+        queue =
+            acceptsAsynchronousCalls ? try PlatformQueue(settings, folder: directory.path, logger: logger) : nil
         gateway = Gateway(
             front.gateway(settings, credentials: credentials),
             provider: provider,
             bundles: provider,
             counts: try InvocationCounts(path: directory.file("counters")),
+            asynchrony: queue?.asynchrony,
             group: group,
             logger: logger
         )
@@ -80,6 +86,7 @@ struct Platform: Sendable {
         signals.endAtNext()
         ServiceNotification.stopping()
         await gateway.drain(within: settings.drainTimeout)
+        await queue?.close()
         await provider.shutdown(within: settings.drainTimeout)
         await front.close()
         // The event loops end with the process: nothing of theirs needs more care than that.

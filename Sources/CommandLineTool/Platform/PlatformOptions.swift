@@ -39,6 +39,9 @@ struct PlatformOptions: ParsableArguments {
     @Option(help: "File of the certificate's private key (PEM).")
     var tlsKey: String?
 
+    @Option(help: "Longest body of an asynchronous call, in bytes (16777216).")
+    var asyncBodyLimit: String?
+
     @Option(help: "A line per call of a function: off, errors, all (off).")
     var accessLog: String?
 
@@ -63,6 +66,7 @@ struct PlatformOptions: ParsableArguments {
         flags["drain-timeout"] = drainTimeout
         flags["tls-cert"] = tlsCert
         flags["tls-key"] = tlsKey
+        flags["async-body-limit"] = asyncBodyLimit
         flags["access-log"] = accessLog
         flags["log-level"] = logLevel
         flags["log-format"] = logFormat

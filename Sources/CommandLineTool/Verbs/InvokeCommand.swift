@@ -36,7 +36,7 @@ struct InvokeCommand: AsyncParsableCommand {
     @Option(help: "The body's type.")
     var contentType = "text/plain"
 
-    @Flag(help: "Only hand the call over, for gateways that take asynchronous calls.")
+    @Flag(help: "Hand the call over, to be carried out later; its fate: martlet calls show ID.")
     var async = false
 
     func run() async throws {

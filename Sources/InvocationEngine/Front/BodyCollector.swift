@@ -12,12 +12,20 @@ final class BodyCollector: Origin {
     private var front: FrontConnection?
     private var collected = ByteBuffer()
     private let limit: Int
-    /// Most that is held of one call where no body limit is set.
-    private static let usualLimit = 64 * 1_048_576
+    private let tooLarge: String
+    private let whenWhole: (ByteBuffer) -> Void
 
-    init(front: FrontConnection) {
+    /// Reads for a front connection, at most so much; `whenWhole` is called once with the body.
+    init(
+        front: FrontConnection,
+        limit: Int,
+        tooLarge: String,
+        whenWhole: @escaping (ByteBuffer) -> Void
+    ) {
         self.front = front
-        limit = front.loopContext.settings.bodyLimit ?? Self.usualLimit
+        self.limit = limit
+        self.tooLarge = tooLarge
+        self.whenWhole = whenWhole
     }
 
     var isWritable: Bool { front != nil }
@@ -25,20 +33,18 @@ final class BodyCollector: Origin {
     func takeBody(_ piece: ByteBuffer) {
         guard let front else { return }
         guard collected.readableBytes + piece.readableBytes <= limit else {
-            return front.refuse(
-                PlatformFault(
-                    .bodyTooLarge,
-                    "\(front.functionName) reads bodies whole, and this one is larger than the limit of \(limit) bytes."
-                )
-            )
+            return front.refuse(PlatformFault(.bodyTooLarge, "\(tooLarge) \(limit) bytes."))
         }
         collected.writeImmutableBuffer(piece)
     }
 
     func endBody(trailers: ByteBuffer?) {
-        let front = front
-        self.front = nil
-        front?.bodyCollected(collected)
+        guard front != nil else { return }
+        front = nil
+        // Handed on without a second reference, so that more can be added without a copy.
+        let whole = collected
+        collected = ByteBuffer()
+        whenWhole(whole)
     }
 
     func flush() {}
@@ -51,11 +57,19 @@ final class BodyCollector: Origin {
 extension FrontConnection {
     /// Begins to read the body; the call goes on when it is there.
     func collectBody(_ head: RequestHead) {
-        origin = BodyCollector(front: self)
+        origin = BodyCollector(
+            front: self,
+            limit: loopContext.settings.bodyLimit ?? Self.usualBodyLimit,
+            tooLarge: "\(functionName) reads bodies whole, and this one is larger than the limit of",
+            whenWhole: { [unowned self] in bodyCollected($0) }
+        )
         beginBody(head)
     }
 
-    fileprivate func bodyCollected(_ bytes: ByteBuffer) {
+    /// Most that is held of one call where no body limit is set.
+    private static var usualBodyLimit: Int { 64 * 1_048_576 }
+
+    private func bodyCollected(_ bytes: ByteBuffer) {
         guard let entry else { return }
         origin = nil
         head?.noteBuffered(length: bytes.readableBytes)

@@ -149,6 +149,7 @@ extension FrontConnection {
         let abandoned = origin
         origin = nil
         abandoned?.abandon()
+        directCaller?.note(fault)
         // OpenFaaS' watchdog speaks text alone, and its limiter's words are compared (contract §15.6).
         let isJSON = role == .gateway && head?.acceptsJSON == true
         let text = isJSON ? fault.jsonBody : fault.textBody
@@ -187,6 +188,7 @@ extension FrontConnection {
         flushAnswer()
         endCall(status: status)
         guard phase != .closed else { return }
+        guard directCaller == nil else { return endDirectCall() }
         if answerFraming == .untilClose || bodyIsLost || mustClose && body.isDone { return linger() }
         if body.isDone {
             awaitRequest()
@@ -219,8 +221,8 @@ extension FrontConnection {
         lastActivity = loopContext.readClock()
         answerStatus = status
         answerFraming = framing
-        isStreamAnswer = isStream
-        guard isStream else { return }
+        isStreamAnswer = isStream && directCaller == nil
+        guard isStreamAnswer else { return }
         // An event stream has no deadline, only a limit of silence (martlet-api "Deadlines").
         facts.deadline = .distantFuture
         armExchangeTimer()
@@ -248,7 +250,11 @@ extension FrontConnection {
     // MARK: Bytes
 
     func write(_ bytes: ByteBuffer) {
-        context?.write(wrapOutboundOut(bytes), promise: nil)
+        if let context {
+            context.write(wrapOutboundOut(bytes), promise: nil)
+        } else {
+            directCaller?.take(bytes)
+        }
     }
 
     private func writeOut() {

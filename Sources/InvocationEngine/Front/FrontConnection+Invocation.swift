@@ -49,7 +49,7 @@ extension FrontConnection {
         facts.callID = own.map { .client($0) } ?? .made(loopContext.nextRandom(), loopContext.nextRandom())
     }
 
-    private func unknownFunction(_ address: String) -> PlatformFault {
+    func unknownFunction(_ address: String) -> PlatformFault {
         let id = FunctionID(address: address, defaultNamespace: loopContext.defaultNamespace)
         return PlatformFault(
             .functionNotFound,
@@ -61,8 +61,10 @@ extension FrontConnection {
     // MARK: Deadline
 
     private func takeDeadline(_ head: RequestHead) throws(PlatformFault) {
-        shorten(to: loopContext.limits.upstream, .gateway)
         shorten(to: entry?.execLimit, .function)
+        // An asynchronous call has its function's limit alone.
+        guard directCaller == nil else { return }
+        shorten(to: loopContext.limits.upstream, .gateway)
         guard let range = head.timeout else { return }
         let text = headBytes.getString(at: range.lowerBound, length: range.count) ?? ""
         guard let limit = GoDuration.parse(text) else {
@@ -122,7 +124,7 @@ extension FrontConnection {
         }
         waiting = call
         waitingIdentity = identity
-        switch entry.room.admit(call) {
+        switch entry.room.admit(call, isPatient: directCaller != nil) {
         case .waiting:
             feedBody()
         case .entered(let replica):

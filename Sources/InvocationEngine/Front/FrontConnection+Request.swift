@@ -65,6 +65,7 @@ extension FrontConnection {
         if case .length(let length) = head.framing, length > bodyLeft { return refuse(bodyTooLarge) }
         switch Destination(head, in: headBytes, role) {
         case .function(let address, let rest): invoke(address, rest)
+        case .intake(let address, let rest): takeIn(address, rest)
         case .local: answerLocally(head)
         case .nothing: answerServerOptions()
         case .health(let question): answerHealth(question, head)
@@ -179,6 +180,8 @@ extension FrontConnection {
 enum Destination {
     /// A function's address, and path and query behind it.
     case function(String, Range<Int>)
+    /// The same, for a call that is only to be accepted.
+    case intake(String, Range<Int>)
     case local
     /// The server itself: `OPTIONS *`.
     case nothing
@@ -203,8 +206,32 @@ enum Destination {
         if role == .watchdog {
             return HealthQuestion(path).map { .health($0) } ?? .function(WatchdogFunction.calls, head.target)
         }
-        guard begins(path, with: "/function/") else { return .local }
-        return function(head, in: bytes, nameStart: head.target.lowerBound + 10)
+        if begins(path, with: "/function/") {
+            return function(head, in: bytes, nameStart: head.target.lowerBound + 10)
+        }
+        guard begins(path, with: "/async-function/") else { return .local }
+        return intake(head, in: bytes, nameStart: head.target.lowerBound + 16)
+    }
+
+    /// Calls are sent by POST; DELETE cancels one, which is a matter of management (contract §7.1).
+    private static func intake(
+        _ head: RequestHead,
+        in bytes: UnsafeRawBufferPointer,
+        nameStart: Int
+    ) -> Destination {
+        if head.method == .delete { return .local }
+        guard head.method == .post else {
+            return .refused(
+                PlatformFault(
+                    .methodNotAllowed,
+                    "Asynchronous calls are sent by POST.",
+                    hint: "To cancel one: DELETE /async-function/ID"
+                )
+            )
+        }
+        let destination = function(head, in: bytes, nameStart: nameStart)
+        if case .function(let address, let rest) = destination { return .intake(address, rest) }
+        return destination
     }
 
     private static func function(

@@ -31,6 +31,8 @@ final class FrontConnection: ChannelInboundHandler {
 
     let loopContext: LoopContext
     let timer = LoopTimer()
+    /// Who called, where no client did: the platform itself.
+    let directCaller: DirectCaller?
     var context: ChannelHandlerContext?
     var phase = Phase.idle
     var clientAddress = ""
@@ -76,8 +78,9 @@ final class FrontConnection: ChannelInboundHandler {
     /// Whether the client takes more; kept here, since asking the channel costs.
     var hasRoom = true
 
-    init(_ context: LoopContext) {
+    init(_ context: LoopContext, directCaller: DirectCaller? = nil) {
         loopContext = context
+        self.directCaller = directCaller
     }
 
     /// What this connection stands in front of.
@@ -99,6 +102,15 @@ final class FrontConnection: ChannelInboundHandler {
         timer.onExpiry = { [unowned self] in timeLimitPassed() }
         loopContext.timers.set(timer, at: .now() + loopContext.limits.read)
         read()
+    }
+
+    /// Carries out one request of the platform's own, which is here whole.
+    func carryOut(_ request: ByteBuffer, from address: String) {
+        clientAddress = address
+        timer.onExpiry = { [unowned self] in timeLimitPassed() }
+        lastActivity = loopContext.readClock()
+        buffer = request
+        advance()
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
@@ -190,12 +202,23 @@ final class FrontConnection: ChannelInboundHandler {
     }
 
     func close() {
+        guard directCaller == nil else { return endDirectCall() }
         context?.close(promise: nil)
+    }
+
+    /// There is no connection to end: whatever the call still holds is let go.
+    func endDirectCall() {
+        guard phase != .closed else { return }
+        phase = .closed
+        loopContext.timers.cancel(timer)
+        giveUpCall(status: 499)
+        directCaller?.ended()
     }
 
     /// Ends the connection after a last answer: our side first, then the client's, so that a reset does not destroy
     /// what the client has not read yet (RFC 9112 §9.6).
     func linger() {
+        guard directCaller == nil else { return endDirectCall() }
         guard let context else { return }
         phase = .lingering
         buffer = ByteBuffer()

@@ -13,6 +13,7 @@ import Synchronization
 public final class FrontDoor: Sendable {
     private let group: any EventLoopGroup
     private let loops: [LoopHandle]
+    private let turn = Atomic<Int>(0)
     private let listeners = Mutex<[any Channel]>([])
 
     /// Makes an engine on the event loops of a group, following a routing table.
@@ -38,6 +39,11 @@ public final class FrontDoor: Sendable {
 
     deinit {
         for listener in listeners.withLock({ $0 }) { listener.close(promise: nil) }
+    }
+
+    /// The event loops in turn.
+    func nextLoop() -> LoopHandle {
+        loops[turn.add(1, ordering: .relaxed).oldValue & .max % loops.count]
     }
 
     /// Begins to accept connections; returns the address with the port that was taken.

@@ -33,6 +33,8 @@ public struct EngineSettings: Sendable {
     /// What `X-Served-By` says, as `martlet/1.0.0`.
     public var servedBy: String
 
+    /// Accepts asynchronous calls; nil where none are.
+    public var intake: (any CallIntake)?
     /// Hears of calls that have ended; nil costs nothing.
     public var accessLog: (any AccessLog)?
     /// Answers for a watchdog's health; asked on event loops, so it must not block.
@@ -50,6 +52,7 @@ public struct EngineSettings: Sendable {
         headLimit: Int = 65_536,
         bodyLimit: Int? = nil,
         servedBy: String,
+        intake: (any CallIntake)? = nil,
         accessLog: (any AccessLog)? = nil,
         health: (@Sendable (HealthQuestion) -> HealthAnswer)? = nil
     ) {
@@ -63,6 +66,7 @@ public struct EngineSettings: Sendable {
         self.headLimit = headLimit
         self.bodyLimit = bodyLimit
         self.servedBy = servedBy
+        self.intake = intake
         self.accessLog = accessLog
         self.health = health
     }

@@ -58,6 +58,9 @@ public final class RoutingTable: Sendable {
     /// Whether the table knows a function.
     public func contains(_ id: FunctionID) -> Bool { state.withLock { $0.routes[id] != nil } }
 
+    /// What is known of a function; nil where there is none.
+    public func route(of id: FunctionID) -> FunctionRoute? { state.withLock { $0.routes[id] } }
+
     /// Waits until every event loop lets calls of a function in, or until a limit has passed.
     ///
     /// Whoever was told that a function is deployed may call it at once.

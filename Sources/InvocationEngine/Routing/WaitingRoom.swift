@@ -87,8 +87,8 @@ final class WaitingRoom: Sendable {
     /// Gives a call a place, or lets it wait, or turns it away.
     ///
     /// Calls that wait for the first replica are all kept; those that wait because all replicas are full are bounded
-    /// by the function's queue depth (martlet-api "Concurrency").
-    func admit(_ call: WaitingCall) -> Admission {
+    /// by the function's queue depth (martlet-api "Concurrency"), but for patient ones, whose number others bound.
+    func admit(_ call: WaitingCall, isPatient: Bool) -> Admission {
         let (admission, minimum) = state.withLock { state -> (Admission, Int?) in
             // Announced before looking for a place: whoever leaves a replica after this sees a call waiting.
             waitingCount.add(1, ordering: .sequentiallyConsistent)
@@ -96,7 +96,7 @@ final class WaitingRoom: Sendable {
                 waitingCount.subtract(1, ordering: .sequentiallyConsistent)
                 return (.entered(replica), nil)
             }
-            if !state.replicas.isEmpty, state.waiting.count >= state.depth {
+            if !isPatient, !state.replicas.isEmpty, state.waiting.count >= state.depth {
                 waitingCount.subtract(1, ordering: .sequentiallyConsistent)
                 return (.full, nil)
             }

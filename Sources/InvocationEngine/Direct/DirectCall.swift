@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import FaultModel
+public import FunctionModel
+public import NIOCore
+
+/// A call of a function that the platform itself makes, past any socket, as a client would.
+public struct DirectRequest: Sendable {
+    /// The function.
+    public var function: FunctionID
+    /// The method.
+    public var method: String
+    /// Path and query behind the function's name, undecoded; empty for none.
+    public var target: String
+    /// Header lines, each with its CR LF; `Host` among them, no framing.
+    public var fields: ByteBuffer
+    /// The body.
+    public var body: ByteBuffer
+    /// The address that the function is told the call comes from.
+    public var clientAddress: String
+    /// `X-Call-Id`.
+    public var callID: String
+    /// Most bytes of the answer's body that are kept.
+    public var answerLimit: Int
+
+    /// Describes a call.
+    public init(
+        function: FunctionID,
+        method: String,
+        target: String,
+        fields: ByteBuffer,
+        body: ByteBuffer,
+        clientAddress: String,
+        callID: String,
+        answerLimit: Int
+    ) {
+        self.function = function
+        self.method = method
+        self.target = target
+        self.fields = fields
+        self.body = body
+        self.clientAddress = clientAddress
+        self.callID = callID
+        self.answerLimit = answerLimit
+    }
+
+    /// The message.
+    var bytes: ByteBuffer {
+        var bytes = ByteBuffer()
+        bytes.reserveCapacity(fields.readableBytes + body.readableBytes + target.utf8.count + 256)
+        bytes.writeString("\(method) /function/\(function)\(target) HTTP/1.1\r\n")
+        bytes.writeImmutableBuffer(fields)
+        bytes.writeString("X-Call-Id: \(callID)\r\nContent-Length: \(body.readableBytes)\r\n\r\n")
+        bytes.writeImmutableBuffer(body)
+        return bytes
+    }
+}
+
+/// What came of a direct call.
+public struct DirectAnswer: Sendable {
+    /// The status; 502 where the answer broke off.
+    public var status: Int
+    /// The function's header lines, each with its CR LF, without framing and without what the platform adds.
+    public var fields: ByteBuffer
+    /// The body, at most as long as was asked for.
+    public var body: ByteBuffer
+    /// The whole body's size in bytes.
+    public var size: Int
+    /// Whether a platform answered in the function's stead (`X-OpenFaaS-Internal`).
+    public var isPlatformAnswer: Bool
+    /// What this platform had to say instead of an answer; nil where the answer came from the function's side.
+    public var fault: PlatformFault?
+    /// `Retry-After` as it came.
+    public var retryAfter: String?
+}
+
+/// The client's end of a direct call: reads the answer's bytes as a client would.
+final class DirectCaller {
+    private let isHEAD: Bool
+    private let limit: Int
+    private var whenEnded: ((DirectAnswer) -> Void)?
+    private var buffer = ByteBuffer()
+    private var scanner = HeadScanner()
+    private var decoder: BodyDecoder?
+    private var answer = DirectAnswer(
+        status: 502,
+        fields: ByteBuffer(),
+        body: ByteBuffer(),
+        size: 0,
+        isPlatformAnswer: false
+    )
+    private var isComplete = false
+
+    init(_ request: DirectRequest, whenEnded: @escaping (DirectAnswer) -> Void) {
+        isHEAD = request.method == "HEAD"
+        limit = request.answerLimit
+        self.whenEnded = whenEnded
+    }
+
+    /// Takes what the front connection writes.
+    func take(_ bytes: ByteBuffer) {
+        buffer.writeImmutableBuffer(bytes)
+        // The engine wrote these bytes: what cannot be read of them is its own mistake, and ends as a broken answer.
+        try? read()
+        if buffer.readableBytes == 0 { buffer.clear() }
+    }
+
+    /// There will be no answer of the function's.
+    func note(_ fault: PlatformFault) { answer.fault = fault }
+
+    /// There is nothing more.
+    func ended() {
+        guard let tell = whenEnded else { return }
+        whenEnded = nil
+        if !isComplete {
+            answer.status = 502
+            answer.body.clear()
+            answer.size = 0
+        }
+        tell(answer)
+    }
+
+    private func read() throws(WireError) {
+        while decoder == nil { guard try takeHead() else { return } }
+        while var body = decoder, !isComplete {
+            let event = try body.next(&buffer)
+            isComplete = body.isDone
+            decoder = body
+            guard case .data(let piece)? = event else { return }
+            keep(piece)
+        }
+    }
+
+    private func keep(_ piece: ByteBuffer) {
+        answer.size += piece.readableBytes
+        let room = limit - answer.body.readableBytes
+        guard room > 0, let kept = piece.getSlice(at: piece.readerIndex, length: min(room, piece.readableBytes)) else {
+            return
+        }
+        answer.body.writeImmutableBuffer(kept)
+    }
+
+    /// Takes one head; interim ones are passed over.
+    private func takeHead() throws(WireError) -> Bool {
+        let length = try buffer.withUnsafeReadableBytes { bytes in
+            Result { () throws(WireError) in try scanner.scan(bytes, limit: .max) }
+        }.get()
+        guard let length, let bytes = buffer.readSlice(length: length) else { return false }
+        let head = try bytes.withUnsafeReadableBytes { bytes in
+            Result { () throws(WireError) in try ResponseHead(scanner, in: bytes, toHEAD: isHEAD) }
+        }.get()
+        if !head.isInterim {
+            answer.status = head.status
+            bytes.withUnsafeReadableBytes { takeFields($0) }
+            decoder = BodyDecoder(head.framing)
+            isComplete = head.framing == .none
+        }
+        scanner.reset()
+        return true
+    }
+
+    private func takeFields(_ bytes: UnsafeRawBufferPointer) {
+        for field in scanner.fields {
+            switch field.name {
+            case .contentLength, .xCallID, .xStartTime, .xServedBy, .xDurationSeconds: continue
+            case _ where field.name.endsAtHop: continue
+            default: break
+            }
+            let name = field.nameBytes(in: bytes)
+            if equalsIgnoringCase(name, "x-openfaas-internal") { answer.isPlatformAnswer = true }
+            if equalsIgnoringCase(name, "retry-after") {
+                answer.retryAfter = String(decoding: field.valueBytes(in: bytes), as: UTF8.self)
+            }
+            answer.fields.writeBytes(bytes[Int(field.nameStart)..<Int(field.lineEnd)])
+        }
+    }
+}
+
+extension FrontDoor {
+    /// Calls a function for the platform itself: with its limits, its places and its metrics, but without the gateway's
+    /// own limit of time.
+    ///
+    /// A function that does not exist gives 404, one that cannot be reached 502, each as a platform's answer. When the
+    /// task is cancelled the call is broken off, and its answer means nothing.
+    public func call(_ request: DirectRequest) async -> DirectAnswer {
+        let loop = nextLoop()
+        let call = DirectCallBox(loop: loop.loop)
+        return await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                loop.run { context in call.start(request, in: context) { continuation.resume(returning: $0) } }
+            }
+        } onCancel: {
+            loop.run { _ in call.cancel() }
+        }
+    }
+}
+
+/// Holds a direct call on its event loop.
+private final class DirectCallBox: Sendable {
+    private let front: NIOLoopBoundBox<FrontConnection?>
+    private let isCancelled: NIOLoopBoundBox<Bool>
+
+    init(loop: any EventLoop) {
+        front = .makeEmptyBox(valueType: FrontConnection.self, eventLoop: loop)
+        isCancelled = .makeBoxSendingValue(false, eventLoop: loop)
+    }
+
+    func start(_ request: DirectRequest, in context: LoopContext, done: @escaping (DirectAnswer) -> Void) {
+        let caller = DirectCaller(request) { answer in
+            self.front.value = nil
+            done(answer)
+        }
+        let front = FrontConnection(context, directCaller: caller)
+        guard !isCancelled.value else { return front.endDirectCall() }
+        self.front.value = front
+        front.carryOut(request.bytes, from: request.clientAddress)
+    }
+
+    func cancel() {
+        isCancelled.value = true
+        front.value?.endDirectCall()
+    }
+}

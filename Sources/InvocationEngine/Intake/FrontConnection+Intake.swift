@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import FaultModel
+import FunctionModel
+import NIOCore
+
+/// Accepting calls that are carried out later: the body is read whole, kept, and answered with 202 (contract §7.1).
+extension FrontConnection {
+    func takeIn(_ address: String, _ rest: Range<Int>) {
+        guard let head else { return }
+        guard let intake = loopContext.settings.intake else { return answerLocally(head) }
+        isCall = true
+        takeCallFacts(head)
+        guard let function = loopContext.entry(address)?.id else { return refuse(unknownFunction(address)) }
+        self.rest = rest
+        let limit = intake.bodyLimit
+        let tooLarge = "The body of an asynchronous call may not be larger than"
+        if case .length(let length) = head.framing, length > limit {
+            return refuse(PlatformFault(.bodyTooLarge, "\(tooLarge) \(limit) bytes."))
+        }
+        armExchangeTimer()
+        let request = intakeRequest(head, function)
+        guard !body.isDone else { return keep(request, intake) }
+        origin = BodyCollector(front: self, limit: limit, tooLarge: tooLarge) { [unowned self] whole in
+            var request = request
+            request.body = whole
+            keep(request, intake)
+        }
+        beginBody(head)
+    }
+
+    private func keep(_ request: IntakeRequest, _ intake: any CallIntake) {
+        let exchange = IntakeExchange(self)
+        origin = exchange
+        let bound = NIOLoopBound(exchange, eventLoop: loopContext.loop)
+        let loop = loopContext.loop
+        intake.accept(request) { outcome in
+            loop.execute { bound.value.ended(outcome) }
+        }
+    }
+
+    fileprivate func answerAccepted(_ receipt: IntakeReceipt) {
+        loopContext.readClock()
+        facts.callID = .client(ByteBuffer(string: receipt.callID))
+        answerHead(status: 202, framing: .length(0)) { out in
+            out.writeField("X-Martlet-Call-Id", receipt.id)
+            if receipt.isDuplicate { out.writeStaticString("X-Martlet-Duplicate: true\r\n") }
+        }
+        answerEnded(trailers: nil)
+    }
+
+    // MARK: The request
+
+    private func intakeRequest(_ head: RequestHead, _ function: FunctionID) -> IntakeRequest {
+        headBytes.withUnsafeReadableBytes { bytes in
+            var request = IntakeRequest(
+                function: function,
+                target: String(decoding: bytes[rest], as: UTF8.self),
+                fields: ByteBuffer(),
+                body: ByteBuffer(),
+                clientAddress: clientAddress,
+                callID: head.callID.map { String(decoding: bytes[$0], as: UTF8.self) },
+                acceptedAt: facts.startTime
+            )
+            request.fields.reserveCapacity(bytes.count)
+            for field in scanner.fields { take(field, in: bytes, into: &request, head) }
+            // HTTP/1.0 knows calls without a host; what carries this one out later does not.
+            if head.host.isEmpty { request.fields.writeStaticString("Host: gateway\r\n") }
+            return request
+        }
+    }
+
+    private func take(
+        _ field: HeadField,
+        in bytes: UnsafeRawBufferPointer,
+        into request: inout IntakeRequest,
+        _ head: RequestHead
+    ) {
+        switch field.name {
+        case .contentLength, .expect, .xCallID, .xStartTime: return
+        case .host where head.hasAbsoluteTarget:
+            request.fields.writeStaticString("Host: ")
+            request.fields.writeBytes(bytes[head.host])
+            request.fields.writeStaticString("\r\n")
+        case .other where takeOwn(field, in: bytes, into: &request): return
+        case _ where field.name.endsAtHop: return
+        default: request.fields.writeBytes(bytes[Int(field.nameStart)..<Int(field.lineEnd)])
+        }
+    }
+
+    /// The fields that are for the queue, not for the function; an empty one counts as absent.
+    private func takeOwn(
+        _ field: HeadField,
+        in bytes: UnsafeRawBufferPointer,
+        into request: inout IntakeRequest
+    ) -> Bool {
+        let name = field.nameBytes(in: bytes)
+        let member: WritableKeyPath<IntakeRequest, String?>
+        if equalsIgnoringCase(name, "idempotency-key") {
+            member = \.idempotencyKey
+        } else if equalsIgnoringCase(name, "x-callback-url") {
+            member = \.callbackURL
+        } else if equalsIgnoringCase(name, "x-delay") {
+            member = \.delay
+        } else if equalsIgnoringCase(name, "x-run-at") {
+            member = \.runAt
+        } else {
+            return false
+        }
+        let value = String(decoding: field.valueBytes(in: bytes), as: UTF8.self)
+        if !value.isEmpty { request[keyPath: member] = value }
+        return true
+    }
+}
+
+/// A call that is being kept.
+///
+/// A client that goes away meanwhile changes nothing for the call.
+private final class IntakeExchange: Origin {
+    private var front: FrontConnection?
+
+    init(_ front: FrontConnection) { self.front = front }
+
+    func ended(_ outcome: Result<IntakeReceipt, PlatformFault>) {
+        guard let front else { return }
+        self.front = nil
+        switch outcome {
+        case .success(let receipt): front.answerAccepted(receipt)
+        case .failure(let fault): front.failed(fault)
+        }
+    }
+
+    var isWritable: Bool { true }
+    func takeBody(_ piece: ByteBuffer) {}
+    func endBody(trailers: ByteBuffer?) {}
+    func flush() {}
+    func resumeAnswer() {}
+    func abandon() { front = nil }
+}

@@ -1,0 +1,292 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import AsyncHTTPClient
+import FaultModel
+import Foundation
+import FunctionModel
+import InvocationEngine
+import Logging
+import NIOCore
+import NIOHTTP1
+import QueueContract
+import Synchronization
+
+/// Delivers the results of calls to where their senders asked for (contract §7.3).
+///
+/// A delivery is tried again as a call is, so a receiver that is away for a while misses nothing. Functions of this
+/// platform are called without a network in between.
+final class CallbackSender: Sendable {
+    private let queue: any CallQueue
+    private let settings: WorkerSettings
+    private let call: FunctionCall
+    private let logger: Logger
+    private let clients: CallbackClients
+    private let underWay = Atomic<Int>(0)
+    private let wakeups: AsyncStream<Void>
+    private let continuation: AsyncStream<Void>.Continuation
+    /// Deliveries at a time.
+    private static let places = 32
+    /// Most that a receiver may take.
+    private static let limit = Duration.seconds(30)
+
+    init(queue: any CallQueue, settings: WorkerSettings, call: @escaping FunctionCall, logger: Logger) {
+        self.queue = queue
+        self.settings = settings
+        self.call = call
+        self.logger = logger
+        clients = CallbackClients(settings.proxies)
+        (wakeups, continuation) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
+    }
+
+    /// Delivers until the task is cancelled.
+    func run() async {
+        queue.onCallbackDue { [continuation] in continuation.yield() }
+        continuation.yield()
+        await withDiscardingTaskGroup { group in
+            for await _ in wakeups { await deliverDue(&group) }
+            group.cancelAll()
+        }
+    }
+
+    func stop() async {
+        continuation.finish()
+        await clients.shutdown()
+    }
+
+    /// Begins deliveries until there is no place or no callback left; the end of each wakes the sender again.
+    private func deliverDue(_ group: inout DiscardingTaskGroup) async {
+        let free = Self.places - underWay.load(ordering: .relaxed)
+        guard free > 0 else { return }
+        guard let (due, nextDue) = try? await queue.takeCallbacks(atMost: free) else {
+            // What is wrong was logged where it is wrong.
+            return wake(in: .seconds(1), &group)
+        }
+        underWay.add(due.count, ordering: .relaxed)
+        for callback in due {
+            group.addTask {
+                await self.deliver(callback)
+                self.underWay.subtract(1, ordering: .relaxed)
+                self.continuation.yield()
+            }
+        }
+        if due.isEmpty, let nextDue { wake(in: nextDue, &group) }
+    }
+
+    private func wake(in wait: Duration, _ group: inout DiscardingTaskGroup) {
+        group.addTask { [continuation] in
+            guard (try? await Task.sleep(for: wait)) != nil else { return }
+            continuation.yield()
+        }
+    }
+
+    private func deliver(_ callback: PendingCallback) async {
+        let status = await send(callback)
+        if Task.isCancelled { return }
+        let verdict = verdict(callback, status)
+        if case .failed = verdict {
+            logger.warning(
+                "a callback is given up",
+                metadata: [
+                    "id": "\(callback.id)", "url": "\(CallbackURL.withoutSecrets(callback.url))", "status": "\(status)",
+                ]
+            )
+        }
+        do throws(PlatformFault) { try await queue.settleCallback(callback.id, verdict: verdict) } catch {
+            logger.error("the end of a callback cannot be kept; it may come twice", metadata: ["why": "\(error)"])
+        }
+    }
+
+    private func verdict(_ callback: PendingCallback, _ status: Int) -> CallbackVerdict {
+        let decision = settings.callbackRetry.decide(
+            status: status,
+            isPlatformFault: status == 0,
+            attempt: callback.attempts + 1,
+            retryAfter: nil,
+            chance: Double.random(in: 0..<1)
+        )
+        switch decision {
+        case .retry(let wait): return .retry(after: wait, status: status)
+        case .end(.succeeded): return .delivered(status: status)
+        case .end: return .failed(status: status)
+        }
+    }
+
+    /// Sends a callback; the status of the answer, 0 where there was none.
+    private func send(_ callback: PendingCallback) async -> Int {
+        guard let url = CallbackURL(callback.url) else { return 400 }
+        let fields = fields(callback, url)
+        if settings.ownHosts.contains(url.authority), let target = OwnTarget(url, settings.defaultNamespace) {
+            return await send(callback, fields, to: target)
+        }
+        return await clients.post(to: url, fields, callback.result.body, within: Self.limit)
+    }
+
+    /// The function's answer as a request, with what the receiver wants to know of the call.
+    private func fields(_ callback: PendingCallback, _ url: CallbackURL) -> [(name: String, value: String)] {
+        var fields = FieldLines.read(callback.result.fields).filter { field in
+            !["host", "user-agent", "content-length"].contains(field.name.lowercased())
+        }
+        let seconds = String(format: "%f", callback.duration.inSeconds)
+        let function = callback.function
+        fields.append(("Host", url.authority))
+        fields.append(("User-Agent", settings.userAgent))
+        fields.append(("X-Duration-Seconds", seconds))
+        fields.append(("X-Function-Status", String(callback.result.status)))
+        let isDefault = function.namespace == settings.defaultNamespace
+        fields.append(("X-Function-Name", isDefault ? function.name : function.description))
+        fields.append(("X-Call-Id", callback.callID))
+        if callback.result.isTruncated { fields.append(("X-Martlet-Truncated", "true")) }
+        return fields
+    }
+
+    // MARK: To functions of this platform
+
+    private func send(
+        _ callback: PendingCallback,
+        _ fields: [(name: String, value: String)],
+        to target: OwnTarget
+    ) async -> Int {
+        let lines = FieldLines.write(fields.filter { $0.name != "X-Call-Id" })
+        guard target.isAsynchronous else {
+            let request = DirectRequest(
+                function: target.function,
+                method: "POST",
+                target: target.query.map { "\(target.path)?\($0)" } ?? target.path,
+                fields: lines,
+                body: callback.result.body,
+                clientAddress: "127.0.0.1",
+                callID: callback.callID,
+                answerLimit: 0
+            )
+            return await call(request).status
+        }
+        let next = NewCall(
+            function: target.function,
+            path: target.path,
+            query: target.query,
+            fields: lines,
+            body: callback.result.body,
+            clientAddress: "127.0.0.1",
+            callID: callback.callID,
+            // A delivery that is repeated must not become a second call.
+            idempotencyKey: "martlet-callback-\(callback.id)"
+        )
+        do throws(PlatformFault) {
+            _ = try await queue.accept(next)
+            return 202
+        } catch {
+            return FaultTable.row(for: error.code).status
+        }
+    }
+}
+
+/// A function of this platform as the target of a callback.
+struct OwnTarget {
+    let function: FunctionID
+    let path: String
+    let query: String?
+    let isAsynchronous: Bool
+
+    /// Nil for a path that is no function's.
+    init?(_ url: CallbackURL, _ defaultNamespace: String) {
+        let prefixes = [("/function/", false), ("/async-function/", true)]
+        guard let (prefix, isAsynchronous) = prefixes.first(where: { url.path.hasPrefix($0.0) }) else { return nil }
+        let rest = url.path.dropFirst(prefix.count)
+        let address = rest.prefix { $0 != "/" }
+        guard let function = FunctionID(address: String(address), defaultNamespace: defaultNamespace) else {
+            return nil
+        }
+        self.function = function
+        path = String(rest.dropFirst(address.count))
+        query = url.query
+        self.isAsynchronous = isAsynchronous
+    }
+}
+
+/// A URL that can be called back: `http` or `https`, with a host.
+public struct CallbackURL: Sendable {
+    let scheme: String
+    let host: String
+    /// Host and port as the URL has them, in lower case.
+    let authority: String
+    /// Undecoded, beginning with a slash.
+    let path: String
+    let query: String?
+    /// The whole text.
+    let text: String
+
+    /// Nil for a text that can never be called back.
+    public init?(_ text: String) {
+        guard let parts = URLComponents(string: text), let scheme = parts.scheme?.lowercased(),
+            scheme == "http" || scheme == "https", let host = parts.host?.lowercased(), !host.isEmpty
+        else { return nil }
+        self.scheme = scheme
+        self.host = host
+        authority = parts.port.map { "\(host):\($0)" } ?? host
+        path = parts.percentEncodedPath.isEmpty ? "/" : parts.percentEncodedPath
+        query = parts.percentEncodedQuery
+        self.text = text
+    }
+
+    /// For logs: a URL without the password and the query that it may carry.
+    static func withoutSecrets(_ text: String) -> String {
+        guard let url = CallbackURL(text) else { return "?" }
+        return "\(url.scheme)://\(url.authority)\(url.path)"
+    }
+}
+
+/// The HTTP clients of callbacks: one for direct connections, one for each proxy.
+private final class CallbackClients: Sendable {
+    private let proxies: ProxyRules
+    private let clients = Mutex<[ProxyRules.Proxy?: HTTPClient]>([:])
+
+    init(_ proxies: ProxyRules) { self.proxies = proxies }
+
+    /// Posts a body; the answer's status, 0 where there was none.
+    func post(
+        to url: CallbackURL,
+        _ fields: [(name: String, value: String)],
+        _ body: ByteBuffer,
+        within limit: Duration
+    ) async -> Int {
+        var request = HTTPClientRequest(url: url.text)
+        request.method = .POST
+        request.headers = HTTPHeaders(fields.filter { $0.name != "Host" })
+        request.body = .bytes(body)
+        do {
+            let client = client(proxies.proxy(scheme: url.scheme, host: url.host))
+            let answer = try await client.execute(request, deadline: .now() + TimeAmount(limit))
+            // Read to its end, within reason, so that the connection can be used again.
+            var size = 0
+            for try await piece in answer.body {
+                size += piece.readableBytes
+                if size > 1_048_576 { break }
+            }
+            return Int(answer.status.code)
+        } catch {
+            return 0
+        }
+    }
+
+    private func client(_ proxy: ProxyRules.Proxy?) -> HTTPClient {
+        clients.withLock { clients in
+            if let client = clients[proxy] { return client }
+            var configuration = HTTPClient.Configuration(redirectConfiguration: .disallow)
+            configuration.timeout.connect = .seconds(10)
+            // A receiver that does not listen is the queue's to try again, with its waits.
+            configuration.connectionPool.retryConnectionEstablishment = false
+            configuration.proxy = proxy.map { .server(host: $0.host, port: $0.port) }
+            let client = HTTPClient(eventLoopGroup: HTTPClient.defaultEventLoopGroup, configuration: configuration)
+            clients[proxy] = client
+            return client
+        }
+    }
+
+    func shutdown() async {
+        let all = clients.withLock { clients in
+            defer { clients = [:] }
+            return Array(clients.values)
+        }
+        for client in all { try? await client.shutdown() }
+    }
+}

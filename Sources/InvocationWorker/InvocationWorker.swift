@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import FaultModel
+public import FunctionModel
+import InvocationEngine
+public import Logging
+public import QueueContract
+import Synchronization
+
+/// Carries out accepted calls: takes them from the queue, calls their functions, and settles what became of them.
+///
+/// Each function has a lane of its own, so that a slow one delays nobody else. A lane is woken by events: a call came, one
+/// ended, one is due, its function changed.
+public final class InvocationWorker: Sendable {
+    private struct State {
+        var lanes: [FunctionID: Lane] = [:]
+        var running: [UInt64: (lease: CallLease, task: Task<Void, Never>)] = [:]
+        var isStopping = false
+        var whenIdle: [CheckedContinuation<Void, Never>] = []
+    }
+
+    private let queue: any CallQueue
+    private let settings: WorkerSettings
+    private let limits: @Sendable (FunctionID) -> WorkerLimits?
+    private let call: FunctionCall
+    private let callbacks: CallbackSender
+    private let logger: Logger
+    private let state = Mutex(State())
+    private let ends = Atomic<Int>(0)
+
+    /// How many calls this worker has brought to an end.
+    public var processed: Int { ends.load(ordering: .relaxed) }
+
+    /// Makes a worker.
+    ///
+    /// `limits` is what is known of a function at the moment, nil where it does not exist; `call` carries a call out.
+    public init(
+        queue: any CallQueue,
+        settings: WorkerSettings,
+        limits: @escaping @Sendable (FunctionID) -> WorkerLimits?,
+        call: @escaping FunctionCall,
+        logger: Logger
+    ) {
+        self.queue = queue
+        self.settings = settings
+        self.limits = limits
+        self.call = call
+        self.logger = logger
+        callbacks = CallbackSender(queue: queue, settings: settings, call: call, logger: logger)
+    }
+
+    /// Works until the task is cancelled or `stop` was called.
+    public func run() async {
+        let (news, continuation) = AsyncStream.makeStream(of: FunctionID.self)
+        queue.onDue { [self] function in
+            if !wake(function) { continuation.yield(function) }
+        }
+        queue.onCancel { [self] lease in
+            state.withLock { $0.running[lease.token]?.task }?.cancel()
+        }
+        for function in await queue.waitingFunctions() { continuation.yield(function) }
+        await withDiscardingTaskGroup { group in
+            group.addTask { await self.callbacks.run() }
+            group.addTask { await self.renewLeases() }
+            for await function in news {
+                guard let lane = open(function) else { continue }
+                group.addTask { await lane.run() }
+                lane.wake()
+            }
+            group.cancelAll()
+        }
+    }
+
+    /// A function changed: there may be more places for its calls, or it may be gone.
+    public func functionChanged(_ function: FunctionID) {
+        if limits(function) != nil {
+            _ = wake(function)
+        } else {
+            Task { await functionDeleted(function) }
+        }
+    }
+
+    private func functionDeleted(_ function: FunctionID) async {
+        do throws(PlatformFault) { try await queue.functionDeleted(function) } catch {
+            logger.error("calls of a deleted function still wait", metadata: ["why": "\(error)"])
+        }
+    }
+
+    /// Lets the dead be dead: calls of functions that were deleted while nobody looked.
+    public func buryOrphans() async {
+        for function in await queue.waitingFunctions() where limits(function) == nil { await functionDeleted(function) }
+    }
+
+    /// Takes no more calls, lets those under way end within a limit, and gives the others back to the queue.
+    public func stop(within limit: Duration) async {
+        state.withLock { $0.isStopping = true }
+        await withTaskGroup(of: Void.self) { tasks in
+            tasks.addTask { await self.idle() }
+            tasks.addTask { try? await Task.sleep(for: limit) }
+            await tasks.next()
+            let left = state.withLock { state in
+                defer { for wait in state.whenIdle { wait.resume() } }
+                return state.running.values.map(\.task)
+            }
+            state.withLock { $0.whenIdle = [] }
+            for task in left { task.cancel() }
+            for task in left { await task.value }
+            tasks.cancelAll()
+        }
+        await callbacks.stop()
+    }
+
+    private func idle() async {
+        await withCheckedContinuation { continuation in
+            let isIdle = state.withLock { state in
+                guard !state.running.isEmpty else { return true }
+                state.whenIdle.append(continuation)
+                return false
+            }
+            if isIdle { continuation.resume() }
+        }
+    }
+
+    // MARK: Lanes
+
+    /// Wakes a function's lane; false where there is none yet.
+    private func wake(_ function: FunctionID) -> Bool {
+        guard let lane = state.withLock({ $0.lanes[function] }) else { return false }
+        lane.wake()
+        return true
+    }
+
+    /// The lane of a function that has none; nil where it has.
+    private func open(_ function: FunctionID) -> Lane? {
+        state.withLock { state in
+            guard state.lanes[function] == nil else { return nil }
+            let lane = Lane(
+                function: function,
+                queue: queue,
+                lease: settings.lease,
+                places: { [self] in places(of: function) },
+                begin: { [self] call, lane in begin(call, lane) }
+            )
+            state.lanes[function] = lane
+            return lane
+        }
+    }
+
+    /// Calls of a function that may be under way at a time.
+    private func places(of function: FunctionID) -> Int {
+        guard !state.withLock({ $0.isStopping }), let limits = limits(function) else { return 0 }
+        return min(limits.places ?? .max, settings.concurrency)
+    }
+
+    // MARK: One call
+
+    private func begin(_ call: LeasedCall, _ lane: Lane) {
+        let token = call.lease.token
+        state.withLock { state in
+            let task = Task {
+                await carryOut(call)
+                lane.ended()
+                ended(token)
+            }
+            state.running[token] = (call.lease, task)
+        }
+    }
+
+    private func ended(_ token: UInt64) {
+        let waiting = state.withLock { state -> [CheckedContinuation<Void, Never>] in
+            state.running[token] = nil
+            guard state.running.isEmpty, state.isStopping else { return [] }
+            defer { state.whenIdle = [] }
+            return state.whenIdle
+        }
+        for wait in waiting { wait.resume() }
+    }
+
+    private func carryOut(_ leased: LeasedCall) async {
+        let started = Timestamp.now()
+        let answer = await call(request(leased.call))
+        // Cancelled by somebody, and over then; or the platform stops, and another one has it carried out.
+        if Task.isCancelled { return await queue.release(leased.lease) }
+        let attempt = CallAttempt(
+            number: leased.attempt,
+            startedAt: started,
+            finishedAt: .now(),
+            status: answer.status,
+            fault: answer.fault?.source.rawValue ?? (answer.isPlatformAnswer ? "function" : nil)
+        )
+        await settle(leased, attempt, verdict(leased, answer))
+    }
+
+    private func request(_ call: NewCall) -> DirectRequest {
+        DirectRequest(
+            function: call.function,
+            method: call.method,
+            target: call.query.map { "\(call.path)?\($0)" } ?? call.path,
+            fields: call.fields,
+            body: call.body,
+            clientAddress: call.clientAddress,
+            callID: call.callID,
+            answerLimit: call.callbackURL == nil ? settings.answerLimit : settings.callbackAnswerLimit
+        )
+    }
+
+    private func verdict(_ leased: LeasedCall, _ answer: DirectAnswer) -> CallVerdict {
+        let result = CallResult(status: answer.status, fields: answer.fields, body: answer.body, size: answer.size)
+        if answer.fault?.code == .functionNotFound {
+            return .end(.dead, reason: "The function \(leased.call.function) was deleted.", result: result)
+        }
+        let policy = settings.retry.changed(by: limits(leased.call.function)?.retry ?? FunctionRules.Retry())
+        let decision = policy.decide(
+            status: answer.status,
+            isPlatformFault: answer.isPlatformAnswer && answer.status >= 500,
+            attempt: leased.attempt,
+            retryAfter: answer.retryAfter.flatMap { RetryAfter.parse($0, now: .now()) },
+            chance: Double.random(in: 0..<1)
+        )
+        switch decision {
+        case .retry(let wait): return .retry(after: wait)
+        case .end(.dead):
+            let reason = "The last of \(leased.attempt) attempts ended with status \(answer.status)."
+            return .end(.dead, reason: reason, result: result)
+        case .end(let end): return .end(end, reason: nil, result: result)
+        }
+    }
+
+    /// Notes what became of a call, however long the queue cannot take it: until then the call is this worker's.
+    private func settle(_ leased: LeasedCall, _ attempt: CallAttempt, _ verdict: CallVerdict) async {
+        while true {
+            do throws(PlatformFault) {
+                let isKept = try await queue.settle(leased.lease, attempt: attempt, verdict: verdict)
+                if isKept, case .end = verdict { ends.add(1, ordering: .relaxed) }
+                return
+            } catch {
+                logger.error(
+                    "the end of a call cannot be kept; trying again",
+                    metadata: ["id": "\(leased.lease.id)", "why": "\(error)"]
+                )
+            }
+            // Not kept, so the call runs once more after a restart: at least once is what was promised.
+            guard (try? await Task.sleep(for: .seconds(1))) != nil else { return await queue.release(leased.lease) }
+        }
+    }
+
+    /// A sign of life for all calls under way, thrice per lease.
+    private func renewLeases() async {
+        while (try? await Task.sleep(for: settings.lease / 3)) != nil {
+            for (lease, _) in state.withLock({ Array($0.running.values) }) {
+                _ = await queue.renew(lease, for: settings.lease)
+            }
+        }
+    }
+}

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import FaultModel
+import FunctionModel
+import QueueContract
+import Synchronization
+
+/// The calls of one function: takes as many as there are places for, and waits for the next event.
+final class Lane: Sendable {
+    private let function: FunctionID
+    private let queue: any CallQueue
+    private let lease: Duration
+    private let places: @Sendable () -> Int
+    private let begin: @Sendable (LeasedCall, Lane) -> Void
+    private let underWay = Atomic<Int>(0)
+    private let wakeups: AsyncStream<Void>
+    private let continuation: AsyncStream<Void>.Continuation
+    private let alarm = Mutex<Task<Void, Never>?>(nil)
+    /// Most calls that are taken at a time.
+    private static let mostTaken = 64
+
+    init(
+        function: FunctionID,
+        queue: any CallQueue,
+        lease: Duration,
+        places: @escaping @Sendable () -> Int,
+        begin: @escaping @Sendable (LeasedCall, Lane) -> Void
+    ) {
+        self.function = function
+        self.queue = queue
+        self.lease = lease
+        self.places = places
+        self.begin = begin
+        // A second wake-up says no more than the first.
+        (wakeups, continuation) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
+    }
+
+    /// Something happened: look again.
+    func wake() { continuation.yield() }
+
+    /// A call has ended, and its place is free.
+    func ended() {
+        underWay.subtract(1, ordering: .sequentiallyConsistent)
+        wake()
+    }
+
+    func run() async {
+        for await _ in wakeups { await fill() }
+        alarm.withLock { $0?.cancel() }
+    }
+
+    /// Begins calls until there is no place or no call left.
+    private func fill() async {
+        while true {
+            let free = places() - underWay.load(ordering: .sequentiallyConsistent)
+            guard free > 0 else { return }
+            do throws(PlatformFault) {
+                let (calls, nextDue) = try await queue.take(
+                    from: function,
+                    atMost: min(free, Self.mostTaken),
+                    lease: lease
+                )
+                underWay.add(calls.count, ordering: .sequentiallyConsistent)
+                for call in calls { begin(call, self) }
+                guard calls.isEmpty else { continue }
+                if let nextDue { wake(in: nextDue) }
+            } catch {
+                // What is wrong was logged where it is wrong.
+                wake(in: .seconds(1))
+            }
+            return
+        }
+    }
+
+    private func wake(in wait: Duration) {
+        let task = Task {
+            guard (try? await Task.sleep(for: wait)) != nil else { return }
+            wake()
+        }
+        alarm.withLock { old in
+            old?.cancel()
+            old = task
+        }
+    }
+}

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package import FunctionModel
+
+/// Ids that sort by time (UUID version 7, RFC 9562 §5.7): neighbours in time are neighbours in an index.
+package enum CallIDs {
+    /// A fresh id.
+    package static func fresh(at moment: Timestamp = .now()) -> String {
+        var random = SystemRandomNumberGenerator()
+        let milliseconds = UInt64(max(0, moment.nanosecondsSinceEpoch / 1_000_000)) & 0xFFFF_FFFF_FFFF
+        let high = milliseconds << 16 | 0x7000 | random.next() & 0x0FFF
+        let low = random.next() & 0x3FFF_FFFF_FFFF_FFFF | 0x8000_0000_0000_0000
+        return String(unsafeUninitializedCapacity: 36) { text in
+            var place = 0
+            for index in 0..<32 {
+                if index == 8 || index == 12 || index == 16 || index == 20 {
+                    text[place] = UInt8(ascii: "-")
+                    place += 1
+                }
+                let word = index < 16 ? high : low
+                let digit = UInt8(truncatingIfNeeded: word >> UInt64(60 - index % 16 * 4)) & 0xF
+                text[place] = digit < 10 ? UInt8(ascii: "0") + digit : UInt8(ascii: "a") + digit - 10
+                place += 1
+            }
+            return 36
+        }
+    }
+}

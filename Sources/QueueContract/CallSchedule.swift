@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import DequeModule
+package import FunctionModel
+import HeapModule
+
+/// Which waiting call is next, and which are under way: the part of a queue that lives in memory.
+///
+/// Calls are known by numbers in the order of their acceptance. Moments are nanoseconds of a clock that never jumps; a
+/// moment of the wall clock is turned into one when the call comes in, and again when the wall clock was set.
+package struct CallSchedule: Sendable {
+    /// A call under way.
+    package struct Lease: Sendable, Equatable {
+        /// The call.
+        package let number: Int64
+        /// The call's function.
+        package let function: FunctionID
+        /// When it ends unless it is renewed.
+        package fileprivate(set) var expiry: Int64
+    }
+
+    private struct Later: Comparable {
+        let due: Int64
+        let number: Int64
+        let followsWallClock: Bool
+
+        static func < (left: Later, right: Later) -> Bool {
+            (left.due, left.number) < (right.due, right.number)
+        }
+    }
+
+    private struct Line {
+        /// Those that are due.
+        var ready = Deque<Int64>()
+        var later = Heap<Later>()
+        var waiting = 0
+        var running = 0
+    }
+
+    private var lines: [FunctionID: Line] = [:]
+    private var leases: [UInt64: Lease] = [:]
+    private var tokens: [Int64: UInt64] = [:]
+    /// Calls that do not wait any more, but still stand in a line.
+    private var gone: Set<Int64> = []
+    private var lastToken: UInt64 = 0
+
+    /// Nothing waits.
+    package init() {}
+
+    /// Nothing waits, and no lease of an earlier schedule is taken for one of this one.
+    package init(after earlier: CallSchedule) { lastToken = earlier.lastToken }
+
+    // MARK: Waiting
+
+    /// Lets a call wait; `due` may be past.
+    package mutating func add(
+        _ number: Int64,
+        of function: FunctionID,
+        due: Int64,
+        now: Int64,
+        followsWallClock: Bool = false
+    ) {
+        var line = lines.removeValue(forKey: function) ?? Line()
+        line.waiting += 1
+        if due <= now {
+            line.ready.append(number)
+        } else {
+            line.later.insert(Later(due: due, number: number, followsWallClock: followsWallClock))
+        }
+        lines[function] = line
+    }
+
+    /// Takes a waiting call out.
+    package mutating func remove(_ number: Int64, of function: FunctionID) {
+        gone.insert(number)
+        lines[function]?.waiting -= 1
+    }
+
+    /// Moves those that follow the wall clock, which was set forward by so much.
+    package mutating func wallClockMoved(by shift: Int64) {
+        for (function, line) in lines where line.later.unordered.contains(where: \.followsWallClock) {
+            let moved = line.later.unordered.map { entry in
+                entry.followsWallClock
+                    ? Later(due: entry.due - shift, number: entry.number, followsWallClock: true) : entry
+            }
+            lines[function]?.later = Heap(moved)
+        }
+    }
+
+    // MARK: Taking
+
+    /// Leases calls that are due, in the order in which they became so; tells when the next one will be.
+    package mutating func take(
+        from function: FunctionID,
+        atMost count: Int,
+        now: Int64,
+        expiry: Int64
+    ) -> (taken: [(number: Int64, token: UInt64)], nextDue: Int64?) {
+        guard var line = lines.removeValue(forKey: function) else { return ([], nil) }
+        while let next = line.later.min, next.due <= now {
+            line.ready.append(next.number)
+            line.later.removeMin()
+        }
+        var taken: [(number: Int64, token: UInt64)] = []
+        while taken.count < count, let number = line.ready.popFirst() {
+            if !gone.isEmpty, gone.remove(number) != nil { continue }
+            line.waiting -= 1
+            line.running += 1
+            lastToken += 1
+            leases[lastToken] = Lease(number: number, function: function, expiry: expiry)
+            tokens[number] = lastToken
+            taken.append((number, lastToken))
+        }
+        while let next = line.later.min, gone.remove(next.number) != nil { line.later.removeMin() }
+        let nextDue = line.ready.isEmpty ? line.later.min?.due : now
+        lines[function] = line
+        return (taken, nextDue)
+    }
+
+    /// The lease of a token; nil when it has ended.
+    package func lease(_ token: UInt64) -> Lease? { leases[token] }
+
+    /// The token of a call under way.
+    package func token(of number: Int64) -> UInt64? { tokens[number] }
+
+    /// Makes a lease last longer; false when it has ended.
+    package mutating func renew(_ token: UInt64, expiry: Int64) -> Bool {
+        guard leases[token] != nil else { return false }
+        leases[token]?.expiry = expiry
+        return true
+    }
+
+    /// Ends a lease; nil when it had ended.
+    package mutating func end(_ token: UInt64) -> Lease? {
+        guard let lease = leases.removeValue(forKey: token) else { return nil }
+        tokens[lease.number] = nil
+        lines[lease.function]?.running -= 1
+        return lease
+    }
+
+    /// Gives a call back to the front of its line.
+    package mutating func release(_ token: UInt64) -> Lease? {
+        guard let lease = end(token) else { return nil }
+        lines[lease.function]?.waiting += 1
+        lines[lease.function]?.ready.prepend(lease.number)
+        return lease
+    }
+
+    /// Gives calls back whose workers have not renewed their leases; returns the functions they are of.
+    package mutating func releaseExpired(now: Int64) -> Set<FunctionID> {
+        let expired = leases.filter { $0.value.expiry <= now }
+        return Set(expired.keys.compactMap { release($0)?.function })
+    }
+
+    // MARK: Counting
+
+    /// The functions that have calls waiting.
+    package var waitingFunctions: [FunctionID] { lines.filter { $0.value.waiting > 0 }.keys.sorted() }
+
+    /// How many calls of each function wait and run.
+    package var counts: [(function: FunctionID, waiting: Int, running: Int)] {
+        lines.map { ($0.key, $0.value.waiting, $0.value.running) }
+    }
+
+    /// The calls under way.
+    package var runningNumbers: Set<Int64> { Set(tokens.keys) }
+
+    /// How many calls of a function wait.
+    package func waiting(of function: FunctionID) -> Int { lines[function]?.waiting ?? 0 }
+}

@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import FunctionModel
+import GRDB
+import NIOCore
+import QueueContract
+
+/// Statements for what people ask and do.
+extension CallRows {
+    // MARK: Records
+
+    static let recordSQL = """
+        SELECT c.*, r.status AS r_status, r.fields AS r_fields, r.size AS r_size, r.is_truncated AS r_truncated,
+            r.expires_at AS r_expires
+        FROM calls c LEFT JOIN results r ON r.seq = c.seq
+        """
+
+    static func record(_ row: Row, isRunning: Bool) -> CallRecord {
+        let stored = state(row["state"])
+        let finished: Int64? = row["finished_at"]
+        return CallRecord(
+            id: row["id"],
+            callID: row["call_id"],
+            function: function(row["function"]),
+            state: stored == .waiting && isRunning ? .running : stored,
+            method: row["method"],
+            path: row["path"],
+            query: row["query"],
+            createdAt: Timestamp(nanosecondsSinceEpoch: row["created_at"]),
+            notBefore: Timestamp(nanosecondsSinceEpoch: row["not_before"]),
+            finishedAt: finished.map { Timestamp(nanosecondsSinceEpoch: $0) },
+            attempts: AttemptText.read(row["attempts"]),
+            deadReason: row["dead_reason"],
+            callback: callback(row),
+            result: storedResult(row)
+        )
+    }
+
+    private static func callback(_ row: Row) -> CallRecord.Callback? {
+        guard let url: String = row["callback_url"] else { return nil }
+        let state = ["pending", "waiting", "delivered", "failed"][(row["callback_state"] as Int) & 3]
+        return CallRecord.Callback(
+            url: url,
+            state: state,
+            attempts: row["callback_attempts"],
+            status: row["callback_status"]
+        )
+    }
+
+    private static func storedResult(_ row: Row) -> CallRecord.Result? {
+        guard let status: Int = row["r_status"] else { return nil }
+        return CallRecord.Result(
+            status: status,
+            headers: FieldLines.read(buffer(row["r_fields"])),
+            size: row["r_size"],
+            isTruncated: row["r_truncated"],
+            expiresAt: Timestamp(nanosecondsSinceEpoch: row["r_expires"])
+        )
+    }
+
+    static func result(
+        _ number: Int64,
+        _ spill: SpillFolder,
+        _ database: Database,
+        notExpiredAt now: Int64 = .min
+    ) throws -> CallResult? {
+        let row = try Row.fetchOne(
+            database,
+            sql: "SELECT status, fields, body, spill, size FROM results WHERE seq = ? AND expires_at > ?",
+            arguments: [number, now]
+        )
+        guard let row else { return nil }
+        let file: String? = row[3]
+        let body = try file.map { try spill.read($0) } ?? buffer(row[2])
+        return CallResult(status: row[0], fields: buffer(row[1]), body: body, size: row[4])
+    }
+
+    // MARK: Pages
+
+    /// Newest first, beginning below a number.
+    static func page(
+        _ query: CallQuery,
+        before last: Int64,
+        running: Set<Int64>,
+        _ database: Database
+    ) throws -> CallPage {
+        let limit = min(max(query.limit, 1), 1000)
+        var rows: [Row] = []
+        for selection in selections(query, running) {
+            rows += try selection.rows(before: last, atMost: limit + 1, since: query.since, database)
+        }
+        rows.sort { ($0["seq"] as Int64) > ($1["seq"] as Int64) }
+        let shown = rows.prefix(limit)
+        let next = rows.count > limit ? shown.last.map { "c" + String($0["seq"] as Int64, radix: 36) } : nil
+        return CallPage(calls: shown.map { record($0, isRunning: running.contains($0["seq"])) }, next: next)
+    }
+
+    /// One walk of an index; several make up a question.
+    private struct Selection {
+        var state: Int?
+        var function: String?
+        var only: Set<Int64>?
+        var without: Set<Int64> = []
+
+        func rows(before last: Int64, atMost limit: Int, since: Timestamp?, _ database: Database) throws -> [Row] {
+            var conditions = ["c.seq < \(last)"]
+            var arguments: [(any DatabaseValueConvertible)?] = []
+            // Few states hold many calls; for those the newest are found quicker in the order of their numbers.
+            let isLarge = function == nil && (state == nil || state == 0 || state == 1)
+            if let state { conditions.append("\(isLarge ? "+" : "")c.state = \(state)") }
+            if let function {
+                conditions.append("c.function = ?")
+                arguments.append(function)
+            }
+            if let since { conditions.append("c.created_at >= \(since.nanosecondsSinceEpoch)") }
+            if let only { conditions.append("c.seq IN (\(Self.list(only)))") }
+            if !without.isEmpty { conditions.append("c.seq NOT IN (\(Self.list(without)))") }
+            return try Row.fetchAll(
+                database,
+                sql: "\(recordSQL) WHERE \(conditions.joined(separator: " AND ")) ORDER BY c.seq DESC LIMIT \(limit)",
+                arguments: StatementArguments(arguments)
+            )
+        }
+
+        private static func list(_ numbers: Set<Int64>) -> String { numbers.map(String.init).joined(separator: ",") }
+    }
+
+    private static func selections(_ query: CallQuery, _ running: Set<Int64>) -> [Selection] {
+        let function = query.function?.description
+        switch query.state {
+        case .running:
+            return [Selection(state: 0, function: function, only: running)]
+        case .waiting:
+            return [Selection(state: 0, function: function, without: running)]
+        case .some(let state):
+            return [Selection(state: number(state), function: function)]
+        case .none where function != nil:
+            return CallState.allCases.filter { $0 != .running }.map {
+                Selection(state: number($0), function: function)
+            }
+        case .none:
+            return [Selection()]
+        }
+    }
+
+    // MARK: Places
+
+    /// Where a call is.
+    struct Place: Sendable {
+        let number: Int64
+        let function: FunctionID
+        let state: CallState
+    }
+
+    static func place(_ id: String, _ database: Database) throws -> Place? {
+        let statement = try database.cachedStatement(sql: "SELECT seq, function, state FROM calls WHERE id = ?")
+        let row = try Row.fetchOne(statement, arguments: [id])
+        return row.map { Place(number: $0[0], function: function($0[1]), state: state($0[2])) }
+    }
+
+    static func places(
+        in state: CallState,
+        of function: FunctionID?,
+        atMost limit: Int,
+        _ database: Database
+    ) throws -> [Place] {
+        let rows =
+            if let function {
+                try Row.fetchAll(
+                    database,
+                    sql: "SELECT seq, function FROM calls WHERE state = ? AND function = ? ORDER BY seq LIMIT ?",
+                    arguments: [number(state), function.description, limit]
+                )
+            } else {
+                try Row.fetchAll(
+                    database,
+                    sql: "SELECT seq, function FROM calls WHERE state = ? LIMIT ?",
+                    arguments: [number(state), limit]
+                )
+            }
+        return rows.map { Place(number: $0[0], function: Self.function($0[1]), state: state) }
+    }
+
+    /// Ends a waiting call without an answer.
+    static func end(_ place: Place, as state: CallState, reason: String?, _ batch: inout Batch) throws {
+        try run(
+            """
+            UPDATE calls SET state = ?, finished_at = ?, dead_reason = ?, callback_due = ?,
+                callback_state = callback_url IS NOT NULL AND ?
+            WHERE seq = ?
+            """,
+            [number(state), batch.now, reason, batch.now, state != .cancelled, place.number],
+            batch.database
+        )
+        batch.count(place.function) { $0[state] += 1 }
+    }
+
+    static func hasRequest(_ number: Int64, _ database: Database) throws -> Bool {
+        try Bool.fetchOne(
+            database,
+            sql: "SELECT EXISTS (SELECT 1 FROM requests WHERE seq = ?)",
+            arguments: [number]
+        ) ?? false
+    }
+
+    // MARK: Removing
+
+    /// Removes a call and all that belongs to it; returns the files that are not needed any more.
+    static func remove(_ number: Int64, _ database: Database) throws -> [String] {
+        let spills = try removeResult(number, database) + removeRequest(number, database)
+        try run("DELETE FROM calls WHERE seq = ?", [number], database)
+        return spills
+    }
+
+    static func removeResult(_ number: Int64, _ database: Database) throws -> [String] {
+        try remove(number, from: "results", database)
+    }
+
+    static func removeRequest(_ number: Int64, _ database: Database) throws -> [String] {
+        try remove(number, from: "requests", database)
+    }
+
+    private static func remove(_ number: Int64, from table: String, _ database: Database) throws -> [String] {
+        let statement = try database.cachedStatement(sql: "DELETE FROM \(table) WHERE seq = ? RETURNING spill")
+        return try Optional<String>.fetchAll(statement, arguments: [number]).compactMap { $0 }
+    }
+}

@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import FunctionModel
+import GRDB
+import NIOCore
+import NIOFoundationCompat
+import QueueContract
+
+/// The rows of calls: every statement of the queue that more than one place needs.
+enum CallRows {
+    // MARK: Reading at the start
+
+    /// A call that waits.
+    struct Waiting: Sendable {
+        let number: Int64
+        let function: FunctionID
+        let notBefore: Int64
+        /// The wait that was asked for; 0 when a moment of the wall clock was.
+        let delayedBy: Int64
+
+        /// How long it still has to wait.
+        ///
+        /// A wait is never longer than it was asked to be, wherever the wall clock was set.
+        func delay(at wall: Int64) -> (delay: Int64, followsWallClock: Bool) {
+            let left = notBefore - wall
+            return delayedBy > 0 ? (min(left, delayedBy), false) : (left, left > 0)
+        }
+    }
+
+    static func waiting(_ database: Database) throws -> [Waiting] {
+        let rows = try Row.fetchCursor(
+            database,
+            sql: "SELECT seq, function, not_before, delayed_by FROM calls WHERE state = 0 ORDER BY seq"
+        )
+        // A million calls are of few functions.
+        var functions: [String: FunctionID] = [:]
+        var waiting: [Waiting] = []
+        while let row = try rows.next() {
+            let name: String = row[1]
+            let function = functions[name] ?? Self.function(name)
+            functions[name] = function
+            waiting.append(Waiting(number: row[0], function: function, notBefore: row[2], delayedBy: row[3]))
+        }
+        return waiting
+    }
+
+    static func counters(_ database: Database) throws -> [FunctionID: CallCounts] {
+        let rows = try Row.fetchAll(database, sql: "SELECT * FROM counters")
+        return Dictionary(
+            uniqueKeysWithValues: rows.map { row in
+                var counts = CallCounts()
+                counts.accepted = row["accepted"]
+                counts.succeeded = row["succeeded"]
+                counts.failed = row["failed"]
+                counts.dead = row["dead"]
+                counts.cancelled = row["cancelled"]
+                counts.expired = row["expired"]
+                return (function(row["function"]), counts)
+            }
+        )
+    }
+
+    static func lastNumber(_ database: Database) throws -> Int64 {
+        try Int64.fetchOne(database, sql: "SELECT MAX(seq) FROM calls") ?? 0
+    }
+
+    /// The files that rows refer to.
+    static func spills(_ database: Database) throws -> Set<String> {
+        try String.fetchSet(
+            database,
+            sql: """
+                SELECT spill FROM requests WHERE spill IS NOT NULL
+                UNION ALL SELECT spill FROM results WHERE spill IS NOT NULL
+                """
+        )
+    }
+
+    // MARK: Counting
+
+    static func add(_ deltas: [FunctionID: CallCounts], _ database: Database) throws {
+        for (function, delta) in deltas {
+            try run(
+                """
+                INSERT INTO counters (function, accepted, succeeded, failed, dead, cancelled, expired)
+                VALUES (?, ?, ?, ?, ?, ?, ?)
+                ON CONFLICT (function) DO UPDATE SET
+                    accepted = accepted + excluded.accepted, succeeded = succeeded + excluded.succeeded,
+                    failed = failed + excluded.failed, dead = dead + excluded.dead,
+                    cancelled = cancelled + excluded.cancelled, expired = expired + excluded.expired
+                """,
+                [
+                    function.description, delta.accepted, delta.succeeded, delta.failed, delta.dead, delta.cancelled,
+                    delta.expired,
+                ],
+                database
+            )
+        }
+    }
+
+    // MARK: Accepting
+
+    /// The earlier call of an idempotency key.
+    static func earlier(_ call: NewCall, _ key: String, now: Int64, _ database: Database) throws -> CallReceipt? {
+        let statement = try database.cachedStatement(
+            sql: "SELECT id, call_id FROM idempotency WHERE function = ? AND key = ? AND expires_at > ?"
+        )
+        let row = try Row.fetchOne(statement, arguments: [call.function.description, key, now])
+        return row.map { CallReceipt(id: $0[0], callID: $0[1], isDuplicate: true) }
+    }
+
+    /// Keeps a call under its own `X-Call-Id`, or under a fresh id where that is taken; returns the id.
+    static func insert(
+        _ call: NewCall,
+        number: Int64,
+        spill: String?,
+        notBefore: Int64,
+        delayedBy: Int64,
+        _ database: Database
+    ) throws -> String {
+        var id = call.callID
+        while try !insertCall(call, id, number, notBefore, delayedBy, database) { id = CallIDs.fresh() }
+        let body = spill == nil && call.body.readableBytes > 0 ? Data(buffer: call.body) : nil
+        try run(
+            "INSERT INTO requests (seq, client, fields, body, spill) VALUES (?, ?, ?, ?, ?)",
+            [number, call.clientAddress, Data(buffer: call.fields), body, spill],
+            database
+        )
+        return id
+    }
+
+    private static func insertCall(
+        _ call: NewCall,
+        _ id: String,
+        _ number: Int64,
+        _ notBefore: Int64,
+        _ delayedBy: Int64,
+        _ database: Database
+    ) throws -> Bool {
+        try run(
+            """
+            INSERT INTO calls
+                (seq, id, call_id, function, state, method, path, query, created_at, not_before, delayed_by, callback_url)
+            VALUES (?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING
+            """,
+            [
+                number, id, call.callID, call.function.description, call.method, call.path, call.query,
+                call.acceptedAt.nanosecondsSinceEpoch, notBefore, delayedBy, call.callbackURL,
+            ],
+            database
+        )
+        return database.changesCount == 1
+    }
+
+    // MARK: Calls as they were sent
+
+    /// A call with what is needed to carry it out.
+    struct Stored: Sendable {
+        let id: String
+        let call: NewCall
+        let spill: String?
+        let attempts: Int
+    }
+
+    static func stored(_ number: Int64, _ database: Database) throws -> Stored? {
+        let statement = try database.cachedStatement(
+            sql: """
+                SELECT c.id, c.call_id, c.function, c.method, c.path, c.query, c.created_at, c.callback_url, c.attempts,
+                    r.client, r.fields, r.body, r.spill
+                FROM calls c JOIN requests r ON r.seq = c.seq WHERE c.seq = ?
+                """
+        )
+        guard let row = try Row.fetchOne(statement, arguments: [number]) else { return nil }
+        let attempts: String = row[8]
+        return Stored(
+            id: row[0],
+            call: NewCall(
+                function: function(row[2]),
+                method: row[3],
+                path: row[4],
+                query: row[5],
+                fields: buffer(row[10]),
+                body: buffer(row[11]),
+                clientAddress: row[9],
+                callID: row[1],
+                callbackURL: row[7],
+                acceptedAt: Timestamp(nanosecondsSinceEpoch: row[6])
+            ),
+            spill: row[12],
+            attempts: AttemptText.count(attempts)
+        )
+    }
+
+    // MARK: Small things
+
+    static func run(_ sql: String, _ arguments: [(any DatabaseValueConvertible)?], _ database: Database) throws {
+        let statement = try database.cachedStatement(sql: sql)
+        try statement.execute(arguments: StatementArguments(arguments))
+    }
+
+    /// A function's name as rows have it.
+    static func function(_ text: String) -> FunctionID {
+        FunctionID(address: text, defaultNamespace: "") ?? FunctionID(name: text, namespace: "")
+    }
+
+    static func buffer(_ data: Data?) -> ByteBuffer { data.map { ByteBuffer(data: $0) } ?? ByteBuffer() }
+
+    static func state(_ number: Int) -> CallState {
+        number < StateNumbers.order.count ? StateNumbers.order[number] : .waiting
+    }
+
+    static func number(_ state: CallState) -> Int { StateNumbers.order.firstIndex(of: state) ?? 0 }
+
+    /// States as rows have them; a running call is one that waits and that somebody has taken.
+    private enum StateNumbers {
+        static let order: [CallState] = [.waiting, .succeeded, .failed, .dead, .cancelled, .expired]
+    }
+}
+
+/// Attempts as rows have them: `number,started,finished,status,fault;` one after another.
+enum AttemptText {
+    static func write(_ attempt: CallAttempt) -> String {
+        "\(attempt.number),\(attempt.startedAt.nanosecondsSinceEpoch),\(attempt.finishedAt.nanosecondsSinceEpoch),"
+            + "\(attempt.status),\(attempt.fault ?? "");"
+    }
+
+    static func count(_ text: String) -> Int { text.utf8.count { $0 == UInt8(ascii: ";") } }
+
+    static func read(_ text: String) -> [CallAttempt] {
+        text.split(separator: ";").compactMap { part in
+            let words = part.split(separator: ",", omittingEmptySubsequences: false)
+            guard words.count == 5, let number = Int(words[0]), let started = Int64(words[1]),
+                let finished = Int64(words[2]), let status = Int(words[3])
+            else { return nil }
+            return CallAttempt(
+                number: number,
+                startedAt: Timestamp(nanosecondsSinceEpoch: started),
+                finishedAt: Timestamp(nanosecondsSinceEpoch: finished),
+                status: status,
+                fault: words[4].isEmpty ? nil : String(words[4])
+            )
+        }
+    }
+}

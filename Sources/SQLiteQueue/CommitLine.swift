@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Dispatch
+import FaultModel
+import FunctionModel
+import GRDB
+import QueueContract
+import Synchronization
+
+/// One transaction that is being made: what its parts change in the database, and in memory once it is on disk.
+struct Batch {
+    let database: Database
+    /// Nanoseconds of the wall clock.
+    let now: Int64
+    /// Changes of the counters of functions.
+    var deltas: [FunctionID: CallCounts] = [:]
+    /// What is true in memory as soon as the transaction is on disk.
+    var effects: [(inout QueueMemory) -> Void] = []
+    /// Files that nothing refers to any more then.
+    var unneededSpills: [String] = []
+
+    mutating func count(_ function: FunctionID, _ change: (inout CallCounts) -> Void) {
+        change(&deltas[function, default: CallCounts()])
+    }
+}
+
+/// Group commit: gathers all changes that wait into one transaction, so that they share the cost of the sync.
+///
+/// One thread writes. While it waits for the disk, the next group gathers.
+final class CommitLine: Sendable {
+    /// A change, and who hears of it.
+    private struct Entry {
+        /// Makes the change; gives back what to tell when it is on disk.
+        let apply: (inout Batch) throws -> (() -> Void)
+        let fail: (PlatformFault) -> Void
+    }
+
+    private struct Waiting {
+        var entries: [Entry] = []
+        var isWriting = false
+        var isClosed = false
+    }
+
+    private let queue = DispatchQueue(label: "martlet.calls.writer")
+    private let waiting = Mutex(Sendability(Waiting()))
+    private let commit: @Sendable (_ changes: ((inout Batch) throws -> Void)) -> PlatformFault?
+    /// Most changes of one transaction: what bounds the wait of the first behind the last.
+    private static let mostEntries = 256
+
+    /// What the thread that holds the lock owns; closures are handed from the caller's thread to the writer's.
+    private struct Sendability<Value>: @unchecked Sendable {  // only ever touched under the lock, or by the writer
+        var value: Value
+        init(_ value: Value) { self.value = value }
+    }
+
+    /// `commit` makes one transaction of the changes it is given; it returns why it could not.
+    init(commit: @escaping @Sendable ((inout Batch) throws -> Void) -> PlatformFault?) {
+        self.commit = commit
+    }
+
+    /// Lets a change into the next transaction; `done` is called on the writer's thread when it is on disk, or with why it
+    /// is not.
+    ///
+    /// A change that throws a `PlatformFault` must not have changed anything: it alone is refused.
+    func submit<Value>(
+        _ change: @escaping @Sendable (inout Batch) throws -> Value,
+        done: @escaping @Sendable (Result<Value, PlatformFault>) -> Void
+    ) {
+        let entry = Entry(
+            apply: { batch in
+                do {
+                    let value = try change(&batch)
+                    return { done(.success(value)) }
+                } catch let fault as PlatformFault {
+                    return { done(.failure(fault)) }
+                }
+            },
+            fail: { done(.failure($0)) }
+        )
+        let isClosed = waiting.withLock { waiting in
+            guard !waiting.value.isClosed else { return true }
+            waiting.value.entries.append(entry)
+            guard !waiting.value.isWriting else { return false }
+            waiting.value.isWriting = true
+            queue.async { self.write() }
+            return false
+        }
+        if isClosed { entry.fail(PlatformFault(.shuttingDown, "Martlet is stopping; calls are kept by the next one.")) }
+    }
+
+    /// The same, for tasks.
+    func submit<Value: Sendable>(
+        _ change: @escaping @Sendable (inout Batch) throws -> Value
+    ) async throws(PlatformFault) -> Value {
+        let outcome = await withCheckedContinuation { continuation in
+            submit(change) { continuation.resume(returning: $0) }
+        }
+        return try outcome.get()
+    }
+
+    /// Takes no more changes; returns when all that wait are made.
+    func close() async {
+        waiting.withLock { $0.value.isClosed = true }
+        await withCheckedContinuation { continuation in
+            queue.async { continuation.resume() }
+        }
+    }
+
+    private func write() {
+        while true {
+            let entries = waiting.withLock { waiting -> Sendability<[Entry]> in
+                let taken = waiting.value.entries.prefix(Self.mostEntries)
+                waiting.value.entries.removeFirst(taken.count)
+                if taken.isEmpty { waiting.value.isWriting = false }
+                return Sendability(Array(taken))
+            }.value
+            guard !entries.isEmpty else { return }
+            write(entries)
+        }
+    }
+
+    private func write(_ entries: [Entry]) {
+        var tellings: [() -> Void] = []
+        tellings.reserveCapacity(entries.count)
+        let fault = commit { batch in
+            tellings.removeAll(keepingCapacity: true)
+            for entry in entries { tellings.append(try entry.apply(&batch)) }
+        }
+        guard let fault else {
+            for tell in tellings { tell() }
+            return
+        }
+        // One change that the database will not have must not take the others with it.
+        if fault.code == .internalError, entries.count > 1 {
+            for entry in entries { write([entry]) }
+        } else {
+            for entry in entries { entry.fail(fault) }
+        }
+    }
+}

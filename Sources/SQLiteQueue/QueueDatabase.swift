@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import FaultModel
+import Foundation
+import GRDB
+
+/// The file `calls.sqlite`: opened so that a commit is on disk when it returns, and opened again after an error of the
+/// disk.
+///
+/// Used by the writer's thread alone, but for `read`.
+final class QueueDatabase: Sendable {
+    let pool: DatabasePool
+    /// A connection of its own, so that moving pages from the log into the file does not hold commits up.
+    private let checkpointer: DatabaseQueue
+    private let path: String
+    /// From this size of the log on it is written back, in bytes.
+    private static let checkpointSize = 4 * 1_048_576
+    /// From this size on commits wait until it is.
+    private static let restartSize = 64 * 1_048_576
+
+    /// Opens the database, making it where it is missing.
+    ///
+    /// Whatever the log holds is written back first and synced: after a failed sync the system may hold pages that never
+    /// reached the disk, and nothing may be built on them.
+    init(path: String) throws {
+        self.path = path
+        var configuration = Configuration()
+        configuration.busyMode = .timeout(10)
+        configuration.maximumReaderCount = 4
+        configuration.prepareDatabase { database in
+            try database.execute(sql: "PRAGMA wal_autocheckpoint = 0")
+            try database.execute(sql: "PRAGMA cache_size = -16384")
+        }
+        let isNew = !FileManager.default.fileExists(atPath: path)
+        pool = try DatabasePool(path: path, configuration: configuration)
+        try pool.writeWithoutTransaction { database in
+            // GRDB sets NORMAL when it switches WAL on: FULL has to come after, and is read back.
+            try database.execute(sql: "PRAGMA synchronous = FULL")
+            let level = try Int.fetchOne(database, sql: "PRAGMA synchronous")
+            guard level == 2 else { throw DatabaseError(message: "synchronous is \(level ?? -1), not FULL") }
+            try database.execute(sql: "PRAGMA wal_checkpoint(TRUNCATE)")
+        }
+        try QueueSchema.migrate(pool, path: path)
+        var plain = Configuration()
+        plain.busyMode = .timeout(10)
+        checkpointer = try DatabaseQueue(path: path, configuration: plain)
+        let folder = (path as NSString).deletingLastPathComponent
+        if isNew, !SpillFolder.syncFolder(folder) {
+            throw DatabaseError(resultCode: .SQLITE_IOERR, message: "the data directory cannot be synced")
+        }
+    }
+
+    /// Writes the log back when it has grown, beside the commits.
+    ///
+    /// Blocks its own thread only.
+    func checkpoint() {
+        let size = (try? FileManager.default.attributesOfItem(atPath: path + "-wal")[.size] as? Int) ?? 0
+        guard size > Self.checkpointSize else { return }
+        let mode: Database.CheckpointMode = size > Self.restartSize ? .truncate : .passive
+        // Fails while a reader holds it up, or the disk does; the next one tries again.
+        _ = try? checkpointer.writeWithoutTransaction { try $0.checkpoint(mode) }
+    }
+
+    /// Closes the file, the log written back.
+    func close() {
+        _ = try? checkpointer.writeWithoutTransaction { try $0.checkpoint(.truncate) }
+        try? checkpointer.close()
+        try? pool.close()
+    }
+}
+
+/// The tables, and how they came to be: forward only, each step one transaction, after a copy of what is there.
+enum QueueSchema {
+    private static let version = 1
+
+    static func migrate(_ pool: DatabasePool, path: String) throws {
+        let found = try pool.read { try Int.fetchOne($0, sql: "PRAGMA user_version") ?? 0 }
+        guard found <= version else {
+            throw PlatformFault(
+                .badSettings,
+                "The database of calls was written by a newer Martlet (schema \(found), known: \(version)).",
+                hint: "Start that version, or put back the copy that it made before its first start."
+            )
+        }
+        guard found < version else { return }
+        if found > 0 {
+            try pool.writeWithoutTransaction { database in
+                try database.execute(sql: "VACUUM INTO ?", arguments: ["\(path).schema-\(found)"])
+            }
+        }
+        for step in found..<version {
+            try pool.write { database in
+                try database.execute(sql: steps[step])
+                try database.execute(sql: "PRAGMA user_version = \(step + 1)")
+            }
+        }
+    }
+
+    /// What changes is kept apart from what was sent and answered, so that a change of state writes few pages.
+    private static let steps = [
+        """
+        CREATE TABLE calls (
+            seq INTEGER PRIMARY KEY, id TEXT NOT NULL, call_id TEXT NOT NULL, function TEXT NOT NULL,
+            state INTEGER NOT NULL, method TEXT NOT NULL, path TEXT NOT NULL, query TEXT,
+            created_at INTEGER NOT NULL, not_before INTEGER NOT NULL, delayed_by INTEGER NOT NULL,
+            finished_at INTEGER, attempts TEXT NOT NULL DEFAULT '', dead_reason TEXT,
+            callback_url TEXT, callback_state INTEGER NOT NULL DEFAULT 0, callback_due INTEGER NOT NULL DEFAULT 0,
+            callback_attempts INTEGER NOT NULL DEFAULT 0, callback_status INTEGER
+        ) STRICT;
+        CREATE UNIQUE INDEX calls_by_id ON calls (id);
+        CREATE INDEX calls_by_state ON calls (state, function, seq);
+        CREATE INDEX calls_by_end ON calls (finished_at) WHERE finished_at IS NOT NULL;
+        CREATE INDEX callbacks ON calls (callback_due) WHERE callback_state = 1;
+        CREATE TABLE requests (
+            seq INTEGER PRIMARY KEY, client TEXT NOT NULL, fields BLOB NOT NULL, body BLOB, spill TEXT
+        ) STRICT;
+        CREATE TABLE results (
+            seq INTEGER PRIMARY KEY, status INTEGER NOT NULL, fields BLOB NOT NULL, body BLOB, spill TEXT,
+            size INTEGER NOT NULL, is_truncated INTEGER NOT NULL, expires_at INTEGER NOT NULL
+        ) STRICT;
+        CREATE INDEX results_by_expiry ON results (expires_at);
+        CREATE TABLE idempotency (
+            function TEXT NOT NULL, key TEXT NOT NULL, id TEXT NOT NULL, call_id TEXT NOT NULL,
+            expires_at INTEGER NOT NULL, PRIMARY KEY (function, key)
+        ) STRICT, WITHOUT ROWID;
+        CREATE INDEX idempotency_by_expiry ON idempotency (expires_at);
+        CREATE TABLE counters (
+            function TEXT PRIMARY KEY, accepted INTEGER NOT NULL, succeeded INTEGER NOT NULL, failed INTEGER NOT NULL,
+            dead INTEGER NOT NULL, cancelled INTEGER NOT NULL, expired INTEGER NOT NULL
+        ) STRICT, WITHOUT ROWID;
+        """
+    ]
+}
+
+extension DatabaseError {
+    /// What people can do something about, in words.
+    var words: String {
+        switch resultCode {
+        case .SQLITE_CORRUPT, .SQLITE_NOTADB: "the file calls.sqlite is damaged"
+        case .SQLITE_FULL: "the disk is full"
+        case .SQLITE_READONLY, .SQLITE_CANTOPEN, .SQLITE_PERM: "the data directory cannot be written"
+        case .SQLITE_IOERR: "the disk reports an error"
+        default: message ?? "\(resultCode)"
+        }
+    }
+
+    /// Whether only opening the file again can tell what is on the disk.
+    var needsReopening: Bool {
+        switch resultCode {
+        case .SQLITE_IOERR, .SQLITE_CORRUPT, .SQLITE_NOTADB, .SQLITE_CANTOPEN, .SQLITE_READONLY, .SQLITE_FULL: true
+        default: false
+        }
+    }
+
+    var fault: PlatformFault {
+        let isDamaged = resultCode == .SQLITE_CORRUPT || resultCode == .SQLITE_NOTADB
+        return PlatformFault(
+            .storageUnavailable,
+            "Calls cannot be kept at the moment: \(words).",
+            hint: isDamaged
+                ? "See what is wrong: martlet doctor" : "Calls are taken again as soon as that is over.",
+            retryAfterSeconds: 5,
+            cause: self
+        )
+    }
+}

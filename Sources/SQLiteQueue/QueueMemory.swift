@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import FunctionModel
+import NIOCore
+import QueueContract
+
+/// What the queue keeps in memory of what is on disk: changed only when the disk has it.
+struct QueueMemory {
+    /// A call that was accepted a moment ago and need not be read back to be carried out.
+    struct Fresh {
+        let id: String
+        let call: NewCall
+    }
+
+    var schedule: CallSchedule
+    /// All but `waiting` and `running`, which the schedule knows.
+    var counters: [FunctionID: CallCounts] = [:]
+    /// What the listeners have to be told after the transaction.
+    var due: Set<FunctionID> = []
+    var cancelled: [CallLease] = []
+    var areCallbacksDue = false
+    /// Callbacks under way.
+    var callbacks: Set<String> = []
+    private var fresh: [Int64: Fresh] = [:]
+    private var freshBytes = 0
+    /// Most bytes of calls that are kept to spare reading them back.
+    private static let freshLimit = 64 * 1_048_576
+
+    /// Nothing waits; leases of an earlier schedule have ended.
+    init(after earlier: CallSchedule = CallSchedule()) { schedule = CallSchedule(after: earlier) }
+
+    // MARK: Changes
+
+    mutating func wait(_ number: Int64, _ function: FunctionID, due: Int64, now: Int64, followsWallClock: Bool = false)
+    {
+        schedule.add(number, of: function, due: due, now: now, followsWallClock: followsWallClock)
+        self.due.insert(function)
+    }
+
+    /// A call waits or runs no more.
+    mutating func finish(_ number: Int64, of function: FunctionID) {
+        fresh.removeValue(forKey: number).map { freshBytes -= Self.size($0) }
+        guard let token = schedule.token(of: number) else { return schedule.remove(number, of: function) }
+        _ = schedule.end(token)
+    }
+
+    mutating func add(_ deltas: [FunctionID: CallCounts]) {
+        for (function, delta) in deltas { counters[function, default: CallCounts()] += delta }
+    }
+
+    // MARK: Fresh calls
+
+    mutating func keep(_ call: NewCall, id: String, number: Int64) {
+        let entry = Fresh(id: id, call: call)
+        guard freshBytes + Self.size(entry) <= Self.freshLimit else { return }
+        freshBytes += Self.size(entry)
+        fresh[number] = entry
+    }
+
+    mutating func takeFresh(_ number: Int64) -> Fresh? {
+        guard let entry = fresh.removeValue(forKey: number) else { return nil }
+        freshBytes -= Self.size(entry)
+        return entry
+    }
+
+    private static func size(_ entry: Fresh) -> Int {
+        entry.call.body.readableBytes + entry.call.fields.readableBytes + 512
+    }
+
+    // MARK: Counting
+
+    var counts: [FunctionID: CallCounts] {
+        var counts = counters
+        for (function, waiting, running) in schedule.counts {
+            counts[function, default: CallCounts()].waiting = waiting
+            counts[function, default: CallCounts()].running = running
+        }
+        return counts.filter { $0.value != CallCounts() }
+    }
+}

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import FaultModel
+import Foundation
+import FunctionModel
+import GRDB
+import NIOCore
+public import QueueContract
+import Synchronization
+
+/// Callbacks: as durable as the calls they tell of.
+extension SQLiteQueue {
+    /// Who is told that callbacks may be due.
+    public func onCallbackDue(_ listener: @escaping @Sendable () -> Void) {
+        listeners.withLock { $0.callback = listener }
+    }
+
+    /// The wall clock was set back if a callback seems to be due later than this.
+    private static var farthest: Int64 { 25 * 3600 * 1_000_000_000 }
+
+    /// Takes callbacks that are due.
+    public func takeCallbacks(
+        atMost count: Int
+    ) async throws(PlatformFault) -> (callbacks: [PendingCallback], nextDue: Duration?) {
+        let (now, underWay, spill) = (clock.wall(), memory.withLock { $0.callbacks }, spill)
+        let found = try await read { connection in
+            let rows = try Row.fetchAll(
+                connection,
+                sql: """
+                    SELECT id, call_id, function, callback_url, callback_attempts, attempts, callback_due, seq
+                    FROM calls WHERE callback_state = 1 ORDER BY callback_due LIMIT ?
+                    """,
+                arguments: [count + underWay.count + 1]
+            )
+            var due: [PendingCallback] = []
+            var next: Int64?
+            for row in rows where !underWay.contains(row[0]) {
+                let moment: Int64 = row[6]
+                guard moment <= now || moment > now + Self.farthest, due.count < count else {
+                    next = min(next ?? .max, moment)
+                    continue
+                }
+                due.append(try Self.callback(row, spill, connection))
+            }
+            return (due, next)
+        }
+        memory.withLock { $0.callbacks.formUnion(found.0.map(\.id)) }
+        return (found.0, found.1.map { .nanoseconds(max(0, $0 - now)) })
+    }
+
+    private static func callback(_ row: Row, _ spill: SpillFolder, _ connection: Database) throws -> PendingCallback {
+        let last = AttemptText.read(row[5]).last
+        let duration = last.map { $0.finishedAt.nanosecondsSinceEpoch - $0.startedAt.nanosecondsSinceEpoch } ?? 0
+        return PendingCallback(
+            id: row[0],
+            callID: row[1],
+            function: CallRows.function(row[2]),
+            url: row[3],
+            attempts: row[4],
+            duration: .nanoseconds(duration),
+            // Without an answer there is the status that stands for its absence.
+            result: try CallRows.result(row[7], spill, connection) ?? CallResult(status: last?.status ?? 504)
+        )
+    }
+
+    /// Notes how a delivery ended.
+    public func settleCallback(_ id: String, verdict: CallbackVerdict) async throws(PlatformFault) {
+        try await line.submit { batch in
+            let (state, status, due): (Int, Int, Int64) =
+                switch verdict {
+                case .delivered(let status): (2, status, 0)
+                case .failed(let status): (3, status, 0)
+                case .retry(let wait, let status): (1, status, batch.now + wait.nanoseconds)
+                }
+            try CallRows.run(
+                """
+                UPDATE calls SET callback_state = ?, callback_status = ?, callback_due = ?,
+                    callback_attempts = callback_attempts + 1
+                WHERE id = ? AND callback_state = 1
+                """,
+                [state, status, due, id],
+                batch.database
+            )
+            batch.effects.append { memory in
+                memory.callbacks.remove(id)
+                memory.areCallbacksDue = state == 1
+            }
+        }
+    }
+}

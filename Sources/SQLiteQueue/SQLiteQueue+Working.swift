@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import FaultModel
+import Foundation
+public import FunctionModel
+import GRDB
+import NIOCore
+import NIOFoundationCompat
+public import QueueContract
+import Synchronization
+
+/// Carrying calls out: taking, renewing, settling.
+extension SQLiteQueue {
+    /// Who is told that calls of a function are due.
+    public func onDue(_ listener: @escaping @Sendable (FunctionID) -> Void) {
+        listeners.withLock { $0.due = listener }
+    }
+
+    /// Who is told that a call under way was cancelled.
+    public func onCancel(_ listener: @escaping @Sendable (CallLease) -> Void) {
+        listeners.withLock { $0.cancel = listener }
+    }
+
+    /// The functions that have calls waiting.
+    public func waitingFunctions() async -> [FunctionID] { memory.withLock { $0.schedule.waitingFunctions } }
+
+    /// Takes calls that are due.
+    public func take(
+        from function: FunctionID,
+        atMost count: Int,
+        lease: Duration
+    ) async throws(PlatformFault) -> (calls: [LeasedCall], nextDue: Duration?) {
+        let now = clock.monotonic()
+        let (taken, nextDue) = memory.withLock { memory in
+            let (taken, nextDue) = memory.schedule.take(
+                from: function,
+                atMost: count,
+                now: now,
+                expiry: now + lease.nanoseconds
+            )
+            return (
+                taken.map { Taken(number: $0.number, token: $0.token, fresh: memory.takeFresh($0.number)) }, nextDue
+            )
+        }
+        let wait = nextDue.map { Duration.nanoseconds(max(0, $0 - now)) }
+        guard !taken.isEmpty else { return ([], wait) }
+        do throws(PlatformFault) {
+            return (try await load(taken), wait)
+        } catch {
+            memory.withLock { memory in
+                for call in taken { _ = memory.schedule.release(call.token) }
+            }
+            throw error
+        }
+    }
+
+    private struct Taken: Sendable {
+        let number: Int64
+        let token: UInt64
+        let fresh: QueueMemory.Fresh?
+    }
+
+    private func load(_ taken: [Taken]) async throws(PlatformFault) -> [LeasedCall] {
+        let missing = taken.filter { $0.fresh == nil }.map(\.number)
+        let stored = missing.isEmpty ? [:] : try await stored(missing)
+        var calls: [LeasedCall] = []
+        for call in taken {
+            if let fresh = call.fresh {
+                calls.append(
+                    LeasedCall(lease: CallLease(id: fresh.id, token: call.token), call: fresh.call, attempt: 1)
+                )
+            } else if let (id, found, attempts) = stored[call.number] {
+                let lease = CallLease(id: id, token: call.token)
+                calls.append(LeasedCall(lease: lease, call: found, attempt: attempts + 1))
+            } else {
+                // Its row is gone or cannot be understood: it must not come back for ever.
+                memory.withLock { _ = $0.schedule.end(call.token) }
+            }
+        }
+        return calls
+    }
+
+    private func stored(_ numbers: [Int64]) async throws(PlatformFault) -> [Int64: (String, NewCall, Int)] {
+        let spill = spill
+        return try await read { connection in
+            var calls: [Int64: (String, NewCall, Int)] = [:]
+            for number in numbers {
+                guard let stored = try CallRows.stored(number, connection) else { continue }
+                var call = stored.call
+                if let file = stored.spill { call.body = try spill.read(file) }
+                calls[number] = (stored.id, call, stored.attempts)
+            }
+            return calls
+        }
+    }
+
+    /// Makes a lease last longer.
+    public func renew(_ lease: CallLease, for duration: Duration) async -> Bool {
+        let expiry = clock.monotonic() + duration.nanoseconds
+        return memory.withLock { $0.schedule.renew(lease.token, expiry: expiry) }
+    }
+
+    /// Gives a call back.
+    public func release(_ lease: CallLease) async {
+        let function = memory.withLock { $0.schedule.release(lease.token)?.function }
+        if let function { listeners.withLock { $0.due }(function) }
+    }
+
+    /// Notes how an attempt ended.
+    public func settle(
+        _ lease: CallLease,
+        attempt: CallAttempt,
+        verdict: CallVerdict
+    ) async throws(PlatformFault) -> Bool {
+        let body = verdict.result?.body ?? ByteBuffer()
+        let outcome = await withCheckedContinuation { continuation in
+            spill(body) { [self] outcome in
+                switch outcome {
+                case .failure(let fault): continuation.resume(returning: Result<Bool, PlatformFault>.failure(fault))
+                case .success(let file):
+                    line.submit { [self] batch in
+                        try settle(lease, attempt, verdict, file, &batch)
+                    } done: {
+                        continuation.resume(returning: $0)
+                    }
+                }
+            }
+        }
+        return try outcome.get()
+    }
+
+    private func settle(
+        _ lease: CallLease,
+        _ attempt: CallAttempt,
+        _ verdict: CallVerdict,
+        _ file: String?,
+        _ batch: inout Batch
+    ) throws -> Bool {
+        guard let held = memory.withLock({ $0.schedule.lease(lease.token) }) else {
+            if let file { batch.unneededSpills.append(file) }
+            return false
+        }
+        let isChanged =
+            switch verdict {
+            case .retry(let wait): try retry(held, attempt, after: wait.nanoseconds, &batch)
+            case .end(let end, let reason, let result):
+                try finish(held, attempt, end, reason, result.map { ($0, file) }, &batch)
+            }
+        if !isChanged, let file { batch.unneededSpills.append(file) }
+        return isChanged
+    }
+
+    private func retry(
+        _ held: CallSchedule.Lease,
+        _ attempt: CallAttempt,
+        after wait: Int64,
+        _ batch: inout Batch
+    ) throws -> Bool {
+        try CallRows.run(
+            """
+            UPDATE calls SET not_before = ?, delayed_by = ?, attempts = attempts || ? WHERE seq = ? AND state = 0
+            """,
+            [batch.now + wait, max(1, wait), AttemptText.write(attempt), held.number],
+            batch.database
+        )
+        guard batch.database.changesCount == 1 else { return false }
+        batch.effects.append { [clock] memory in
+            let now = clock.monotonic()
+            guard let token = memory.schedule.token(of: held.number) else { return }
+            _ = memory.schedule.end(token)
+            memory.wait(held.number, held.function, due: now + wait, now: now)
+        }
+        return true
+    }
+
+    private func finish(
+        _ held: CallSchedule.Lease,
+        _ attempt: CallAttempt,
+        _ end: CallEnd,
+        _ reason: String?,
+        _ result: (CallResult, String?)?,
+        _ batch: inout Batch
+    ) throws -> Bool {
+        let state = end.state
+        try CallRows.run(
+            """
+            UPDATE calls SET state = ?, finished_at = ?, attempts = attempts || ?, dead_reason = ?,
+                callback_state = callback_url IS NOT NULL, callback_due = ?
+            WHERE seq = ? AND state = 0
+            """,
+            [CallRows.number(state), batch.now, AttemptText.write(attempt), reason, batch.now, held.number],
+            batch.database
+        )
+        guard batch.database.changesCount == 1 else { return false }
+        if let (result, file) = result { try keep(result, file, of: held.number, batch) }
+        batch.count(held.function) { $0[state] += 1 }
+        batch.effects.append { memory in
+            memory.finish(held.number, of: held.function)
+            memory.areCallbacksDue = true
+        }
+        return true
+    }
+
+    private func keep(_ result: CallResult, _ file: String?, of number: Int64, _ batch: Batch) throws {
+        try CallRows.run(
+            """
+            INSERT OR REPLACE INTO results (seq, status, fields, body, spill, size, is_truncated, expires_at)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+            """,
+            [
+                number, result.status, Data(buffer: result.fields),
+                file == nil && result.body.readableBytes > 0 ? Data(buffer: result.body) : nil, file, result.size,
+                result.isTruncated, batch.now + settings.resultRetention.nanoseconds,
+            ],
+            batch.database
+        )
+    }
+}
+
+extension CallVerdict {
+    var result: CallResult? {
+        if case .end(_, _, let result) = self { result } else { nil }
+    }
+}
+
+extension CallEnd {
+    var state: CallState {
+        switch self {
+        case .succeeded: .succeeded
+        case .failed: .failed
+        case .dead: .dead
+        }
+    }
+}

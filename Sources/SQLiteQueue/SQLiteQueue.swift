@@ -1,0 +1,303 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Dispatch
+public import FaultModel
+import Foundation
+import FunctionModel
+import GRDB
+public import Logging
+import NIOCore
+public import QueueContract
+import Synchronization
+
+/// The embedded queue: a file of SQLite's, written by one thread, a sync per group of changes.
+///
+/// The walk of a call: `accept` → `CommitLine` → rows (`CallRows`) → `CallSchedule` → `take` → `settle` → rows. The 202
+/// of a call may be sent when `accept` has said so: its row, and a file that holds a large body, are synced then.
+public final class SQLiteQueue: CallQueue {
+    struct Listeners {
+        var due: @Sendable (FunctionID) -> Void = { _ in }
+        var cancel: @Sendable (CallLease) -> Void = { _ in }
+        var callback: @Sendable () -> Void = {}
+    }
+
+    /// The database, or why there is none at the moment and when that was last tried.
+    struct Opening {
+        var database: QueueDatabase?
+        var fault: PlatformFault?
+        var triedAt: Int64 = .min
+    }
+
+    let settings: QueueSettings
+    let spill: SpillFolder
+    let clock: QueueClock
+    let memory = Mutex(QueueMemory())
+    let listeners = Mutex(Listeners())
+    let line: CommitLine
+    private let path: String
+    private let opening = Mutex(Opening())
+    private let lastNumber = Mutex<Int64>(0)
+    /// What the wall clock was ahead of the other one.
+    private let clockOffset: Mutex<Int64>
+    private let logger: Logger
+    private let spillQueue = DispatchQueue(label: "martlet.calls.spill", attributes: .concurrent)
+    private let upkeepQueue = DispatchQueue(label: "martlet.calls.upkeep", qos: .utility)
+    private let upkeep = Mutex<Task<Void, Never>?>(nil)
+    private let upkeepRounds = Mutex(0)
+
+    /// Opens the queue of a data directory, making its file where it is missing.
+    ///
+    /// A file that cannot be used does not keep the platform from starting: calls get `storageUnavailable`, and the file
+    /// is tried again and again. `problem` says what is wrong.
+    ///
+    /// - Throws: `badSettings` for a file of a newer Martlet.
+    public convenience init(
+        folder: String,
+        settings: QueueSettings = QueueSettings(),
+        logger: Logger
+    ) throws(PlatformFault) {
+        try self.init(folder: folder, settings: settings, clock: .system, logger: logger)
+    }
+
+    init(folder: String, settings: QueueSettings, clock: QueueClock, logger: Logger) throws(PlatformFault) {
+        self.settings = settings
+        self.clock = clock
+        self.logger = logger
+        path = "\(folder)/calls.sqlite"
+        spill = SpillFolder(path: "\(folder)/spill")
+        clockOffset = Mutex(clock.wall() - clock.monotonic())
+        let commit = Commit()
+        line = CommitLine { commit.queue?.commit($0) }
+        commit.queue = self
+        try? FileManager.default.createDirectory(atPath: spill.path, withIntermediateDirectories: true)
+        do throws(PlatformFault) { _ = try database() } catch {
+            if error.code == .badSettings { throw error }
+            logger.error("calls cannot be kept", metadata: ["why": "\(error)"])
+        }
+        let queue = upkeepQueue
+        // Ends with the queue.
+        let task = Task { [weak self] in
+            while (try? await Task.sleep(for: .seconds(1))) != nil, self != nil {
+                queue.async { self?.keepUp() }
+            }
+        }
+        upkeep.withLock { $0 = task }
+    }
+
+    deinit { upkeep.withLock { $0?.cancel() } }
+
+    /// Lets the writer's thread find its queue.
+    private final class Commit: @unchecked Sendable {  // set once, before anything can be committed
+        weak var queue: SQLiteQueue?
+    }
+
+    /// Why calls cannot be kept at the moment; nil when they can.
+    public var problem: PlatformFault? { opening.withLock { $0.fault } }
+
+    // MARK: The database
+
+    /// The open database; opens it where it is not, but not more often than five times a second.
+    func database() throws(PlatformFault) -> QueueDatabase {
+        let outcome = opening.withLock { opening -> Result<QueueDatabase, PlatformFault> in
+            if let database = opening.database { return .success(database) }
+            let now = clock.monotonic()
+            if let fault = opening.fault, now < opening.triedAt + 200_000_000 { return .failure(fault) }
+            opening.triedAt = now
+            do {
+                let database = try QueueDatabase(path: path)
+                try load(database)
+                opening = Opening(database: database)
+                return .success(database)
+            } catch {
+                let fault = Self.fault(error)
+                opening.fault = fault
+                return .failure(fault)
+            }
+        }
+        return try outcome.get()
+    }
+
+    static func fault(_ error: any Error) -> PlatformFault {
+        switch error {
+        case let fault as PlatformFault: fault
+        case let error as DatabaseError where error.needsReopening || error.resultCode == .SQLITE_FULL: error.fault
+        case let error as DatabaseError where error.resultCode == .SQLITE_BUSY: error.fault
+        default: .unexpected(error, doing: "keeping a call")
+        }
+    }
+
+    /// Makes one transaction of changes; returns why it could not.
+    ///
+    /// On the writer's thread.
+    private func commit(_ changes: (inout Batch) throws -> Void) -> PlatformFault? {
+        do {
+            let database = try database()
+            let batch = try database.pool.writeWithoutTransaction { connection in
+                var batch = Batch(database: connection, now: clock.wall())
+                try connection.beginTransaction(.immediate)
+                do {
+                    try changes(&batch)
+                    try CallRows.add(batch.deltas, connection)
+                    try connection.commit()
+                } catch {
+                    if connection.isInsideTransaction { try? connection.rollback() }
+                    throw error
+                }
+                return Unchecked(batch)
+            }.value
+            publish(batch)
+            return nil
+        } catch {
+            if let error = error as? DatabaseError, error.needsReopening { closeAfter(error) }
+            return Self.fault(error)
+        }
+    }
+
+    /// Handed from the connection's queue to the thread that waits for it.
+    private struct Unchecked<Value>: @unchecked Sendable {  // the giver keeps nothing of it
+        let value: Value
+        init(_ value: Value) { self.value = value }
+    }
+
+    /// What is on disk becomes true in memory, and whoever waits for it is told.
+    private func publish(_ batch: Batch) {
+        let (due, cancelled, areCallbacksDue) = memory.withLock { memory in
+            memory.add(batch.deltas)
+            for effect in batch.effects { effect(&memory) }
+            defer {
+                memory.due.removeAll(keepingCapacity: true)
+                memory.cancelled.removeAll()
+                memory.areCallbacksDue = false
+            }
+            return (memory.due, memory.cancelled, memory.areCallbacksDue)
+        }
+        for name in batch.unneededSpills { spill.remove(name) }
+        let listeners = listeners.withLock { $0 }
+        for function in due { listeners.due(function) }
+        for lease in cancelled { listeners.cancel(lease) }
+        if areCallbacksDue { listeners.callback() }
+    }
+
+    /// After an error of the disk only opening the file again tells what is on it.
+    private func closeAfter(_ error: DatabaseError) {
+        logger.error("calls cannot be kept; the database is opened again", metadata: ["why": "\(error)"])
+        let closed = opening.withLock { opening in
+            defer { opening = Opening(fault: error.fault, triedAt: clock.monotonic()) }
+            return opening.database
+        }
+        closed?.close()
+    }
+
+    /// Reads what waits and what was counted.
+    ///
+    /// Calls under way are given to a worker again: nobody knows what became of them.
+    private func load(_ database: QueueDatabase) throws {
+        let (now, wall) = (clock.monotonic(), clock.wall())
+        let (rows, counters, last, spills) = try database.pool.read { connection in
+            (
+                try CallRows.waiting(connection), try CallRows.counters(connection),
+                try CallRows.lastNumber(connection), try CallRows.spills(connection)
+            )
+        }
+        lastNumber.withLock { $0 = max($0, last) }
+        memory.withLock { memory in
+            memory = QueueMemory(after: memory.schedule)
+            memory.counters = counters
+            for row in rows {
+                let (delay, followsWallClock) = row.delay(at: wall)
+                memory.wait(row.number, row.function, due: now + delay, now: now, followsWallClock: followsWallClock)
+            }
+            memory.due.removeAll()
+        }
+        spill.removeAll(but: spills)
+    }
+
+    func nextNumber() -> Int64 {
+        lastNumber.withLock { number in
+            number += 1
+            return number
+        }
+    }
+
+    /// Reads on a connection of its own, beside the writer.
+    func read<Value: Sendable>(
+        _ body: @escaping @Sendable (Database) throws -> Value
+    ) async throws(PlatformFault) -> Value {
+        let database = try database()
+        do { return try await database.pool.read(body) } catch { throw Self.fault(error) }
+    }
+
+    // MARK: Bodies
+
+    /// Puts a body that is too large for the database into a file, on a thread that may wait for the disk.
+    func spill(
+        _ body: ByteBuffer,
+        then: @escaping @Sendable (Result<String?, PlatformFault>) -> Void
+    ) {
+        guard body.readableBytes > SpillFolder.inlineLimit else { return then(.success(nil)) }
+        spillQueue.async { [spill] in
+            then(Result { () throws(PlatformFault) in try spill.write(body) })
+        }
+    }
+
+    // MARK: Upkeep
+
+    /// Once a second: what nobody else would notice.
+    private func keepUp() {
+        followWallClock()
+        let now = clock.monotonic()
+        let freed = memory.withLock { $0.schedule.releaseExpired(now: now) }
+        let listeners = listeners.withLock { $0 }
+        for function in freed { listeners.due(function) }
+        let round = upkeepRounds.withLock { round in
+            round += 1
+            return round
+        }
+        if let database = try? database() { database.checkpoint() }
+        if round.isMultiple(of: 10) { checkConservation() }
+        if round.isMultiple(of: 30) { sweep() }
+    }
+
+    /// Calls for a moment of the wall clock follow it when it is set.
+    private func followWallClock() {
+        let offset = clock.wall() - clock.monotonic()
+        let shift = clockOffset.withLock { old in
+            let shift = offset - old
+            guard abs(shift) > 500_000_000 else { return Int64(0) }
+            old = offset
+            return shift
+        }
+        guard shift != 0 else { return }
+        let functions = memory.withLock { memory in
+            memory.schedule.wallClockMoved(by: shift)
+            return memory.schedule.waitingFunctions
+        }
+        let listeners = listeners.withLock { $0 }
+        for function in functions { listeners.due(function) }
+        listeners.callback()
+    }
+
+    /// Every call that was accepted is somewhere.
+    private func checkConservation() {
+        let lost = memory.withLock { $0.counts.filter { $0.value.drift != 0 } }
+        for (function, counts) in lost {
+            logger.error(
+                "the queue has lost count of calls",
+                metadata: ["function": "\(function)", "drift": "\(counts.drift)", "counts": "\(counts)"]
+            )
+        }
+    }
+
+    /// Ends the work of the queue; what was accepted stays.
+    public func close() async {
+        upkeep.withLock { $0?.cancel() }
+        await line.close()
+        let database = opening.withLock { opening in
+            defer {
+                opening = Opening(fault: PlatformFault(.shuttingDown, "Martlet is stopping."), triedAt: .max / 2)
+            }
+            return opening.database
+        }
+        database?.close()
+    }
+}

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import FaultModel
+import Foundation
+import NIOCore
+
+/// Bodies that are too large for the database, a file each, on disk before anybody counts on them.
+struct SpillFolder: Sendable {
+    /// Bodies up to this size live in the database.
+    static let inlineLimit = 65_536
+
+    let path: String
+
+    /// Writes a body to a new file and syncs it and its name.
+    ///
+    /// Blocks.
+    func write(_ bytes: ByteBuffer) throws(PlatformFault) -> String {
+        let name = UUID().uuidString.lowercased()
+        let file = "\(path)/\(name)"
+        let descriptor = open(file, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
+        guard descriptor >= 0 else { throw Self.failure() }
+        let isWritten = bytes.withUnsafeReadableBytes { Self.writeAll($0, to: descriptor) } && fsync(descriptor) == 0
+        let why = errno
+        close(descriptor)
+        guard isWritten, syncNames() else {
+            errno = why
+            let fault = Self.failure()
+            unlink(file)
+            throw fault
+        }
+        return name
+    }
+
+    /// Reads a body.
+    ///
+    /// Blocks.
+    func read(_ name: String) throws -> ByteBuffer {
+        ByteBuffer(bytes: try Data(contentsOf: URL(fileURLWithPath: "\(path)/\(name)")))
+    }
+
+    /// Removes a body that nothing refers to any more.
+    func remove(_ name: String) { unlink("\(path)/\(name)") }
+
+    /// Removes files that the database does not know: bodies whose calls were never accepted.
+    func removeAll(but known: Set<String>) {
+        for name in (try? FileManager.default.contentsOfDirectory(atPath: path)) ?? [] where !known.contains(name) {
+            remove(name)
+        }
+    }
+
+    /// Makes the names in the folder last.
+    func syncNames() -> Bool { Self.syncFolder(path) }
+
+    static func syncFolder(_ path: String) -> Bool {
+        let folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        guard folder >= 0 else { return false }
+        defer { close(folder) }
+        return fsync(folder) == 0
+    }
+
+    private static func writeAll(_ bytes: UnsafeRawBufferPointer, to descriptor: Int32) -> Bool {
+        var offset = 0
+        while offset < bytes.count {
+            let count = Glibc.write(descriptor, bytes.baseAddress.map { $0 + offset }, bytes.count - offset)
+            if count < 0, errno == EINTR { continue }
+            guard count > 0 else { return false }
+            offset += count
+        }
+        return true
+    }
+
+    private static func failure() -> PlatformFault {
+        PlatformFault(
+            .storageUnavailable,
+            "The call cannot be kept: \(String(cString: strerror(errno)).lowercased()).",
+            hint: "Make room in the data directory; calls are taken again as soon as there is some.",
+            retryAfterSeconds: 5
+        )
+    }
+}

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import FaultModel
+public import Foundation
+public import FunctionModel
+
+/// Asynchronous calls (martlet-api "Calls").
+extension SystemClient {
+    /// `GET /system/calls`.
+    public func calls(
+        function: String?,
+        state: String?,
+        since: String?,
+        limit: Int,
+        cursor: String?
+    ) async throws(PlatformFault) -> CallListing {
+        try await call(
+            "GET",
+            "/system/calls"
+                + query(
+                    ("function", function),
+                    ("state", state),
+                    ("since", since),
+                    ("limit", String(limit)),
+                    ("cursor", cursor)
+                ),
+            returning: CallListing.self
+        )
+    }
+
+    /// `GET /system/calls/{id}`.
+    public func call(_ id: String) async throws(PlatformFault) -> CallDescription {
+        try await call("GET", "/system/calls/\(escaped(id))", returning: CallDescription.self)
+    }
+
+    /// `GET /system/calls/{id}/result`: the answer's body.
+    public func callResult(_ id: String) async throws(PlatformFault) -> Data {
+        let answer = try await send(
+            "GET",
+            "/system/calls/\(escaped(id))/result",
+            headers: [("accept", "application/json")]
+        )
+        let bytes = try await collect(answer)
+        guard answer.status == 200 else { throw Self.fault(answer.status, bytes) }
+        return bytes
+    }
+
+    /// `POST /system/calls/{id}/retry`.
+    public func retryCall(_ id: String) async throws(PlatformFault) {
+        try await call("POST", "/system/calls/\(escaped(id))/retry")
+    }
+
+    /// `POST /system/calls/dead/retry`; returns how many.
+    public func retryDeadCalls(of function: String?) async throws(PlatformFault) -> Int {
+        let path = "/system/calls/dead/retry" + query(("function", function))
+        return try await call("POST", path, returning: [String: Int].self)["retried"] ?? 0
+    }
+
+    /// `DELETE /async-function/{id}`.
+    public func cancelCall(_ id: String) async throws(PlatformFault) {
+        try await call("DELETE", "/async-function/\(escaped(id))")
+    }
+
+    /// `DELETE /system/calls`; returns how many.
+    public func purgeCalls(function: String?, state: String?) async throws(PlatformFault) -> Int {
+        let path = "/system/calls" + query(("function", function), ("state", state))
+        return try await call("DELETE", path, returning: [String: Int].self)["purged"] ?? 0
+    }
+
+    /// `GET /system/queue`.
+    public func queueNumbers() async throws(PlatformFault) -> QueueDescription {
+        try await call("GET", "/system/queue", returning: QueueDescription.self)
+    }
+}
