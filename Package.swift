@@ -54,6 +54,10 @@ let package = Package(
         .executable(name: "martlet", targets: ["martlet"]),
         .executable(name: "fwatchdog", targets: ["fwatchdog"]),
         .library(name: "ProviderContract", targets: ["FaultModel", "FunctionModel", "ProviderContract"]),
+        .library(name: "QueueContract", targets: ["FaultModel", "FunctionModel", "QueueContract"]),
+        .library(name: "QueueConformance", targets: ["QueueConformance"]),
+        // Loaded before a program whose promises are tested against power cuts.
+        .library(name: "PowerLossRecorder", type: .dynamic, targets: ["PowerLossRecorder"]),
         .library(name: "ProviderConformance", targets: ["ProviderConformance"]),
     ],
     dependencies: [
@@ -174,6 +178,8 @@ let package = Package(
             ["ProcessControl", "SystemClient", httpClient, nioCore, nioPosix]
         ),
 
+        .target(name: "PowerLossRecorder", path: "Tests/PowerLossRecorder"),
+
         // Tests.
         tests(of: "FaultModel"),
         tests(of: "FunctionModel", ["FaultModel", "TestSupport"]),
@@ -203,8 +209,8 @@ let package = Package(
         .testTarget(
             name: "EndToEndTests",
             dependencies: [
-                "FaultModel", "FunctionBuilder", "FunctionModel", "ProcessControl", "SystemClient", "TestSupport",
-                "fwatchdog", "martlet", httpClient, nioCore,
+                "FaultModel", "FunctionBuilder", "FunctionModel", "ProcessControl", "QueueContract", "SQLiteQueue",
+                "SystemClient", "TestSupport", "fwatchdog", "martlet", httpClient, logging, nioCore,
             ],
             swiftSettings: strict
         ),

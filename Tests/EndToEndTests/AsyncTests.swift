@@ -336,7 +336,8 @@ struct AsyncTests {
                         await self.submit(until: record.isStopped, "k\(kill)-c\(client)", to: running, record)
                     }
                 }
-                try? await Task.sleep(for: .milliseconds(Int.random(in: 30...400)))
+                let enough = record.promised.count + Int.random(in: 1...60)
+                _ = await eventually { record.promised.count >= enough }
                 record.noteSuccesses(try? await succeeded(running), lines)
                 await running.kill()
                 record.stop()
