@@ -25,6 +25,7 @@ let hummingbird: Target.Dependency = .product(name: "Hummingbird", package: "hum
 let httpTypes: Target.Dependency = .product(name: "HTTPTypes", package: "swift-http-types")
 let httpClient: Target.Dependency = .product(name: "AsyncHTTPClient", package: "async-http-client")
 let sqlite: Target.Dependency = .product(name: "GRDB", package: "GRDB.swift")
+let sqliteC: Target.Dependency = .product(name: "GRDBSQLite", package: "GRDB.swift")
 let deque: Target.Dependency = .product(name: "DequeModule", package: "swift-collections")
 let heap: Target.Dependency = .product(name: "HeapModule", package: "swift-collections")
 let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
@@ -146,7 +147,9 @@ let package = Package(
 
         module(
             "SQLiteQueue",
-            ["FaultModel", "FunctionModel", "QueueContract", logging, nioCore, nioFoundation, sqlite]
+            [
+                "FaultModel", "FunctionModel", "QueueContract", logging, nioCore, nioFoundation, sqlite, sqliteC,
+            ]
         ),
 
         // Contracts.

@@ -180,7 +180,7 @@ public final class Gateway: Sendable {
             queue: asynchrony.queue,
             settings: asynchrony.worker,
             limits: { table.route(of: $0).map(WorkerLimits.init) },
-            call: { await door.call($0) },
+            call: { door.call($0, done: $1) },
             logger: logger
         )
     }

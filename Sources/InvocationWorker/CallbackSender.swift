@@ -158,7 +158,9 @@ final class CallbackSender: Sendable {
                 callID: callback.callID,
                 answerLimit: 0
             )
-            return await call(request).status
+            return await withCheckedContinuation { continuation in
+                _ = call(request) { continuation.resume(returning: $0.status) }
+            }
         }
         let next = NewCall(
             function: target.function,

@@ -14,9 +14,16 @@ import Synchronization
 public final class InvocationWorker: Sendable {
     private struct State {
         var lanes: [FunctionID: Lane] = [:]
-        var running: [UInt64: (lease: CallLease, task: Task<Void, Never>)] = [:]
+        var running: [UInt64: Running] = [:]
         var isStopping = false
         var whenIdle: [CheckedContinuation<Void, Never>] = []
+    }
+
+    /// A call under way.
+    private struct Running {
+        let lease: CallLease
+        var call: DirectCall?
+        var isCancelled = false
     }
 
     private let queue: any CallQueue
@@ -55,9 +62,7 @@ public final class InvocationWorker: Sendable {
         queue.onDue { [self] function in
             if !wake(function) { continuation.yield(function) }
         }
-        queue.onCancel { [self] lease in
-            state.withLock { $0.running[lease.token]?.task }?.cancel()
-        }
+        queue.onCancel { [self] lease in cancel(lease.token) }
         for function in await queue.waitingFunctions() { continuation.yield(function) }
         await withDiscardingTaskGroup { group in
             group.addTask { await self.callbacks.run() }
@@ -96,15 +101,13 @@ public final class InvocationWorker: Sendable {
         state.withLock { $0.isStopping = true }
         await withTaskGroup(of: Void.self) { tasks in
             tasks.addTask { await self.idle() }
-            tasks.addTask { try? await Task.sleep(for: limit) }
-            await tasks.next()
-            let left = state.withLock { state in
-                defer { for wait in state.whenIdle { wait.resume() } }
-                return state.running.values.map(\.task)
+            tasks.addTask {
+                guard (try? await Task.sleep(for: limit)) != nil else { return }
+                for token in self.state.withLock({ Array($0.running.keys) }) { self.cancel(token) }
             }
-            state.withLock { $0.whenIdle = [] }
-            for task in left { task.cancel() }
-            for task in left { await task.value }
+            await tasks.next()
+            // Either none was left, or they have been told: in both cases it does not take long now.
+            await self.idle()
             tasks.cancelAll()
         }
         await callbacks.stop()
@@ -154,33 +157,31 @@ public final class InvocationWorker: Sendable {
 
     // MARK: One call
 
-    private func begin(_ call: LeasedCall, _ lane: Lane) {
-        let token = call.lease.token
-        state.withLock { state in
-            let task = Task {
-                await carryOut(call)
-                lane.ended()
-                ended(token)
-            }
-            state.running[token] = (call.lease, task)
-        }
-    }
-
-    private func ended(_ token: UInt64) {
-        let waiting = state.withLock { state -> [CheckedContinuation<Void, Never>] in
-            state.running[token] = nil
-            guard state.running.isEmpty, state.isStopping else { return [] }
-            defer { state.whenIdle = [] }
-            return state.whenIdle
-        }
-        for wait in waiting { wait.resume() }
-    }
-
-    private func carryOut(_ leased: LeasedCall) async {
+    private func begin(_ leased: LeasedCall, _ lane: Lane) {
+        let token = leased.lease.token
         let started = Timestamp.now()
-        let answer = await call(request(leased.call))
-        // Cancelled by somebody, and over then; or the platform stops, and another one has it carried out.
-        if Task.isCancelled { return await queue.release(leased.lease) }
+        state.withLock { $0.running[token] = Running(lease: leased.lease) }
+        let underWay = call(request(leased.call)) { [self] answer in answered(leased, started, answer, lane) }
+        let isCancelled = state.withLock { state in
+            state.running[token]?.call = underWay
+            return state.running[token]?.isCancelled ?? false
+        }
+        if isCancelled { underWay.cancel() }
+    }
+
+    private func cancel(_ token: UInt64) {
+        let call = state.withLock { state in
+            state.running[token]?.isCancelled = true
+            return state.running[token]?.call
+        }
+        call?.cancel()
+    }
+
+    private func answered(_ leased: LeasedCall, _ started: Timestamp, _ answer: DirectAnswer, _ lane: Lane) {
+        // Cancelled by somebody, and over then; or the platform stops, and its next start carries the call out.
+        guard state.withLock({ $0.running[leased.lease.token]?.isCancelled }) != true else {
+            return giveBack(leased, lane)
+        }
         let attempt = CallAttempt(
             number: leased.attempt,
             startedAt: started,
@@ -188,7 +189,25 @@ public final class InvocationWorker: Sendable {
             status: answer.status,
             fault: answer.fault?.source.rawValue ?? (answer.isPlatformAnswer ? "function" : nil)
         )
-        await settle(leased, attempt, verdict(leased, answer))
+        settle(leased, attempt, verdict(leased, answer), lane)
+    }
+
+    private func giveBack(_ leased: LeasedCall, _ lane: Lane) {
+        Task {
+            await queue.release(leased.lease)
+            ended(leased, lane)
+        }
+    }
+
+    private func ended(_ leased: LeasedCall, _ lane: Lane) {
+        let waiting = state.withLock { state -> [CheckedContinuation<Void, Never>] in
+            state.running[leased.lease.token] = nil
+            guard state.running.isEmpty, state.isStopping else { return [] }
+            defer { state.whenIdle = [] }
+            return state.whenIdle
+        }
+        lane.ended()
+        for wait in waiting { wait.resume() }
     }
 
     private func request(_ call: NewCall) -> DirectRequest {
@@ -227,28 +246,36 @@ public final class InvocationWorker: Sendable {
     }
 
     /// Notes what became of a call, however long the queue cannot take it: until then the call is this worker's.
-    private func settle(_ leased: LeasedCall, _ attempt: CallAttempt, _ verdict: CallVerdict) async {
-        while true {
-            do throws(PlatformFault) {
-                let isKept = try await queue.settle(leased.lease, attempt: attempt, verdict: verdict)
+    private func settle(_ leased: LeasedCall, _ attempt: CallAttempt, _ verdict: CallVerdict, _ lane: Lane) {
+        queue.settle(leased.lease, attempt: attempt, verdict: verdict) { [self] outcome in
+            switch outcome {
+            case .success(let isKept):
                 if isKept, case .end = verdict { ends.add(1, ordering: .relaxed) }
-                return
-            } catch {
+                ended(leased, lane)
+            case .failure(let fault):
                 logger.error(
                     "the end of a call cannot be kept; trying again",
-                    metadata: ["id": "\(leased.lease.id)", "why": "\(error)"]
+                    metadata: ["id": "\(leased.lease.id)", "why": "\(fault)"]
                 )
+                settleLater(leased, attempt, verdict, lane)
             }
-            // Not kept, so the call runs once more after a restart: at least once is what was promised.
-            guard (try? await Task.sleep(for: .seconds(1))) != nil else { return await queue.release(leased.lease) }
+        }
+    }
+
+    /// Not kept when the platform stops meanwhile, so the call runs once more: at least once is what was promised.
+    private func settleLater(_ leased: LeasedCall, _ attempt: CallAttempt, _ verdict: CallVerdict, _ lane: Lane) {
+        Task {
+            try? await Task.sleep(for: .seconds(1))
+            let isStopping = state.withLock { $0.isStopping }
+            if isStopping { giveBack(leased, lane) } else { settle(leased, attempt, verdict, lane) }
         }
     }
 
     /// A sign of life for all calls under way, thrice per lease.
     private func renewLeases() async {
         while (try? await Task.sleep(for: settings.lease / 3)) != nil {
-            for (lease, _) in state.withLock({ Array($0.running.values) }) {
-                _ = await queue.renew(lease, for: settings.lease)
+            for running in state.withLock({ Array($0.running.values) }) {
+                _ = await queue.renew(running.lease, for: settings.lease)
             }
         }
     }

@@ -15,7 +15,7 @@ final class Lane: Sendable {
     private let underWay = Atomic<Int>(0)
     private let wakeups: AsyncStream<Void>
     private let continuation: AsyncStream<Void>.Continuation
-    private let alarm = Mutex<Task<Void, Never>?>(nil)
+    private let alarm = Mutex<(due: ContinuousClock.Instant, task: Task<Void, Never>)?>(nil)
     /// Most calls that are taken at a time.
     private static let mostTaken = 64
 
@@ -46,7 +46,7 @@ final class Lane: Sendable {
 
     func run() async {
         for await _ in wakeups { await fill() }
-        alarm.withLock { $0?.cancel() }
+        alarm.withLock { $0?.task.cancel() }
     }
 
     /// Begins calls until there is no place or no call left.
@@ -73,13 +73,18 @@ final class Lane: Sendable {
     }
 
     private func wake(in wait: Duration) {
-        let task = Task {
-            guard (try? await Task.sleep(for: wait)) != nil else { return }
-            wake()
+        let due = ContinuousClock.now + wait
+        alarm.withLock { alarm in
+            // One that goes off sooner looks again, too.
+            if let alarm, alarm.due <= due { return }
+            alarm?.task.cancel()
+            alarm = (due, Task { [self] in await ring(at: due) })
         }
-        alarm.withLock { old in
-            old?.cancel()
-            old = task
-        }
+    }
+
+    private func ring(at due: ContinuousClock.Instant) async {
+        guard (try? await Task.sleep(until: due, clock: .continuous)) != nil else { return }
+        alarm.withLock { $0 = nil }
+        wake()
     }
 }

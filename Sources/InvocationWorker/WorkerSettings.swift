@@ -79,5 +79,6 @@ extension RetryPolicy {
     }
 }
 
-/// Carries out one call, as the engine does.
-public typealias FunctionCall = @Sendable (DirectRequest) async -> DirectAnswer
+/// Carries out one call, as `FrontDoor.call` does.
+public typealias FunctionCall =
+    @Sendable (DirectRequest, _ done: @escaping @Sendable (DirectAnswer) -> Void) -> DirectCall

@@ -110,15 +110,16 @@ public final class MemoryQueue: CallQueue {
     public func settle(
         _ lease: CallLease,
         attempt: CallAttempt,
-        verdict: CallVerdict
-    ) async throws(PlatformFault) -> Bool {
+        verdict: CallVerdict,
+        done: @escaping @Sendable (Result<Bool, PlatformFault>) -> Void
+    ) {
         let now = now
         let listeners = state.withLock { state -> [@Sendable () -> Void]? in
             _ = state.releaseExpired(now: now)
             return state.settle(lease, attempt, verdict, now: now, settings: settings)
         }
         for listener in listeners ?? [] { listener() }
-        return listeners != nil
+        done(.success(listeners != nil))
     }
 
     /// The functions that have calls waiting.

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 
 package import FunctionModel
+import Synchronization
 
 /// Ids that sort by time (UUID version 7, RFC 9562 §5.7): neighbours in time are neighbours in an index.
 package enum CallIDs {
     /// A fresh id.
     package static func fresh(at moment: Timestamp = .now()) -> String {
-        var random = SystemRandomNumberGenerator()
+        let (first, second) = RandomPool.shared.next()
         let milliseconds = UInt64(max(0, moment.nanosecondsSinceEpoch / 1_000_000)) & 0xFFFF_FFFF_FFFF
-        let high = milliseconds << 16 | 0x7000 | random.next() & 0x0FFF
-        let low = random.next() & 0x3FFF_FFFF_FFFF_FFFF | 0x8000_0000_0000_0000
+        let high = milliseconds << 16 | 0x7000 | first & 0x0FFF
+        let low = second & 0x3FFF_FFFF_FFFF_FFFF | 0x8000_0000_0000_0000
         return String(unsafeUninitializedCapacity: 36) { text in
             var place = 0
             for index in 0..<32 {
@@ -23,6 +24,23 @@ package enum CallIDs {
                 place += 1
             }
             return 36
+        }
+    }
+}
+
+/// The system's random numbers, fetched many at a time: each fetch is a call into the kernel.
+private final class RandomPool: Sendable {
+    static let shared = RandomPool()
+
+    private let numbers = Mutex<[UInt64]>([])
+
+    func next() -> (UInt64, UInt64) {
+        numbers.withLock { numbers in
+            if numbers.count < 2 {
+                var random = SystemRandomNumberGenerator()
+                for _ in 0..<256 { numbers.append(random.next()) }
+            }
+            return (numbers.removeLast(), numbers.removeLast())
         }
     }
 }

@@ -36,14 +36,16 @@ public protocol CallQueue: Sendable {
     /// Makes a lease last for so long from now; false when it has ended.
     func renew(_ lease: CallLease, for duration: Duration) async -> Bool
 
-    /// Notes how an attempt ended; false when the lease had ended before, and nothing was changed then.
+    /// Notes how an attempt ended.
     ///
-    /// When this returns true, it is kept for good.
+    /// `done` is called once, on any thread: with true when it is kept for good, with false when the lease had ended
+    /// before, and nothing was changed then.
     func settle(
         _ lease: CallLease,
         attempt: CallAttempt,
-        verdict: CallVerdict
-    ) async throws(PlatformFault) -> Bool
+        verdict: CallVerdict,
+        done: @escaping @Sendable (Result<Bool, PlatformFault>) -> Void
+    )
 
     /// Gives a call back as if it had not been taken.
     func release(_ lease: CallLease) async
@@ -112,6 +114,18 @@ extension CallQueue {
     public func accept(_ call: NewCall) async throws(PlatformFault) -> CallReceipt {
         let outcome = await withCheckedContinuation { continuation in
             accept(call) { continuation.resume(returning: $0) }
+        }
+        return try outcome.get()
+    }
+
+    /// Notes how an attempt ended, for tasks.
+    public func settle(
+        _ lease: CallLease,
+        attempt: CallAttempt,
+        verdict: CallVerdict
+    ) async throws(PlatformFault) -> Bool {
+        let outcome = await withCheckedContinuation { continuation in
+            settle(lease, attempt: attempt, verdict: verdict) { continuation.resume(returning: $0) }
         }
         return try outcome.get()
     }

@@ -58,13 +58,13 @@ public struct RetryPolicy: Sendable, Equatable {
         isPlatformFault: Bool,
         attempt number: Int,
         retryAfter: Duration?,
-        chance: Double
+        chance: @autoclosure () -> Double
     ) -> Decision {
         if (200..<400).contains(status) { return .end(.succeeded) }
         guard codes.contains(status) || isPlatformFault else { return .end(.failed) }
         guard number < attempts else { return .end(.dead) }
         if let retryAfter, status == 429 || status == 503 { return .retry(after: max(retryAfter, firstWait)) }
-        return .retry(after: wait(behind: number, chance: chance))
+        return .retry(after: wait(behind: number, chance: chance()))
     }
 
     /// The wait behind an attempt, counted from 1.

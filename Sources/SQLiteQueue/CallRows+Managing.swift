@@ -204,6 +204,56 @@ extension CallRows {
         ) ?? false
     }
 
+    // MARK: Throwing away
+
+    /// A call of which something is older than it has to be kept.
+    struct Old: Sendable {
+        let number: Int64
+        /// Whether nothing of it is kept.
+        let isWhole: Bool
+    }
+
+    /// Looks through so many calls for old ones; `last` is where to go on, nil at the end.
+    ///
+    /// Of an old call the request and the answer go first, the line that tells of it later. Dead calls stay whole, and so
+    /// does what a callback still needs.
+    static func old(
+        from number: Int64,
+        atMost rows: Int,
+        _ now: Int64,
+        _ callsBefore: Int64,
+        _ database: Database
+    ) throws -> (old: [Old], last: Int64?) {
+        let last = try Int64.fetchOne(
+            database,
+            sql: "SELECT seq FROM calls WHERE seq > ? ORDER BY seq LIMIT 1 OFFSET ?",
+            arguments: [number, rows]
+        )
+        let found = try Row.fetchAll(
+            database,
+            sql: """
+                SELECT c.seq, c.finished_at <= ? FROM calls c LEFT JOIN results r ON r.seq = c.seq
+                WHERE c.seq > ? AND c.seq <= ? AND c.state <> 0 AND c.callback_state <> 1
+                    AND (c.finished_at <= ? OR r.expires_at <= ? AND c.state <> ?)
+                """,
+            arguments: [callsBefore, number, last ?? .max, callsBefore, now, Self.number(.dead)]
+        )
+        return (found.map { Old(number: $0[0], isWhole: $0[1]) }, last)
+    }
+
+    /// Throws away what is old of a call; returns the files that are not needed any more.
+    static func throwAway(_ old: Old, _ database: Database) throws -> [String] {
+        // It may have been sent again since it was found.
+        guard try state(of: old.number, database) != .waiting else { return [] }
+        if old.isWhole { return try remove(old.number, database) }
+        return try removeResult(old.number, database) + removeRequest(old.number, database)
+    }
+
+    private static func state(of number: Int64, _ database: Database) throws -> CallState {
+        try Int.fetchOne(database, sql: "SELECT state FROM calls WHERE seq = ?", arguments: [number]).map(state)
+            ?? .waiting
+    }
+
     // MARK: Removing
 
     /// Removes a call and all that belongs to it; returns the files that are not needed any more.

@@ -114,42 +114,43 @@ enum CallRows {
         _ call: NewCall,
         number: Int64,
         spill: String?,
-        notBefore: Int64,
-        delayedBy: Int64,
-        _ database: Database
+        start: WaitStart,
+        _ statements: HotStatements
     ) throws -> String {
         var id = call.callID
-        while try !insertCall(call, id, number, notBefore, delayedBy, database) { id = CallIDs.fresh() }
-        let body = spill == nil && call.body.readableBytes > 0 ? Data(buffer: call.body) : nil
-        try run(
-            "INSERT INTO requests (seq, client, fields, body, spill) VALUES (?, ?, ?, ?, ?)",
-            [number, call.clientAddress, Data(buffer: call.fields), body, spill],
-            database
-        )
+        let function = call.function.description
+        while try !insert(call, function, id, number, start, statements) { id = CallIDs.fresh() }
+        _ = try statements.insertRequest.run { values in
+            values.add(number)
+            values.add(call.clientAddress)
+            values.add(call.fields)
+            values.add(spill == nil && call.body.readableBytes > 0 ? call.body : nil)
+            values.add(spill)
+        }
         return id
     }
 
-    private static func insertCall(
+    private static func insert(
         _ call: NewCall,
+        _ function: String,
         _ id: String,
         _ number: Int64,
-        _ notBefore: Int64,
-        _ delayedBy: Int64,
-        _ database: Database
+        _ start: WaitStart,
+        _ statements: HotStatements
     ) throws -> Bool {
-        try run(
-            """
-            INSERT INTO calls
-                (seq, id, call_id, function, state, method, path, query, created_at, not_before, delayed_by, callback_url)
-            VALUES (?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING
-            """,
-            [
-                number, id, call.callID, call.function.description, call.method, call.path, call.query,
-                call.acceptedAt.nanosecondsSinceEpoch, notBefore, delayedBy, call.callbackURL,
-            ],
-            database
-        )
-        return database.changesCount == 1
+        try statements.insertCall.run { values in
+            values.add(number)
+            values.add(id)
+            values.add(call.callID)
+            values.add(function)
+            values.add(call.method)
+            values.add(call.path)
+            values.add(call.query)
+            values.add(call.acceptedAt.nanosecondsSinceEpoch)
+            values.add(start.notBefore)
+            values.add(start.delayedBy)
+            values.add(call.callbackURL)
+        } == 1
     }
 
     // MARK: Calls as they were sent

@@ -10,6 +10,8 @@ import Synchronization
 /// One transaction that is being made: what its parts change in the database, and in memory once it is on disk.
 struct Batch {
     let database: Database
+    /// What runs for every call.
+    let statements: HotStatements
     /// Nanoseconds of the wall clock.
     let now: Int64
     /// Changes of the counters of functions.
@@ -109,17 +111,19 @@ final class CommitLine: Sendable {
     private func write() {
         while true {
             let entries = waiting.withLock { waiting -> Sendability<[Entry]> in
-                let taken = waiting.value.entries.prefix(Self.mostEntries)
-                waiting.value.entries.removeFirst(taken.count)
+                var taken: [Entry] = []
+                swap(&taken, &waiting.value.entries)
                 if taken.isEmpty { waiting.value.isWriting = false }
-                return Sendability(Array(taken))
+                return Sendability(taken)
             }.value
             guard !entries.isEmpty else { return }
-            write(entries)
+            for start in stride(from: 0, to: entries.count, by: Self.mostEntries) {
+                write(entries[start..<min(start + Self.mostEntries, entries.count)])
+            }
         }
     }
 
-    private func write(_ entries: [Entry]) {
+    private func write(_ entries: ArraySlice<Entry>) {
         var tellings: [() -> Void] = []
         tellings.reserveCapacity(entries.count)
         let fault = commit { batch in

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Dispatch
 import FaultModel
 import Foundation
 import GRDB
+import GRDBSQLite
+import Synchronization
 
 /// The file `calls.sqlite`: opened so that a commit is on disk when it returns, and opened again after an error of the
 /// disk.
@@ -13,10 +16,26 @@ final class QueueDatabase: Sendable {
     /// A connection of its own, so that moving pages from the log into the file does not hold commits up.
     private let checkpointer: DatabaseQueue
     private let path: String
-    /// From this size of the log on it is written back, in bytes.
-    private static let checkpointSize = 4 * 1_048_576
-    /// From this size on commits wait until it is.
-    private static let restartSize = 64 * 1_048_576
+    private let hot = Mutex(Hot())
+    private struct WriteBack {
+        enum Step {
+            case idle
+            case running
+            /// What is left is the writer's.
+            case nearlyDone
+        }
+
+        var step = Step.idle
+    }
+
+    private let writeBack = Mutex(WriteBack())
+    private let logPages = Atomic<Int>(0)
+    private let queue = DispatchQueue(label: "martlet.calls.write-back", qos: .utility)
+    /// From this length of the log on it is written back: 4 MiB.
+    private static let pagesToWriteBack = 1024
+    /// What the writer finishes at most.
+    private static let pagesToFinish = 256
+    private static let mostRounds = 16
 
     /// Opens the database, making it where it is missing.
     ///
@@ -28,6 +47,7 @@ final class QueueDatabase: Sendable {
         configuration.busyMode = .timeout(10)
         configuration.maximumReaderCount = 4
         configuration.prepareDatabase { database in
+            try database.execute(sql: "PRAGMA page_size = 8192")
             try database.execute(sql: "PRAGMA wal_autocheckpoint = 0")
             try database.execute(sql: "PRAGMA cache_size = -16384")
         }
@@ -44,25 +64,78 @@ final class QueueDatabase: Sendable {
         var plain = Configuration()
         plain.busyMode = .timeout(10)
         checkpointer = try DatabaseQueue(path: path, configuration: plain)
+        pool.writeWithoutTransaction { followLog($0) }
         let folder = (path as NSString).deletingLastPathComponent
         if isNew, !SpillFolder.syncFolder(folder) {
             throw DatabaseError(resultCode: .SQLITE_IOERR, message: "the data directory cannot be synced")
         }
     }
 
-    /// Writes the log back when it has grown, beside the commits.
+    /// What the writer has prepared.
+    private struct Hot: @unchecked Sendable {  // made, used and let go by the writer's thread alone
+        var statements: HotStatements?
+    }
+
+    /// The statements that run for every call, on the writer's connection.
+    func statements(_ database: Database) throws -> HotStatements {
+        if let statements = hot.withLock({ $0 }).statements { return statements }
+        let made = try HotStatements(database)
+        let kept = Hot(statements: made)
+        hot.withLock { $0 = kept }
+        return made
+    }
+
+    // MARK: Writing the log back
+
+    /// Keeps the log short; called by the writer behind each commit.
     ///
-    /// Blocks its own thread only.
-    func checkpoint() {
-        let size = (try? FileManager.default.attributesOfItem(atPath: path + "-wal")[.size] as? Int) ?? 0
-        guard size > Self.checkpointSize else { return }
-        let mode: Database.CheckpointMode = size > Self.restartSize ? .truncate : .passive
-        // Fails while a reader holds it up, or the disk does; the next one tries again.
-        _ = try? checkpointer.writeWithoutTransaction { try $0.checkpoint(mode) }
+    /// Most of the log is written back by a thread of its own, beside the commits. Only what came meanwhile is written
+    /// back here, so that the log can begin anew: a few hundred pages, instead of a wait for all.
+    func committed(_ database: Database) {
+        let step = writeBack.withLock { writeBack -> WriteBack.Step in
+            guard logPages.load(ordering: .relaxed) > Self.pagesToWriteBack, writeBack.step != .running else {
+                return .running
+            }
+            defer { writeBack.step = writeBack.step == .idle ? .running : .idle }
+            return writeBack.step
+        }
+        switch step {
+        case .running: break
+        case .idle: queue.async { self.writeMostBack() }
+        case .nearlyDone: _ = try? database.checkpoint(.passive)
+        }
+    }
+
+    private func writeMostBack() {
+        // Each round is as long as what came during the one before, so they soon get short.
+        for _ in 0..<Self.mostRounds {
+            let state = try? checkpointer.writeWithoutTransaction { try $0.checkpoint(.passive) }
+            guard let state, state.walFrameCount - state.checkpointedFrameCount > Self.pagesToFinish else { break }
+        }
+        writeBack.withLock { $0.step = .nearlyDone }
+    }
+
+    /// SQLite tells of the length of the log behind each commit.
+    private func followLog(_ database: Database) {
+        let context = Unmanaged.passUnretained(self).toOpaque()
+        sqlite3_wal_hook(
+            database.sqliteConnection,
+            { context, _, _, pages in
+                guard let context else { return SQLITE_OK }
+                let database = Unmanaged<QueueDatabase>.fromOpaque(context).takeUnretainedValue()
+                database.logPages.store(Int(pages), ordering: .relaxed)
+                return SQLITE_OK
+            },
+            context
+        )
     }
 
     /// Closes the file, the log written back.
     func close() {
+        pool.writeWithoutTransaction { database in
+            hot.withLock { $0.statements = nil }
+            sqlite3_wal_hook(database.sqliteConnection, nil, nil)
+        }
         _ = try? checkpointer.writeWithoutTransaction { try $0.checkpoint(.truncate) }
         try? checkpointer.close()
         try? pool.close()
@@ -109,7 +182,6 @@ enum QueueSchema {
         ) STRICT;
         CREATE UNIQUE INDEX calls_by_id ON calls (id);
         CREATE INDEX calls_by_state ON calls (state, function, seq);
-        CREATE INDEX calls_by_end ON calls (finished_at) WHERE finished_at IS NOT NULL;
         CREATE INDEX callbacks ON calls (callback_due) WHERE callback_state = 1;
         CREATE TABLE requests (
             seq INTEGER PRIMARY KEY, client TEXT NOT NULL, fields BLOB NOT NULL, body BLOB, spill TEXT
@@ -118,7 +190,6 @@ enum QueueSchema {
             seq INTEGER PRIMARY KEY, status INTEGER NOT NULL, fields BLOB NOT NULL, body BLOB, spill TEXT,
             size INTEGER NOT NULL, is_truncated INTEGER NOT NULL, expires_at INTEGER NOT NULL
         ) STRICT;
-        CREATE INDEX results_by_expiry ON results (expires_at);
         CREATE TABLE idempotency (
             function TEXT NOT NULL, key TEXT NOT NULL, id TEXT NOT NULL, call_id TEXT NOT NULL,
             expires_at INTEGER NOT NULL, PRIMARY KEY (function, key)

@@ -21,6 +21,8 @@ struct QueueMemory {
     var areCallbacksDue = false
     /// Callbacks under way.
     var callbacks: Set<String> = []
+    /// Calls under way, or about to be, whose end somebody is told of.
+    var toCallBack: Set<Int64> = []
     private var fresh: [Int64: Fresh] = [:]
     private var freshBytes = 0
     /// Most bytes of calls that are kept to spare reading them back.
@@ -35,6 +37,12 @@ struct QueueMemory {
     {
         schedule.add(number, of: function, due: due, now: now, followsWallClock: followsWallClock)
         self.due.insert(function)
+    }
+
+    /// A call that was carried out is over.
+    mutating func end(_ number: Int64, of function: FunctionID) {
+        finish(number, of: function)
+        if toCallBack.remove(number) != nil { areCallbacksDue = true }
     }
 
     /// A call waits or runs no more.
@@ -55,6 +63,7 @@ struct QueueMemory {
         guard freshBytes + Self.size(entry) <= Self.freshLimit else { return }
         freshBytes += Self.size(entry)
         fresh[number] = entry
+        if call.callbackURL != nil { toCallBack.insert(number) }
     }
 
     mutating func takeFresh(_ number: Int64) -> Fresh? {

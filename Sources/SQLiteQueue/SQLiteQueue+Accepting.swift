@@ -54,9 +54,8 @@ extension SQLiteQueue {
             call,
             number: number,
             spill: file,
-            notBefore: start.notBefore,
-            delayedBy: start.delayedBy,
-            batch.database
+            start: start,
+            batch.statements
         )
         if let key = call.idempotencyKey { try remember(key, of: call, id, batch) }
         batch.count(call.function) { $0.accepted += 1 }

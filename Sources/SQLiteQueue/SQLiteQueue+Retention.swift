@@ -8,10 +8,12 @@ import Synchronization
 /// What is thrown away, and when.
 extension SQLiteQueue {
     /// Throws away what is older than it has to be kept; a failure is tried again at the next round.
+    ///
+    /// An index by age would be written for every call; instead a part of the table is looked through each time, beside
+    /// the writer.
     func sweep() {
         Task { [self] in
-            _ = try? await inSteps { [self] in try sweepResults(&$0) }
-            _ = try? await inSteps { [self] in try sweepCalls(&$0) }
+            await sweepOld()
             if let limit = settings.timeToLive {
                 for function in await waitingFunctions() {
                     _ = try? await inSteps { [self] in try expire(function, limit, &$0) }
@@ -23,31 +25,21 @@ extension SQLiteQueue {
         }
     }
 
-    /// Answers, with the requests they answer; dead calls stay whole, and so does what a callback still needs.
-    private func sweepResults(_ batch: inout Batch) throws -> Int {
-        let numbers = try Int64.fetchAll(
-            batch.database,
-            sql: """
-                SELECT r.seq FROM results r JOIN calls c ON c.seq = r.seq
-                WHERE r.expires_at <= ? AND c.callback_state <> 1 AND c.state <> ? LIMIT ?
-                """,
-            arguments: [batch.now, CallRows.number(.dead), Self.step]
-        )
-        for number in numbers {
-            batch.unneededSpills += try CallRows.removeResult(number, batch.database)
-            batch.unneededSpills += try CallRows.removeRequest(number, batch.database)
-        }
-        return numbers.count
-    }
+    /// Rows that one round looks through.
+    private static var rowsPerSweep: Int { 100_000 }
 
-    private func sweepCalls(_ batch: inout Batch) throws -> Int {
-        let numbers = try Int64.fetchAll(
-            batch.database,
-            sql: "SELECT seq FROM calls WHERE finished_at <= ? AND callback_state <> 1 LIMIT ?",
-            arguments: [batch.now - settings.callRetention.nanoseconds, Self.step]
-        )
-        for number in numbers { batch.unneededSpills += try CallRows.remove(number, batch.database) }
-        return numbers.count
+    private func sweepOld() async {
+        let (from, now) = (sweptUpTo.withLock { $0 }, clock.wall())
+        let callsBefore = now - settings.callRetention.nanoseconds
+        let found = try? await read { try CallRows.old(from: from, atMost: Self.rowsPerSweep, now, callsBefore, $0) }
+        guard let found else { return }
+        sweptUpTo.withLock { $0 = found.last ?? 0 }
+        for step in stride(from: 0, to: found.old.count, by: Self.step) {
+            let part = found.old[step..<min(step + Self.step, found.old.count)]
+            try? await line.submit { batch in
+                for row in part { batch.unneededSpills += try CallRows.throwAway(row, batch.database) }
+            }
+        }
     }
 
     /// Calls that have waited too long since they were accepted; those whose time has not come yet are left alone.

@@ -5,7 +5,6 @@ import Foundation
 public import FunctionModel
 import GRDB
 import NIOCore
-import NIOFoundationCompat
 public import QueueContract
 import Synchronization
 
@@ -70,6 +69,7 @@ extension SQLiteQueue {
                     LeasedCall(lease: CallLease(id: fresh.id, token: call.token), call: fresh.call, attempt: 1)
                 )
             } else if let (id, found, attempts) = stored[call.number] {
+                if found.callbackURL != nil { memory.withLock { _ = $0.toCallBack.insert(call.number) } }
                 let lease = CallLease(id: id, token: call.token)
                 calls.append(LeasedCall(lease: lease, call: found, attempt: attempts + 1))
             } else {
@@ -110,23 +110,16 @@ extension SQLiteQueue {
     public func settle(
         _ lease: CallLease,
         attempt: CallAttempt,
-        verdict: CallVerdict
-    ) async throws(PlatformFault) -> Bool {
-        let body = verdict.result?.body ?? ByteBuffer()
-        let outcome = await withCheckedContinuation { continuation in
-            spill(body) { [self] outcome in
-                switch outcome {
-                case .failure(let fault): continuation.resume(returning: Result<Bool, PlatformFault>.failure(fault))
-                case .success(let file):
-                    line.submit { [self] batch in
-                        try settle(lease, attempt, verdict, file, &batch)
-                    } done: {
-                        continuation.resume(returning: $0)
-                    }
-                }
+        verdict: CallVerdict,
+        done: @escaping @Sendable (Result<Bool, PlatformFault>) -> Void
+    ) {
+        spill(verdict.result?.body ?? ByteBuffer()) { [self] outcome in
+            switch outcome {
+            case .failure(let fault): done(.failure(fault))
+            case .success(let file):
+                line.submit({ [self] batch in try settle(lease, attempt, verdict, file, &batch) }, done: done)
             }
         }
-        return try outcome.get()
     }
 
     private func settle(
@@ -182,38 +175,34 @@ extension SQLiteQueue {
         _ batch: inout Batch
     ) throws -> Bool {
         let state = end.state
-        try CallRows.run(
-            """
-            UPDATE calls SET state = ?, finished_at = ?, attempts = attempts || ?, dead_reason = ?,
-                callback_state = callback_url IS NOT NULL, callback_due = ?
-            WHERE seq = ? AND state = 0
-            """,
-            [CallRows.number(state), batch.now, AttemptText.write(attempt), reason, batch.now, held.number],
-            batch.database
-        )
-        guard batch.database.changesCount == 1 else { return false }
+        let changed = try batch.statements.endCall.run { values in
+            values.add(CallRows.number(state))
+            values.add(batch.now)
+            values.add(AttemptText.write(attempt))
+            values.add(reason)
+            values.add(batch.now)
+            values.add(held.number)
+        }
+        guard changed == 1 else { return false }
         if let (result, file) = result { try keep(result, file, of: held.number, batch) }
         batch.count(held.function) { $0[state] += 1 }
         batch.effects.append { memory in
-            memory.finish(held.number, of: held.function)
-            memory.areCallbacksDue = true
+            memory.end(held.number, of: held.function)
         }
         return true
     }
 
     private func keep(_ result: CallResult, _ file: String?, of number: Int64, _ batch: Batch) throws {
-        try CallRows.run(
-            """
-            INSERT OR REPLACE INTO results (seq, status, fields, body, spill, size, is_truncated, expires_at)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-            """,
-            [
-                number, result.status, Data(buffer: result.fields),
-                file == nil && result.body.readableBytes > 0 ? Data(buffer: result.body) : nil, file, result.size,
-                result.isTruncated, batch.now + settings.resultRetention.nanoseconds,
-            ],
-            batch.database
-        )
+        _ = try batch.statements.insertResult.run { values in
+            values.add(number)
+            values.add(result.status)
+            values.add(result.fields)
+            values.add(file == nil && result.body.readableBytes > 0 ? result.body : nil)
+            values.add(file)
+            values.add(result.size)
+            values.add(result.isTruncated ? 1 : 0)
+            values.add(batch.now + settings.resultRetention.nanoseconds)
+        }
     }
 }
 

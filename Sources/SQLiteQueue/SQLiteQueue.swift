@@ -44,6 +44,8 @@ public final class SQLiteQueue: CallQueue {
     private let upkeepQueue = DispatchQueue(label: "martlet.calls.upkeep", qos: .utility)
     private let upkeep = Mutex<Task<Void, Never>?>(nil)
     private let upkeepRounds = Mutex(0)
+    /// Where the last sweep ended, by number.
+    let sweptUpTo = Mutex<Int64>(0)
 
     /// Opens the queue of a data directory, making its file where it is missing.
     ///
@@ -133,12 +135,17 @@ public final class SQLiteQueue: CallQueue {
         do {
             let database = try database()
             let batch = try database.pool.writeWithoutTransaction { connection in
-                var batch = Batch(database: connection, now: clock.wall())
+                var batch = Batch(
+                    database: connection,
+                    statements: try database.statements(connection),
+                    now: clock.wall()
+                )
                 try connection.beginTransaction(.immediate)
                 do {
                     try changes(&batch)
                     try CallRows.add(batch.deltas, connection)
                     try connection.commit()
+                    database.committed(connection)
                 } catch {
                     if connection.isInsideTransaction { try? connection.rollback() }
                     throw error
@@ -253,7 +260,8 @@ public final class SQLiteQueue: CallQueue {
             round += 1
             return round
         }
-        if let database = try? database() { database.checkpoint() }
+        // A database that could not be used is opened as soon as it can be, whether or not calls come.
+        _ = try? database()
         if round.isMultiple(of: 10) { checkConservation() }
         if round.isMultiple(of: 30) { sweep() }
     }

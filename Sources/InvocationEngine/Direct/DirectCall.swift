@@ -180,44 +180,47 @@ extension FrontDoor {
     /// Calls a function for the platform itself: with its limits, its places and its metrics, but without the gateway's
     /// own limit of time.
     ///
-    /// A function that does not exist gives 404, one that cannot be reached 502, each as a platform's answer. When the
-    /// task is cancelled the call is broken off, and its answer means nothing.
-    public func call(_ request: DirectRequest) async -> DirectAnswer {
+    /// `done` is called once, on an event loop, also for a call that was broken off. A function that does not exist gives
+    /// 404, one that cannot be reached 502, each as a platform's answer.
+    public func call(_ request: DirectRequest, done: @escaping @Sendable (DirectAnswer) -> Void) -> DirectCall {
         let loop = nextLoop()
-        let call = DirectCallBox(loop: loop.loop)
-        return await withTaskCancellationHandler {
-            await withCheckedContinuation { continuation in
-                loop.run { context in call.start(request, in: context) { continuation.resume(returning: $0) } }
-            }
-        } onCancel: {
-            loop.run { _ in call.cancel() }
-        }
+        let call = DirectCall(loop)
+        loop.run { context in call.start(request, in: context, done) }
+        return call
     }
 }
 
-/// Holds a direct call on its event loop.
-private final class DirectCallBox: Sendable {
-    private let front: NIOLoopBoundBox<FrontConnection?>
-    private let isCancelled: NIOLoopBoundBox<Bool>
-
-    init(loop: any EventLoop) {
-        front = .makeEmptyBox(valueType: FrontConnection.self, eventLoop: loop)
-        isCancelled = .makeBoxSendingValue(false, eventLoop: loop)
+/// A direct call under way, which can be broken off.
+public final class DirectCall: Sendable {
+    private struct State {
+        var front: FrontConnection?
+        var isCancelled = false
     }
 
-    func start(_ request: DirectRequest, in context: LoopContext, done: @escaping (DirectAnswer) -> Void) {
+    private let loop: LoopHandle
+    private let state: NIOLoopBoundBox<State>
+
+    init(_ loop: LoopHandle) {
+        self.loop = loop
+        state = .makeBoxSendingValue(State(), eventLoop: loop.loop)
+    }
+
+    func start(_ request: DirectRequest, in context: LoopContext, _ done: @escaping @Sendable (DirectAnswer) -> Void) {
         let caller = DirectCaller(request) { answer in
-            self.front.value = nil
+            self.state.value.front = nil
             done(answer)
         }
         let front = FrontConnection(context, directCaller: caller)
-        guard !isCancelled.value else { return front.endDirectCall() }
-        self.front.value = front
+        guard !state.value.isCancelled else { return front.endDirectCall() }
+        state.value.front = front
         front.carryOut(request.bytes, from: request.clientAddress)
     }
 
-    func cancel() {
-        isCancelled.value = true
-        front.value?.endDirectCall()
+    /// Breaks the call off; harmless when it is over.
+    public func cancel() {
+        loop.run { _ in
+            self.state.value.isCancelled = true
+            self.state.value.front?.endDirectCall()
+        }
     }
 }
