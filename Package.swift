@@ -201,6 +201,10 @@ let package = Package(
         tests(of: "YAMLReading"),
         tests(of: "WatchdogService", ["ProviderContract"]),
         tests(of: "QueueContract", ["FunctionModel"]),
+        tests(
+            of: "SQLiteQueue",
+            ["FaultModel", "FunctionModel", "QueueContract", "TestSupport", logging, nioCore, sqlite]
+        ),
         tests(of: "QueueConformance", ["QueueContract", "SQLiteQueue", "TestSupport", logging]),
         tests(
             of: "ProviderConformance",

@@ -73,6 +73,18 @@ extension QueueChecks {
             let again = try await awaitCall(subject)
             try expect(again.attempt == 1 && again.call.body == body && again.call.path == "/p", "\(again.attempt)")
         },
+        QueueCheck("a call that is cancelled and sent again, over and over, is taken once") { subject in
+            _ = try await subject.queue.accept(
+                NewCall(function: function, callID: "a", start: .after(.seconds(3600)))
+            )
+            for _ in 0..<3 {
+                try await subject.queue.cancel("a")
+                try await subject.queue.sendAgain("a")
+            }
+            try expect(try await take(subject)?.lease.id == "a", "it was not due at once")
+            try expect(try await take(subject) == nil, "it was taken twice")
+            try await expectCounts(subject, accepted: 1, [.running: 1])
+        },
         QueueCheck("the dead of one function are sent again without the others") { subject in
             for number in 0..<3 { _ = try await finish(subject, "a\(number)", .dead, status: 500) }
             _ = try await finish(subject, "b", .dead, status: 500, of: other)

@@ -19,19 +19,37 @@ package struct CallSchedule: Sendable {
         package fileprivate(set) var expiry: Int64
     }
 
+    /// One wait of a call in a line.
+    private struct Ticket {
+        let number: Int64
+        /// Tells it from other waits of the same call.
+        let serial: UInt64
+    }
+
     private struct Later: Comparable {
         let due: Int64
-        let number: Int64
+        let ticket: Ticket
         let followsWallClock: Bool
 
         static func < (left: Later, right: Later) -> Bool {
-            (left.due, left.number) < (right.due, right.number)
+            (left.due, left.ticket.serial) < (right.due, right.ticket.serial)
         }
+
+        static func == (left: Later, right: Later) -> Bool {
+            (left.due, left.ticket.serial) == (right.due, right.ticket.serial)
+        }
+    }
+
+    /// What is known of a call with tickets in a line that hold no longer.
+    private struct Stale {
+        var tickets = 1
+        /// The one that holds; nil when the call does not wait.
+        var valid: UInt64?
     }
 
     private struct Line {
         /// Those that are due.
-        var ready = Deque<Int64>()
+        var ready = Deque<Ticket>()
         var later = Heap<Later>()
         var waiting = 0
         var running = 0
@@ -40,8 +58,9 @@ package struct CallSchedule: Sendable {
     private var lines: [FunctionID: Line] = [:]
     private var leases: [UInt64: Lease] = [:]
     private var tokens: [Int64: UInt64] = [:]
-    /// Calls that do not wait any more, but still stand in a line.
-    private var gone: Set<Int64> = []
+    /// Calls that were taken out of a line in which they still stand.
+    private var stale: [Int64: Stale] = [:]
+    private var lastSerial: UInt64 = 0
     private var lastToken: UInt64 = 0
 
     /// Nothing waits.
@@ -62,18 +81,38 @@ package struct CallSchedule: Sendable {
     ) {
         var line = lines.removeValue(forKey: function) ?? Line()
         line.waiting += 1
+        let ticket = ticket(number)
         if due <= now {
-            line.ready.append(number)
+            line.ready.append(ticket)
         } else {
-            line.later.insert(Later(due: due, number: number, followsWallClock: followsWallClock))
+            line.later.insert(Later(due: due, ticket: ticket, followsWallClock: followsWallClock))
         }
         lines[function] = line
     }
 
     /// Takes a waiting call out.
     package mutating func remove(_ number: Int64, of function: FunctionID) {
-        gone.insert(number)
+        if stale[number] == nil {
+            stale[number] = Stale()
+        } else {
+            stale[number]?.tickets += 1
+            stale[number]?.valid = nil
+        }
         lines[function]?.waiting -= 1
+    }
+
+    private mutating func ticket(_ number: Int64) -> Ticket {
+        lastSerial += 1
+        if stale[number] != nil { stale[number]?.valid = lastSerial }
+        return Ticket(number: number, serial: lastSerial)
+    }
+
+    /// Whether a ticket that leaves its line still holds.
+    private mutating func holds(_ ticket: Ticket) -> Bool {
+        guard let known = stale[ticket.number] else { return true }
+        if known.valid == ticket.serial { return true }
+        if known.tickets == 1 { stale[ticket.number] = nil } else { stale[ticket.number]?.tickets -= 1 }
+        return false
     }
 
     /// Moves those that follow the wall clock, which was set forward by so much.
@@ -81,7 +120,7 @@ package struct CallSchedule: Sendable {
         for (function, line) in lines where line.later.unordered.contains(where: \.followsWallClock) {
             let moved = line.later.unordered.map { entry in
                 entry.followsWallClock
-                    ? Later(due: entry.due - shift, number: entry.number, followsWallClock: true) : entry
+                    ? Later(due: entry.due - shift, ticket: entry.ticket, followsWallClock: true) : entry
             }
             lines[function]?.later = Heap(moved)
         }
@@ -98,12 +137,13 @@ package struct CallSchedule: Sendable {
     ) -> (taken: [(number: Int64, token: UInt64)], nextDue: Int64?) {
         guard var line = lines.removeValue(forKey: function) else { return ([], nil) }
         while let next = line.later.min, next.due <= now {
-            line.ready.append(next.number)
+            line.ready.append(next.ticket)
             line.later.removeMin()
         }
         var taken: [(number: Int64, token: UInt64)] = []
-        while taken.count < count, let number = line.ready.popFirst() {
-            if !gone.isEmpty, gone.remove(number) != nil { continue }
+        while taken.count < count, let ticket = line.ready.popFirst() {
+            guard stale.isEmpty || holds(ticket) else { continue }
+            let number = ticket.number
             line.waiting -= 1
             line.running += 1
             lastToken += 1
@@ -111,7 +151,7 @@ package struct CallSchedule: Sendable {
             tokens[number] = lastToken
             taken.append((number, lastToken))
         }
-        while let next = line.later.min, gone.remove(next.number) != nil { line.later.removeMin() }
+        while !stale.isEmpty, let next = line.later.min, !holds(next.ticket) { line.later.removeMin() }
         let nextDue = line.ready.isEmpty ? line.later.min?.due : now
         lines[function] = line
         return (taken, nextDue)
@@ -142,7 +182,8 @@ package struct CallSchedule: Sendable {
     package mutating func release(_ token: UInt64) -> Lease? {
         guard let lease = end(token) else { return nil }
         lines[lease.function]?.waiting += 1
-        lines[lease.function]?.ready.prepend(lease.number)
+        let ticket = ticket(lease.number)
+        lines[lease.function]?.ready.prepend(ticket)
         return lease
     }
 

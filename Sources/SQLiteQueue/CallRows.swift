@@ -158,7 +158,7 @@ enum CallRows {
     /// A call with what is needed to carry it out.
     struct Stored: Sendable {
         let id: String
-        let call: NewCall
+        var call: NewCall
         let spill: String?
         let attempts: Int
     }

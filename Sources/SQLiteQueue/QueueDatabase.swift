@@ -30,6 +30,7 @@ final class QueueDatabase: Sendable {
 
     private let writeBack = Mutex(WriteBack())
     private let logPages = Atomic<Int>(0)
+    private let isLogDoubtful = Atomic<Bool>(false)
     private let queue = DispatchQueue(label: "martlet.calls.write-back", qos: .utility)
     /// From this length of the log on it is written back: 4 MiB.
     private static let pagesToWriteBack = 1024
@@ -38,11 +39,10 @@ final class QueueDatabase: Sendable {
     private static let mostRounds = 16
 
     /// Opens the database, making it where it is missing.
-    ///
-    /// Whatever the log holds is written back first and synced: after a failed sync the system may hold pages that never
-    /// reached the disk, and nothing may be built on them.
     init(path: String) throws {
         self.path = path
+        // Whoever wrote the log may have met with a failed sync.
+        try QueueLog.writeAgain(of: path)
         var configuration = Configuration()
         configuration.busyMode = .timeout(10)
         configuration.maximumReaderCount = 4
@@ -83,6 +83,18 @@ final class QueueDatabase: Sendable {
         let kept = Hot(statements: made)
         hot.withLock { $0 = kept }
         return made
+    }
+
+    // MARK: Errors of the disk
+
+    /// Notes that a commit failed at the disk: before the next one the log is written again.
+    func distrustLog() { isLogDoubtful.store(true, ordering: .relaxed) }
+
+    /// Makes sure that the next commit builds on what is on the disk; on the writer's thread.
+    func trustLog() throws {
+        guard isLogDoubtful.load(ordering: .relaxed) else { return }
+        try QueueLog.writeAgain(of: path)
+        isLogDoubtful.store(false, ordering: .relaxed)
     }
 
     // MARK: Writing the log back
@@ -136,9 +148,43 @@ final class QueueDatabase: Sendable {
             hot.withLock { $0.statements = nil }
             sqlite3_wal_hook(database.sqliteConnection, nil, nil)
         }
-        _ = try? checkpointer.writeWithoutTransaction { try $0.checkpoint(.truncate) }
+        // Fails where nothing can be synced; the next start does it, then.
+        if (try? trustLog()) != nil {
+            _ = try? checkpointer.writeWithoutTransaction { try $0.checkpoint(.truncate) }
+        }
         try? checkpointer.close()
         try? pool.close()
+    }
+}
+
+/// The file of SQLite's log.
+enum QueueLog {
+    /// Writes the log once more, as it is, and syncs it.
+    ///
+    /// When a sync has failed the system takes the pages for clean although they never reached the disk, and the next
+    /// sync succeeds without writing them. SQLite would believe it, build on them, and lose all that follows in a power
+    /// cut.
+    static func writeAgain(of database: String) throws {
+        let descriptor = open(database + "-wal", O_RDWR | O_CLOEXEC)
+        // There is none: nothing can be missing from it.
+        guard descriptor >= 0 else { return }
+        defer { close(descriptor) }
+        var bytes = [UInt8](repeating: 0, count: 1_048_576)
+        var place: off_t = 0
+        while true {
+            let count = pread(descriptor, &bytes, bytes.count, place)
+            guard count > 0 else { break }
+            guard pwrite(descriptor, bytes, count, place) == count else { throw failure }
+            place += off_t(count)
+        }
+        guard fdatasync(descriptor) == 0 else { throw failure }
+    }
+
+    private static var failure: DatabaseError {
+        DatabaseError(
+            resultCode: errno == ENOSPC ? .SQLITE_FULL : .SQLITE_IOERR,
+            message: String(cString: strerror(errno))
+        )
     }
 }
 
@@ -203,6 +249,11 @@ enum QueueSchema {
     ]
 }
 
+extension PlatformFault {
+    /// Whether what failed may turn out to be on the disk all the same.
+    var leavesDoubt: Bool { (cause as? DatabaseError)?.isOfDisk ?? false }
+}
+
 extension DatabaseError {
     /// What people can do something about, in words.
     var words: String {
@@ -215,10 +266,18 @@ extension DatabaseError {
         }
     }
 
-    /// Whether only opening the file again can tell what is on the disk.
+    /// Whether it says that nothing can be stored at the moment, not that something was wrong with the statement.
+    var isOfStorage: Bool {
+        needsReopening || isOfDisk || resultCode == .SQLITE_FULL || resultCode == .SQLITE_BUSY
+    }
+
+    /// Whether the disk failed, so that nobody knows what is on it.
+    var isOfDisk: Bool { resultCode == .SQLITE_IOERR }
+
+    /// Whether the file has to be opened again, as somebody may mend it or put another in its place.
     var needsReopening: Bool {
         switch resultCode {
-        case .SQLITE_IOERR, .SQLITE_CORRUPT, .SQLITE_NOTADB, .SQLITE_CANTOPEN, .SQLITE_READONLY, .SQLITE_FULL: true
+        case .SQLITE_CORRUPT, .SQLITE_NOTADB, .SQLITE_CANTOPEN, .SQLITE_READONLY: true
         default: false
         }
     }

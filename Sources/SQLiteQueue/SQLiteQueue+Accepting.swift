@@ -36,7 +36,8 @@ extension SQLiteQueue {
         line.submit { [self] batch in
             try insert(call, file, &batch)
         } done: { [spill] outcome in
-            if case .failure = outcome, let file { spill.remove(file) }
+            // After an error of the disk nobody knows whether the row is there: then its body has to be, too.
+            if case .failure(let fault) = outcome, let file, !fault.leavesDoubt { spill.remove(file) }
             done(outcome)
         }
     }

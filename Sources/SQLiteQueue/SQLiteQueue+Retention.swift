@@ -11,17 +11,15 @@ extension SQLiteQueue {
     ///
     /// An index by age would be written for every call; instead a part of the table is looked through each time, beside
     /// the writer.
-    func sweep() {
-        Task { [self] in
-            await sweepOld()
-            if let limit = settings.timeToLive {
-                for function in await waitingFunctions() {
-                    _ = try? await inSteps { [self] in try expire(function, limit, &$0) }
-                }
+    func sweepOnce() async {
+        await sweepOld()
+        if let limit = settings.timeToLive {
+            for function in await waitingFunctions() {
+                _ = try? await inSteps { [self] in try expire(function, limit, &$0) }
             }
-            try? await line.submit { batch in
-                try CallRows.run("DELETE FROM idempotency WHERE expires_at <= ?", [batch.now], batch.database)
-            }
+        }
+        try? await line.submit { batch in
+            try CallRows.run("DELETE FROM idempotency WHERE expires_at <= ?", [batch.now], batch.database)
         }
     }
 

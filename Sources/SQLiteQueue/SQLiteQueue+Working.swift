@@ -4,6 +4,7 @@ public import FaultModel
 import Foundation
 public import FunctionModel
 import GRDB
+import Logging
 import NIOCore
 public import QueueContract
 import Synchronization
@@ -59,6 +60,7 @@ extension SQLiteQueue {
         let fresh: QueueMemory.Fresh?
     }
 
+    /// What a worker needs of calls that it has taken.
     private func load(_ taken: [Taken]) async throws(PlatformFault) -> [LeasedCall] {
         let missing = taken.filter { $0.fresh == nil }.map(\.number)
         let stored = missing.isEmpty ? [:] : try await stored(missing)
@@ -68,29 +70,44 @@ extension SQLiteQueue {
                 calls.append(
                     LeasedCall(lease: CallLease(id: fresh.id, token: call.token), call: fresh.call, attempt: 1)
                 )
-            } else if let (id, found, attempts) = stored[call.number] {
-                if found.callbackURL != nil { memory.withLock { _ = $0.toCallBack.insert(call.number) } }
-                let lease = CallLease(id: id, token: call.token)
-                calls.append(LeasedCall(lease: lease, call: found, attempt: attempts + 1))
+            } else if let found = stored[call.number] {
+                if found.call.callbackURL != nil { memory.withLock { _ = $0.toCallBack.insert(call.number) } }
+                let lease = CallLease(id: found.id, token: call.token)
+                calls.append(LeasedCall(lease: lease, call: found.call, attempt: found.attempts + 1))
             } else {
-                // Its row is gone or cannot be understood: it must not come back for ever.
-                memory.withLock { _ = $0.schedule.end(call.token) }
+                bury(call)
             }
         }
         return calls
     }
 
-    private func stored(_ numbers: [Int64]) async throws(PlatformFault) -> [Int64: (String, NewCall, Int)] {
+    /// Calls by their numbers; those whose row or body is not there are left out.
+    private func stored(_ numbers: [Int64]) async throws(PlatformFault) -> [Int64: CallRows.Stored] {
         let spill = spill
         return try await read { connection in
-            var calls: [Int64: (String, NewCall, Int)] = [:]
+            var calls: [Int64: CallRows.Stored] = [:]
             for number in numbers {
-                guard let stored = try CallRows.stored(number, connection) else { continue }
-                var call = stored.call
-                if let file = stored.spill { call.body = try spill.read(file) }
-                calls[number] = (stored.id, call, stored.attempts)
+                guard var stored = try CallRows.stored(number, connection) else { continue }
+                if let file = stored.spill {
+                    guard spill.has(file) else { continue }
+                    stored.call.body = try spill.read(file)
+                }
+                calls[number] = stored
             }
             return calls
+        }
+    }
+
+    /// A call that cannot be carried out must neither come back for ever nor keep others from being carried out.
+    private func bury(_ call: Taken) {
+        line.submit { [self] batch in
+            guard let lease = memory.withLock({ $0.schedule.lease(call.token) }) else { return }
+            let place = CallRows.Place(number: lease.number, function: lease.function, state: .waiting)
+            try CallRows.end(place, as: .dead, reason: "Its request is not in the data directory any more.", &batch)
+            batch.effects.append { $0.finish(lease.number, of: lease.function) }
+        } done: { [logger] outcome in
+            let why = if case .failure(let fault) = outcome { "\(fault)" } else { "its request is missing" }
+            logger.error("a call cannot be carried out", metadata: ["number": "\(call.number)", "why": "\(why)"])
         }
     }
 

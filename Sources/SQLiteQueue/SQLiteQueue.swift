@@ -36,10 +36,11 @@ public final class SQLiteQueue: CallQueue {
     let line: CommitLine
     private let path: String
     private let opening = Mutex(Opening())
-    private let lastNumber = Mutex<Int64>(0)
+    /// Nil until the file was opened for the first time.
+    private let lastNumber = Mutex<Int64?>(nil)
     /// What the wall clock was ahead of the other one.
     private let clockOffset: Mutex<Int64>
-    private let logger: Logger
+    let logger: Logger
     private let spillQueue = DispatchQueue(label: "martlet.calls.spill", attributes: .concurrent)
     private let upkeepQueue = DispatchQueue(label: "martlet.calls.upkeep", qos: .utility)
     private let upkeep = Mutex<Task<Void, Never>?>(nil)
@@ -122,8 +123,7 @@ public final class SQLiteQueue: CallQueue {
     static func fault(_ error: any Error) -> PlatformFault {
         switch error {
         case let fault as PlatformFault: fault
-        case let error as DatabaseError where error.needsReopening || error.resultCode == .SQLITE_FULL: error.fault
-        case let error as DatabaseError where error.resultCode == .SQLITE_BUSY: error.fault
+        case let error as DatabaseError where error.isOfStorage: error.fault
         default: .unexpected(error, doing: "keeping a call")
         }
     }
@@ -134,6 +134,7 @@ public final class SQLiteQueue: CallQueue {
     private func commit(_ changes: (inout Batch) throws -> Void) -> PlatformFault? {
         do {
             let database = try database()
+            try database.trustLog()
             let batch = try database.pool.writeWithoutTransaction { connection in
                 var batch = Batch(
                     database: connection,
@@ -155,7 +156,7 @@ public final class SQLiteQueue: CallQueue {
             publish(batch)
             return nil
         } catch {
-            if let error = error as? DatabaseError, error.needsReopening { closeAfter(error) }
+            if let error = error as? DatabaseError { note(error) }
             return Self.fault(error)
         }
     }
@@ -185,9 +186,10 @@ public final class SQLiteQueue: CallQueue {
         if areCallbacksDue { listeners.callback() }
     }
 
-    /// After an error of the disk only opening the file again tells what is on it.
-    private func closeAfter(_ error: DatabaseError) {
-        logger.error("calls cannot be kept; the database is opened again", metadata: ["why": "\(error)"])
+    private func note(_ error: DatabaseError) {
+        logger.error("calls cannot be kept", metadata: ["why": "\(error)"])
+        if error.isOfDisk { opening.withLock { $0.database }?.distrustLog() }
+        guard error.needsReopening else { return }
         let closed = opening.withLock { opening in
             defer { opening = Opening(fault: error.fault, triedAt: clock.monotonic()) }
             return opening.database
@@ -206,7 +208,10 @@ public final class SQLiteQueue: CallQueue {
                 try CallRows.lastNumber(connection), try CallRows.spills(connection)
             )
         }
-        lastNumber.withLock { $0 = max($0, last) }
+        let isFirst = lastNumber.withLock { number in
+            defer { number = max(number ?? 0, last) }
+            return number == nil
+        }
         memory.withLock { memory in
             memory = QueueMemory(after: memory.schedule)
             memory.counters = counters
@@ -216,13 +221,15 @@ public final class SQLiteQueue: CallQueue {
             }
             memory.due.removeAll()
         }
-        spill.removeAll(but: spills)
+        // Only at the start: later there may be bodies whose rows are just being written.
+        if isFirst { spill.removeAll(but: spills) }
     }
 
     func nextNumber() -> Int64 {
         lastNumber.withLock { number in
-            number += 1
-            return number
+            let next = (number ?? 0) + 1
+            number = next
+            return next
         }
     }
 
@@ -263,7 +270,7 @@ public final class SQLiteQueue: CallQueue {
         // A database that could not be used is opened as soon as it can be, whether or not calls come.
         _ = try? database()
         if round.isMultiple(of: 10) { checkConservation() }
-        if round.isMultiple(of: 30) { sweep() }
+        if round.isMultiple(of: 30) { Task { await sweepOnce() } }
     }
 
     /// Calls for a moment of the wall clock follow it when it is set.

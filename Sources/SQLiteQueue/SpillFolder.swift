@@ -31,6 +31,9 @@ struct SpillFolder: Sendable {
         return name
     }
 
+    /// Whether a body is there.
+    func has(_ name: String) -> Bool { access("\(path)/\(name)", F_OK) == 0 }
+
     /// Reads a body.
     ///
     /// Blocks.

@@ -29,6 +29,9 @@ public final class TemporaryFolder: Sendable {
         return file
     }
 
+    /// Removes a file.
+    public func remove(_ name: String) { try? FileManager.default.removeItem(atPath: "\(path)/\(name)") }
+
     /// Copies everything in this folder, as it is at the moment, into another one.
     public func copyContents(to other: TemporaryFolder) throws {
         for name in try FileManager.default.contentsOfDirectory(atPath: path) {

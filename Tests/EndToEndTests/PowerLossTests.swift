@@ -42,6 +42,13 @@ struct PowerLossTests {
         #expect(!broken.isEmpty)
     }
 
+    @Test func `nothing is promised on top of a failed sync unless it was written again`() async throws {
+        let log = try await record(ignoring: "", failingSyncs: true)
+        #expect(log.records.contains { $0.kind == "F" }, "no sync has failed")
+        let broken = try await cutPower(log, Self.cuts)
+        #expect(broken.isEmpty, "\(broken.joined(separator: "\n"))")
+    }
+
     // MARK: Recording
 
     /// Small bodies live in the database, every seventh is a file.
@@ -53,45 +60,52 @@ struct PowerLossTests {
         id.split(separator: "-").last.flatMap { Int($0) }?.isMultiple(of: 7) ?? false
     }
 
-    private func record(ignoring ignored: String) async throws -> DiskLog {
+    private func record(ignoring ignored: String, failingSyncs: Bool = false) async throws -> DiskLog {
         let log = "\(folder.path)/log"
         let recorder = RunningProgram.folder.appendingPathComponent("libPowerLossRecorder.so").path
         let martlet = try await RunningMartlet(
             dataDirectory: "\(folder.path)/data",
             environment: [
                 "LD_PRELOAD": recorder, "POWERLOSS_ROOT": "\(folder.path)/data", "POWERLOSS_LOG": log,
-                "POWERLOSS_IGNORE": ignored,
+                "POWERLOSS_IGNORE": ignored, "POWERLOSS_FAULT": "\(folder.path)/fault",
             ]
         )
         try await martlet.client.create(FunctionDeployment(service: "cat", image: "host", envProcess: "cat"))
         try await withThrowingTaskGroup(of: Void.self) { group in
             for client in 0..<4 {
-                group.addTask {
+                group.addTask { [folder] in
                     for number in 0..<40 {
                         let id = "c\(client)-\(number)"
                         // Half of them wait for ever, so that what they carry can be looked at.
                         let delay = number.isMultiple(of: 2) ? [("X-Delay", "10h")] : []
-                        let answer = try await martlet.ask(
-                            "POST",
-                            "/async-function/cat",
-                            Self.body(id),
-                            headers: [("X-Call-Id", id)] + delay,
-                            withLogin: false
-                        )
+                        if failingSyncs, client == 0, number % 10 == 5 { folder.write("fault", "sync") }
+                        var answer = (status: 0, headers: ["": ""], body: "")
+                        _ = try await eventually {
+                            answer = try await martlet.ask(
+                                "POST",
+                                "/async-function/cat",
+                                Self.body(id),
+                                headers: [("X-Call-Id", id)] + delay,
+                                withLogin: false
+                            )
+                            if answer.status == 503 { folder.remove("fault") }
+                            return answer.status != 503
+                        }
                         try #require(answer.status == 202)
                     }
                 }
             }
             group.addTask {
                 for _ in 0..<8 {
-                    let done = try await martlet.client.calls(
+                    // Refused while a sync has just failed.
+                    let done = try? await martlet.client.calls(
                         function: nil,
                         state: "succeeded",
                         since: nil,
                         limit: 1000,
                         cursor: nil
                     )
-                    for call in done.calls { DiskLog.append("S", call.id, to: log) }
+                    for call in done?.calls ?? [] { DiskLog.append("S", call.id, to: log) }
                 }
             }
             try await group.waitForAll()
@@ -157,6 +171,7 @@ struct PowerLossTests {
         _ succeeded: Set<String>
     ) async throws -> String? {
         if let problem = queue.problem { return "the database cannot be opened: \(problem)" }
+        var expected: Set<String> = []
         for id in promised {
             guard let call = try await queue.call(id) else { return "\(id) was promised and is gone" }
             if succeeded.contains(id), call.state != .succeeded { return "\(id) had succeeded and is \(call.state)" }
@@ -164,6 +179,7 @@ struct PowerLossTests {
                 // Its time has not come; sent again it is due at once, so that its body can be looked at.
                 try await queue.cancel(id)
                 try await queue.sendAgain(id)
+                expected.insert(call.callID)
             }
         }
         let counts = await queue.counts().total
@@ -172,13 +188,14 @@ struct PowerLossTests {
             while true {
                 let calls = try await queue.take(from: Self.function, atMost: 50, lease: .seconds(60)).calls
                 if calls.isEmpty { break }
-                for call in calls where String(buffer: call.call.body) != Self.body(call.lease.id) {
+                for call in calls where String(buffer: call.call.body) != Self.body(call.call.callID) {
                     return "the body of \(call.lease.id) is not what was sent"
                 }
+                expected.subtract(calls.map(\.call.callID))
             }
         } catch {
             return "calls cannot be taken: \(error)"
         }
-        return nil
+        return expected.isEmpty ? nil : "cannot be carried out any more: \(expected)"
     }
 }

@@ -87,6 +87,7 @@ struct SimulatedDisk {
     private var handles: [UInt64: Opened] = [:]
     private var syncs: [UInt64: Int] = [:]
     private var place = 0
+    private var random = SeededGenerator()
 
     // MARK: Following the log
 
@@ -98,6 +99,7 @@ struct SimulatedDisk {
         case "T": change(record.handle, .size(Int(record.offset)))
         case "B": syncs[record.offset] = place
         case "E": syncEnded(record)
+        case "F": syncFailed(record)
         case "U": changeName(.removed(record.text))
         case "R": rename(record)
         default: break
@@ -154,6 +156,17 @@ struct SimulatedDisk {
             for entry in pendingNames where isCovered(entry) { Self.apply(entry.change, to: &durableNames) }
             pendingNames.removeAll(where: isCovered)
         }
+    }
+
+    /// The system forgets that such pages were ever to be written: some have reached the disk, the others never will.
+    private mutating func syncFailed(_ record: DiskLog.Record) {
+        guard let begun = syncs[record.offset], case .file(let file)? = handles[record.handle] else { return }
+        for (place, change) in file.pending where place < begun {
+            for piece in Self.pieces(of: change) where Bool.random(using: &random) {
+                Self.apply(piece, to: &file.durable)
+            }
+        }
+        file.pending.removeAll { $0.place < begun }
     }
 
     private static func folder(of name: String) -> String { (name as NSString).deletingLastPathComponent }

@@ -22,6 +22,7 @@
 static char root[PATH_MAX];
 static size_t root_length;
 static char ignored[256];
+static char fault_file[PATH_MAX];
 static int log_descriptor = -1;
 static uint64_t handles[MOST_DESCRIPTORS];
 static char ignores[MOST_DESCRIPTORS];
@@ -51,9 +52,11 @@ __attribute__((constructor)) static void begin(void) {
     const char *folder = getenv("POWERLOSS_ROOT");
     const char *file = getenv("POWERLOSS_LOG");
     const char *ignore = getenv("POWERLOSS_IGNORE");
+    const char *fault = getenv("POWERLOSS_FAULT");
     if (!folder || !file) return;
     snprintf(root, sizeof root, "%s", folder);
     root_length = strlen(root);
+    if (fault) snprintf(fault_file, sizeof fault_file, "%s", fault);
     if (ignore) snprintf(ignored, sizeof ignored, "%s", ignore);
     log_descriptor = real_open(file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 }
@@ -69,6 +72,28 @@ static void note(char kind, uint64_t handle, uint64_t offset, const void *bytes,
     // One call: others append to the same file.
     if (real_writev(log_descriptor, parts, 2) != (ssize_t)(sizeof head + length)) abort();
     errno = saved;
+}
+
+// Whether something is to go wrong; the first letter of the fault's name, 0 for none.
+static char fault(void) {
+    if (fault_file[0] == 0) return 0;
+    int saved = errno;
+    char word = 0;
+    int descriptor = real_open(fault_file, O_RDONLY | O_CLOEXEC);
+    if (descriptor >= 0) {
+        if (read(descriptor, &word, 1) != 1) word = 0;
+        real_close(descriptor);
+    }
+    errno = saved;
+    return word;
+}
+
+// Whether a write is to fail; errno says how then.
+static int write_fails(void) {
+    char word = fault();
+    if (word == 'f') errno = ENOSPC;
+    if (word == 'w') errno = EIO;
+    return word == 'f' || word == 'w';
 }
 
 static int is_recorded(int descriptor) {
@@ -125,6 +150,7 @@ int close(int descriptor) {
 
 ssize_t write(int descriptor, const void *bytes, size_t length) {
     if (is_recorded(descriptor)) {
+        if (write_fails()) return -1;
         struct stat about;
         off_t place = lseek(descriptor, 0, SEEK_CUR);
         if (fcntl(descriptor, F_GETFL) & O_APPEND && fstat(descriptor, &about) == 0) place = about.st_size;
@@ -143,7 +169,10 @@ ssize_t writev(int descriptor, const struct iovec *parts, int count) {
 }
 
 ssize_t pwrite(int descriptor, const void *bytes, size_t length, off_t place) {
-    if (is_recorded(descriptor)) note('W', handles[descriptor], (uint64_t)place, bytes, (uint32_t)length);
+    if (is_recorded(descriptor)) {
+        if (write_fails()) return -1;
+        note('W', handles[descriptor], (uint64_t)place, bytes, (uint32_t)length);
+    }
     return real_pwrite(descriptor, bytes, length, place);
 }
 
@@ -163,8 +192,13 @@ static int synced(int descriptor, int (*sync)(int)) {
     uint64_t number = atomic_fetch_add(&last_sync, 1) + 1;
     uint64_t handle = handles[descriptor];
     note('B', handle, number, "", 0);
+    if (fault() == 's') {
+        note('F', handle, number, "", 0);
+        errno = EIO;
+        return -1;
+    }
     int result = sync(descriptor);
-    if (result == 0) note('E', handle, number, "", 0);
+    note(result == 0 ? 'E' : 'F', handle, number, "", 0);
     return result;
 }
 

@@ -6,6 +6,8 @@
 //
 //   POWERLOSS_ROOT    the folder
 //   POWERLOSS_LOG     the file to write to, outside of it
+//   POWERLOSS_FAULT   a file, outside of the folder; while it exists, what it says goes wrong: "full" (no room for writes),
+//                     "write" (writes fail), "sync" (syncs fail)
 //   POWERLOSS_IGNORE  syncs of files and folders whose path ends so are not written down, as if they had not been made
 //
 // A record: one byte of kind, a handle and an offset (8 bytes each, host order), a length (4 bytes), and as many bytes.
@@ -15,6 +17,7 @@
 //   T  cut or extended to the offset
 //   B  a sync of the handle's file or folder begins
 //   E  it has ended well; the offset is that of its B, counted in syncs
+//   F  it has failed: what it was to cover may be lost whatever is synced later
 //   U  a name was removed: the path
 //   R  a name was changed: the old and the new path, a zero byte between
 //   P  bytes that are about to leave through a socket
