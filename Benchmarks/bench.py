@@ -57,11 +57,12 @@ def running(arguments, **options):
 class Martlet:
     """A platform with a data directory of its own."""
 
-    def __init__(self, binary, folder):
+    def __init__(self, binary, folder, environment=None):
         self.started = time.perf_counter()
         self.process = subprocess.Popen(
             [binary, "up", "--port", "0", "--metrics-port", "0", "--no-auth", "--data-dir", folder],
-            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+            env={**os.environ, **(environment or {})})
         for line in self.process.stdout:
             if found := re.search(r"is ready at http://127\.0\.0\.1:(\d+)", line):
                 self.port = int(found[1])
@@ -422,14 +423,22 @@ def main():
     parser.add_argument("--watchdog", required=True)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=2)
+    parser.add_argument("--only-async", action="store_true", help="print the rows of asynchronous calls, write nothing")
     parser.add_argument("--output", default=os.path.join(HERE, "..", "Documentation", "benchmarks.md"))
     options = parser.parse_args()
-    rows = measure(
-        os.path.abspath(options.binary), os.path.abspath(options.watchdog), options.rounds, options.seconds)
+    import async_rows
+    binary = os.path.abspath(options.binary)
+    if options.only_async:
+        for row in async_rows.measure(binary, options.rounds, options.seconds):
+            print("| %s | %s | %s | %s |" % row)
+        return
+    rows = measure(binary, os.path.abspath(options.watchdog), options.rounds, options.seconds)
+    rows += async_rows.measure(binary, options.rounds, options.seconds)
     text = report(rows, options.rounds)
     with open(options.output, "w") as file:
         file.write(text)
     print(text)
 
 
-main()
+if __name__ == "__main__":
+    main()

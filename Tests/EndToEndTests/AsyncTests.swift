@@ -322,6 +322,65 @@ struct AsyncTests {
         #expect(await second.stop() == 0)
     }
 
+    @Test(arguments: ["full", "write", "sync"])
+    func `while the disk is full or fails, new calls get 503, and nothing that was accepted is lost`(
+        fault: String
+    )
+        async throws
+    {
+        let recorder = RunningProgram.folder.appendingPathComponent("libPowerLossRecorder.so").path
+        let faulty = [
+            "LD_PRELOAD": recorder, "POWERLOSS_ROOT": "\(folder.path)/data", "POWERLOSS_LOG": "\(folder.path)/log",
+            "POWERLOSS_FAULT": "\(folder.path)/fault",
+        ]
+        let martlet = try await RunningMartlet(dataDirectory: folder.path + "/data", environment: faulty)
+        try await deploy("cat", "cat", on: martlet)
+        let large = String(repeating: "x", count: 100_000)
+        for (id, body) in [("small", "x"), ("large", large)] {
+            let answer = try await send("cat", body, [("X-Call-Id", id), ("X-Delay", "1s")], to: martlet)
+            #expect(answer.status == 202)
+        }
+        folder.write("fault", fault)
+        for body in ["x", large] {
+            let refused = try await send("cat", body, to: martlet)
+            #expect(refused.status == 503 && refused.body.contains("kept"), "\(refused)")
+            #expect(refused.headers["x-openfaas-internal"] != nil && refused.headers["retry-after"] != nil)
+        }
+        #expect(try await martlet.call("cat", method: "POST", body: "still").body == "still")
+        // The two that wait run meanwhile; what became of them is kept when it can be.
+        #expect(
+            try await eventually {
+                try await martlet.client.function("cat", in: nil).invocationCount == 3
+            }
+        )
+        folder.remove("fault")
+        #expect(
+            try await eventually { try await send("cat", large, [("X-Call-Id", "after")], to: martlet).status == 202 }
+        )
+        for id in ["small", "large", "after"] { #expect(try await isCall(id, "succeeded", on: martlet)) }
+        await martlet.kill()
+        let again = try await start()
+        for id in ["small", "large", "after"] { #expect(try await again.client.call(id).state == "succeeded") }
+        #expect(try await again.client.callResult("large").count == 100_000)
+        #expect(await again.stop() == 0)
+    }
+
+    @Test func `a damaged queue does not keep the platform from starting, and doctor names it`() async throws {
+        await (try start()).kill()
+        folder.write("data/calls.sqlite", String(repeating: "this is no database ", count: 500))
+        for name in ["calls.sqlite-wal", "calls.sqlite-shm"] { folder.remove("data/\(name)") }
+        let martlet = try await start()
+        #expect(martlet.startText.contains("asynchronous calls get 503"), "\(martlet.startText)")
+        try await deploy("cat", "cat", on: martlet)
+        let refused = try await send("cat", to: martlet)
+        #expect(refused.status == 503 && refused.body.contains("martlet doctor"), "\(refused)")
+        let doctor = try await martlet.run("doctor")
+        #expect(doctor.code == 1 && doctor.output.contains("calls.sqlite is damaged"), "\(doctor)")
+        folder.remove("data/calls.sqlite")
+        #expect(try await eventually { try await send("cat", to: martlet).status == 202 })
+        #expect(await martlet.stop() == 0)
+    }
+
     /// `MARTLET_TEST_KILLS` makes it longer.
     @Test func `whatever the moment of a SIGKILL, every 202 is kept and no success runs twice`() async throws {
         let kills = ProcessInfo.processInfo.environment["MARTLET_TEST_KILLS"].flatMap { Int($0) } ?? 12

@@ -61,7 +61,7 @@ private struct Diagnosis {
 
     var findings: [Finding] {
         let owner = StateInspection.owner(ofDataDirectory: settings.dataDirectory)
-        return [dataDirectory, ownership(owner), database]
+        return [dataDirectory, ownership(owner), deployments, calls]
             + [("port", settings.port), ("metrics-port", settings.metricsPort)].map {
                 port($0, $1, isOurs: owner != nil)
             }
@@ -88,15 +88,19 @@ private struct Diagnosis {
         return Finding(.note, "owner", "process \(owner) uses the data directory; a second Martlet cannot")
     }
 
-    private var database: Finding {
-        guard let problem = StateInspection.problem(inDataDirectory: settings.dataDirectory) else {
-            return Finding(.good, "deployments", "the database is sound")
+    private var deployments: Finding {
+        database("deployments", "martlet.sqlite", "put back a copy, or move it away to start with no functions")
+    }
+
+    private var calls: Finding {
+        database("calls", "calls.sqlite", "put back a copy, or move it away to start with no asynchronous calls")
+    }
+
+    private func database(_ subject: String, _ name: String, _ advice: String) -> Finding {
+        guard let problem = StateInspection.problem(of: name, inDataDirectory: settings.dataDirectory) else {
+            return Finding(.good, subject, "the database is sound")
         }
-        return Finding(
-            .problem,
-            "deployments",
-            "martlet.sqlite is damaged (\(problem)); put back a copy, or move it away to start with no functions"
-        )
+        return Finding(.problem, subject, "\(name) is damaged (\(problem)); \(advice)")
     }
 
     private func port(_ name: String, _ port: Int, isOurs: Bool) -> Finding {

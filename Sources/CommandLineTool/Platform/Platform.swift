@@ -59,6 +59,9 @@ struct Platform: Sendable {
         )
     }
 
+    /// Why asynchronous calls cannot be accepted at the moment; nil when they can, or are switched off.
+    var queueProblem: PlatformFault? { queue?.problem }
+
     /// Begins to listen, when the routing table knows all functions.
     func start() async throws -> Gateway.Addresses {
         let (known, continuation) = AsyncStream.makeStream(of: Void.self)

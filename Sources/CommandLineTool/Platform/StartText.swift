@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import FaultModel
 import FunctionBuilder
 import GatewayService
 import NIOCore
@@ -9,7 +10,13 @@ import RuntimeSettings
 struct StartText {
     let text: String
 
-    init(_ settings: PlatformSettings, _ addresses: Gateway.Addresses, limitsAreEnforced: Bool, stack: StackFile?) {
+    init(
+        _ settings: PlatformSettings,
+        _ addresses: Gateway.Addresses,
+        limitsAreEnforced: Bool,
+        stack: StackFile?,
+        queueProblem: PlatformFault?
+    ) {
         let scheme = settings.tlsFiles == nil ? "http" : "https"
         let url = "\(scheme)://\(Self.host(settings.host)):\(addresses.api.port ?? 0)"
         var lines = ["", "Martlet \(Release.number) is ready at \(url)", ""]
@@ -37,6 +44,7 @@ struct StartText {
         if settings.tlsFiles == nil, !["127.0.0.1", "::1", "localhost"].contains(settings.host) {
             lines.append("Warning: \(settings.host) can be reached from elsewhere, and nothing is encrypted (no TLS).")
         }
+        if let queueProblem { lines.append("Warning: asynchronous calls get 503: \(queueProblem.message)") }
         text = lines.joined(separator: "\n") + "\n"
     }
 

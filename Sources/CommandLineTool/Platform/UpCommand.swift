@@ -46,7 +46,14 @@ struct UpCommand: AsyncParsableCommand {
             let deployment = Task {
                 await start.deploy(port: addresses.api.port ?? settings.port)
                 guard !Task.isCancelled else { return }
-                print(StartText(settings, addresses, limitsAreEnforced: platform.limitsAreEnforced, stack: stack).text)
+                let text = StartText(
+                    settings,
+                    addresses,
+                    limitsAreEnforced: platform.limitsAreEnforced,
+                    stack: stack,
+                    queueProblem: platform.queueProblem
+                )
+                print(text.text)
                 fflush(nil)
             }
             await platform.runUntilSignal { deployment.cancel() }

@@ -5,11 +5,11 @@ import GRDB
 
 /// Looks at a data directory without taking possession of it or changing anything, for `martlet doctor`.
 public enum StateInspection {
-    /// What is wrong with the database of deployments; nil when it is sound or not there yet.
+    /// What is wrong with a database of the data directory; nil when it is sound or not there yet.
     ///
     /// Blocks.
-    public static func problem(inDataDirectory path: String) -> String? {
-        let file = "\(path)/martlet.sqlite"
+    public static func problem(of name: String, inDataDirectory path: String) -> String? {
+        let file = "\(path)/\(name)"
         guard FileManager.default.fileExists(atPath: file) else { return nil }
         do {
             var configuration = Configuration()
