@@ -2,6 +2,7 @@
 
 import Dispatch
 import FaultModel
+import Foundation
 import FunctionModel
 import GRDB
 import QueueContract
@@ -43,9 +44,18 @@ final class CommitLine: Sendable {
         var isClosed = false
     }
 
+    /// What the writer's thread remembers of the last transactions.
+    private struct Pace {
+        /// How many changes one gathers, when as many come as came lately.
+        var expected = 1
+        /// How long the last one took to get to the disk.
+        var syncTime = Duration.zero
+    }
+
     private let queue = DispatchQueue(label: "martlet.calls.writer")
     private let waiting = Mutex(Sendability(Waiting()))
     private let commit: @Sendable (_ changes: ((inout Batch) throws -> Void)) -> PlatformFault?
+    private let pace = Mutex(Pace())
     /// Most changes of one transaction: what bounds the wait of the first behind the last.
     private static let mostEntries = 256
 
@@ -108,8 +118,22 @@ final class CommitLine: Sendable {
         }
     }
 
+    /// Waits for those who are about to come.
+    ///
+    /// Who was just answered comes again in a moment. A transaction that began with the first of them would make all the
+    /// others wait for its sync; on a slow disk every second one would carry next to nothing.
+    private func gather() {
+        let pace = pace.withLock { $0 }
+        guard pace.expected > 1 else { return }
+        let limit = ContinuousClock.now + min(pace.syncTime / 2, .milliseconds(5))
+        while waiting.withLock({ $0.value.entries.count }) < pace.expected, ContinuousClock.now < limit {
+            usleep(50)
+        }
+    }
+
     private func write() {
         while true {
+            gather()
             let entries = waiting.withLock { waiting -> Sendability<[Entry]> in
                 var taken: [Entry] = []
                 swap(&taken, &waiting.value.entries)
@@ -126,9 +150,16 @@ final class CommitLine: Sendable {
     private func write(_ entries: ArraySlice<Entry>) {
         var tellings: [() -> Void] = []
         tellings.reserveCapacity(entries.count)
+        var syncBegun = ContinuousClock.now
         let fault = commit { batch in
             tellings.removeAll(keepingCapacity: true)
             for entry in entries { tellings.append(try entry.apply(&batch)) }
+            syncBegun = .now
+        }
+        pace.withLock { pace in
+            pace.syncTime = .now - syncBegun
+            // Forgotten soon when fewer come.
+            pace.expected = max(entries.count, pace.expected * 3 / 4)
         }
         guard let fault else {
             for tell in tellings { tell() }

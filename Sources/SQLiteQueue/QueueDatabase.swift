@@ -32,8 +32,8 @@ final class QueueDatabase: Sendable {
     private let logPages = Atomic<Int>(0)
     private let isLogDoubtful = Atomic<Bool>(false)
     private let queue = DispatchQueue(label: "martlet.calls.write-back", qos: .utility)
-    /// From this length of the log on it is written back: 4 MiB.
-    private static let pagesToWriteBack = 1024
+    /// From this length of the log on it is written back: 16 MiB.
+    private static let pagesToWriteBack = 2048
     /// What the writer finishes at most.
     private static let pagesToFinish = 256
     private static let mostRounds = 16
