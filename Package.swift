@@ -126,7 +126,7 @@ let package = Package(
             "InvocationWorker",
             [
                 "FaultModel", "FunctionModel", "InvocationEngine", "QueueContract", httpClient, logging, nioCore,
-                nioHTTP1,
+                nioHTTP1, nioPosix,
             ]
         ),
         module("Dashboard", ["FunctionModel"]),
@@ -201,6 +201,7 @@ let package = Package(
         tests(of: "YAMLReading"),
         tests(of: "WatchdogService", ["ProviderContract"]),
         tests(of: "QueueContract", ["FunctionModel"]),
+        tests(of: "InvocationWorker", ["FunctionModel"]),
         tests(
             of: "SQLiteQueue",
             ["FaultModel", "FunctionModel", "QueueContract", "TestSupport", logging, nioCore, sqlite]

@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 import time
 
-from bench import HERE, Load, Martlet, against, wait_until
+from bench import HERE, Load, Martlet, accepts, against, free_port, running, wait_until
 
 LATER = """wrk.method = "POST"
 wrk.body = string.rep("x", 1024)
@@ -114,6 +114,21 @@ def slow_disk_row(bench):
                    "fdatasync after every 64 records, %.0f" % other, rate / other, "≥ 0.8")
 
 
+def jetstream_row(bench):
+    """JetStream acknowledges before anything is synced."""
+    publisher, port, seen, theirs = bench.compile("jetstream"), free_port(), [], []
+    for _ in range(bench.rounds):
+        seen.append(bench.accept_fresh().rate)
+        with running(["nats-server", "-js", "-a", "127.0.0.1", "-p", str(port), "-sd", bench.fresh("jetstream-store")],
+                     stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL):
+            wait_until(lambda: accepts(port))
+            theirs.append(float(subprocess.run(
+                [publisher, str(port), "64", str(bench.seconds)], capture_output=True, text=True, check=True).stdout))
+    rate, other = statistics.median(seen), statistics.median(theirs)
+    return against("the same beside JetStream, which acknowledges before it syncs", "%.0f" % rate,
+                   "nats-server, 64 publishers %.0f" % other, rate / other, "≥ 12,000/s")
+
+
 def completion_row(bench):
     martlet = bench.platform()
     try:
@@ -149,4 +164,4 @@ def measure(binary, rounds, seconds):
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o755)
         bench = Bench(binary, folder, rounds, seconds)
-        return accept_rows(bench) + [slow_disk_row(bench), completion_row(bench), million_row(bench)]
+        return accept_rows(bench) + [jetstream_row(bench), slow_disk_row(bench), completion_row(bench), million_row(bench)]

@@ -251,12 +251,16 @@ private final class CallbackClients: Sendable {
         _ body: ByteBuffer,
         within limit: Duration
     ) async -> Int {
+        let proxy = proxies.proxy(scheme: url.scheme, host: url.host)
+        if url.scheme == "http", let proxy {
+            return (try? await PlainProxy.post(to: url, via: proxy, fields, body, within: limit)) ?? 0
+        }
         var request = HTTPClientRequest(url: url.text)
         request.method = .POST
         request.headers = HTTPHeaders(fields.filter { $0.name != "Host" })
         request.body = .bytes(body)
         do {
-            let client = client(proxies.proxy(scheme: url.scheme, host: url.host))
+            let client = client(proxy)
             let answer = try await client.execute(request, deadline: .now() + TimeAmount(limit))
             // Read to its end, within reason, so that the connection can be used again.
             var size = 0

@@ -13,8 +13,9 @@ public struct ProxyRules: Sendable, Equatable {
     private var byScheme: [String: Proxy] = [:]
     private var exceptions: [String] = []
 
-    /// Reads the rules; lower-case names win over upper-case ones.
+    /// Reads the rules; lower-case names win over upper-case ones, and an empty value counts as absent.
     public init(environment: [String: String]) {
+        let environment = environment.filter { !$0.value.isEmpty }
         for scheme in ["http", "https"] {
             let text = environment["\(scheme)_proxy"] ?? environment["\(scheme.uppercased())_PROXY"] ?? ""
             byScheme[scheme] = Self.proxy(text)

@@ -306,6 +306,25 @@ struct AsyncTests {
         #expect(await martlet.stop() == 0)
     }
 
+    @Test func `callbacks go through the proxy that the environment names`() async throws {
+        let proxy = try await ScriptedOrigin { _ in [.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")] }
+        let martlet = try await RunningMartlet(
+            dataDirectory: folder.path + "/data",
+            environment: ["HTTP_PROXY": "http://127.0.0.1:\(proxy.port)", "NO_PROXY": "", "http_proxy": ""]
+        )
+        try await deploy("cat", "cat", on: martlet)
+        _ = try await send(
+            "cat",
+            "x",
+            [("X-Callback-Url", "http://receiver.test/cb"), ("X-Call-Id", "a")],
+            to: martlet
+        )
+        let head = await proxy.nextRequest().lowercased()
+        #expect(head.hasPrefix("post http://receiver.test/cb http/1.1\r\n"), "\(head)")
+        #expect(try await eventually { try await martlet.client.call("a").callback?.state == "delivered" })
+        #expect(await martlet.stop() == 0)
+    }
+
     // MARK: Stops and crashes
 
     @Test func `calls under way when the platform stops are carried out by the next start`() async throws {
@@ -322,7 +341,7 @@ struct AsyncTests {
         #expect(await second.stop() == 0)
     }
 
-    @Test(arguments: ["full", "write", "sync"])
+    @Test(arguments: ["full", "write", "sync", "read-only"])
     func `while the disk is full or fails, new calls get 503, and nothing that was accepted is lost`(
         fault: String
     )

@@ -422,6 +422,16 @@ struct EndToEndTests {
                 $0.trimmingCharacters(in: .whitespacesAndNewlines)
             } == ["1", "3", "6"]
         )
+        let later = try await martlet.ask(
+            "POST",
+            "/async-function/patient",
+            "work",
+            headers: [("X-Call-Id", "mine")],
+            withLogin: false
+        )
+        #expect(later.status == 202)
+        #expect(try await eventually { try await martlet.client.call("mine").state == "succeeded" })
+        #expect(try await martlet.run("calls", "show", "mine", "--result").output == "Done with work at try 3.\n")
         #expect(try await martlet.call("env").body.contains("OPENFAAS_NAME=env"))
         _ = await martlet.stop()
     }

@@ -93,7 +93,8 @@ static int write_fails(void) {
     char word = fault();
     if (word == 'f') errno = ENOSPC;
     if (word == 'w') errno = EIO;
-    return word == 'f' || word == 'w';
+    if (word == 'r') errno = EROFS;
+    return word == 'f' || word == 'w' || word == 'r';
 }
 
 static int is_recorded(int descriptor) {

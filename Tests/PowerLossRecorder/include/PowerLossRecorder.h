@@ -7,7 +7,7 @@
 //   POWERLOSS_ROOT    the folder
 //   POWERLOSS_LOG     the file to write to, outside of it
 //   POWERLOSS_FAULT   a file, outside of the folder; while it exists, what it says goes wrong: "full" (no room for writes),
-//                     "write" (writes fail), "sync" (syncs fail)
+//                     "write" (writes fail), "read-only" (the disk takes no writes), "sync" (syncs fail)
 //   POWERLOSS_IGNORE  syncs of files and folders whose path ends so are not written down, as if they had not been made
 //
 // A record: one byte of kind, a handle and an offset (8 bytes each, host order), a length (4 bytes), and as many bytes.

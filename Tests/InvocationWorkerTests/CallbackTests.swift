@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import FunctionModel
+import Testing
+
+@testable import InvocationWorker
+
+struct CallbackTests {
+    @Test(arguments: ["http://h/x", "https://h", "HTTP://H:81/a?b=c", "http://user:pw@h/x", "http://[::1]:80/"])
+    func `a URL with a host over http or https can be called back`(text: String) {
+        #expect(CallbackURL(text) != nil)
+    }
+
+    @Test(arguments: ["", "/x", "x", "ftp://h/x", "http:///x", "mailto:a@b", "http://", "h:80/x", "//h/x"])
+    func `anything else never can`(text: String) {
+        #expect(CallbackURL(text) == nil)
+    }
+
+    @Test func `what a URL says is taken as it is written`() throws {
+        let url = try #require(CallbackURL("http://User:Pw@Gateway:8080/function/a%2Fb/c?x=%20"))
+        #expect(url.authority == "gateway:8080" && url.path == "/function/a%2Fb/c" && url.query == "x=%20")
+        #expect(CallbackURL.withoutSecrets(url.text) == "http://gateway:8080/function/a%2Fb/c")
+    }
+
+    @Test func `a path of a function is one of ours, any other is not`() throws {
+        func target(_ path: String) throws -> OwnTarget? {
+            OwnTarget(try #require(CallbackURL("http://gateway\(path)")), "openfaas-fn")
+        }
+        let direct = try #require(try target("/function/fn/a/b?c=d"))
+        #expect(direct.function == FunctionID(name: "fn", namespace: "openfaas-fn"))
+        #expect(direct.path == "/a/b" && direct.query == "c=d" && !direct.isAsynchronous)
+        let later = try #require(try target("/async-function/fn.dev"))
+        #expect(
+            later.function == FunctionID(name: "fn", namespace: "dev") && later.path.isEmpty && later.isAsynchronous
+        )
+        for path in ["/system/functions", "/function/", "/functions/fn", "/"] { #expect(try target(path) == nil) }
+    }
+
+    @Test func `Retry-After is seconds or a date, at most a day (RFC 9110 §10.2.3)`() throws {
+        let now = try #require(Timestamp("1994-11-06T08:49:37Z"))
+        #expect(RetryAfter.parse("120", now: now) == .seconds(120))
+        #expect(RetryAfter.parse("Sun, 06 Nov 1994 08:50:07 GMT", now: now) == .seconds(30))
+        #expect(RetryAfter.parse("Sun, 06 Nov 1994 08:00:00 GMT", now: now) == .zero)
+        #expect(RetryAfter.parse("999999999", now: now) == .seconds(86_400))
+        #expect(RetryAfter.parse("-5", now: now) == .zero)
+        #expect(RetryAfter.parse("soon", now: now) == nil)
+    }
+
+    @Test func `proxies are chosen as curl and Go choose them`() throws {
+        let rules = ProxyRules(environment: [
+            "HTTP_PROXY": "http://proxy.example:3128/", "https_proxy": "user:pw@secure.example:8443",
+            "HTTPS_PROXY": "ignored:1", "NO_PROXY": "internal.example, .corp, 10.0.0.7",
+        ])
+        #expect(rules.proxy(scheme: "http", host: "a.example")?.host == "proxy.example")
+        #expect(rules.proxy(scheme: "http", host: "a.example")?.port == 3128)
+        #expect(rules.proxy(scheme: "https", host: "a.example")?.host == "secure.example")
+        for host in ["localhost", "127.0.0.1", "internal.example", "x.internal.example", "a.CORP", "corp", "10.0.0.7"] {
+            #expect(rules.proxy(scheme: "http", host: host) == nil, "\(host)")
+        }
+        #expect(rules.proxy(scheme: "http", host: "notinternal.example") != nil)
+        #expect(
+            ProxyRules(environment: ["no_proxy": "*", "http_proxy": "p:1"]).proxy(scheme: "http", host: "a") == nil
+        )
+        #expect(ProxyRules(environment: [:]).proxy(scheme: "http", host: "a") == nil)
+    }
+}
