@@ -24,8 +24,11 @@ final class CallbackSender: Sendable {
     private let underWay = Atomic<Int>(0)
     private let wakeups: AsyncStream<Void>
     private let continuation: AsyncStream<Void>.Continuation
+    private let isStopping = Atomic<Bool>(false)
+    /// When the next one is due, as far as somebody waits for it.
+    private let alarm = Mutex<ContinuousClock.Instant?>(nil)
     /// Deliveries at a time.
-    private static let places = 32
+    private static let places = 128
     /// Most that a receiver may take.
     private static let limit = Duration.seconds(30)
 
@@ -48,7 +51,9 @@ final class CallbackSender: Sendable {
         }
     }
 
+    /// Begins no more deliveries; those under way are made again by the next start.
     func stop() async {
+        isStopping.store(true, ordering: .sequentiallyConsistent)
         continuation.finish()
         await clients.shutdown()
     }
@@ -73,15 +78,24 @@ final class CallbackSender: Sendable {
     }
 
     private func wake(in wait: Duration, _ group: inout DiscardingTaskGroup) {
-        group.addTask { [continuation] in
-            guard (try? await Task.sleep(for: wait)) != nil else { return }
+        let due = ContinuousClock.now + wait
+        let isNeeded = alarm.withLock { alarm in
+            // One that goes off sooner looks again, too.
+            if let alarm, alarm <= due { return false }
+            alarm = due
+            return true
+        }
+        guard isNeeded else { return }
+        group.addTask { [self] in
+            guard (try? await Task.sleep(until: due, clock: .continuous)) != nil else { return }
+            alarm.withLock { if $0 == due { $0 = nil } }
             continuation.yield()
         }
     }
 
     private func deliver(_ callback: PendingCallback) async {
         let status = await send(callback)
-        if Task.isCancelled { return }
+        if Task.isCancelled || isStopping.load(ordering: .sequentiallyConsistent) { return }
         let verdict = verdict(callback, status)
         if case .failed = verdict {
             logger.warning(
@@ -91,8 +105,16 @@ final class CallbackSender: Sendable {
                 ]
             )
         }
-        do throws(PlatformFault) { try await queue.settleCallback(callback.id, verdict: verdict) } catch {
-            logger.error("the end of a callback cannot be kept; it may come twice", metadata: ["why": "\(error)"])
+        await settle(callback, verdict)
+    }
+
+    /// Notes what became of a delivery, however long the queue cannot take it.
+    private func settle(_ callback: PendingCallback, _ verdict: CallbackVerdict) async {
+        while !isStopping.load(ordering: .sequentiallyConsistent) {
+            do throws(PlatformFault) { return try await queue.settleCallback(callback, verdict: verdict) } catch {
+                logger.error("the end of a callback cannot be kept; trying again", metadata: ["why": "\(error)"])
+            }
+            guard (try? await Task.sleep(for: .seconds(1))) != nil else { return }
         }
     }
 
@@ -171,7 +193,7 @@ final class CallbackSender: Sendable {
             clientAddress: "127.0.0.1",
             callID: callback.callID,
             // A delivery that is repeated must not become a second call.
-            idempotencyKey: "martlet-callback-\(callback.id)"
+            idempotencyKey: "martlet-callback-\(callback.id)-\(callback.end)"
         )
         do throws(PlatformFault) {
             _ = try await queue.accept(next)
@@ -259,19 +281,9 @@ private final class CallbackClients: Sendable {
         request.method = .POST
         request.headers = HTTPHeaders(fields.filter { $0.name != "Host" })
         request.body = .bytes(body)
-        do {
-            let client = client(proxy)
-            let answer = try await client.execute(request, deadline: .now() + TimeAmount(limit))
-            // Read to its end, within reason, so that the connection can be used again.
-            var size = 0
-            for try await piece in answer.body {
-                size += piece.readableBytes
-                if size > 1_048_576 { break }
-            }
-            return Int(answer.status.code)
-        } catch {
-            return 0
-        }
+        // What the receiver has to say beside its status is of no interest, and might never end.
+        let answer = try? await client(proxy).execute(request, deadline: .now() + TimeAmount(limit))
+        return answer.map { Int($0.status.code) } ?? 0
     }
 
     private func client(_ proxy: ProxyRules.Proxy?) -> HTTPClient {

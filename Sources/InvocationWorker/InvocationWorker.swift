@@ -142,6 +142,7 @@ public final class InvocationWorker: Sendable {
                 queue: queue,
                 lease: settings.lease,
                 places: { [self] in places(of: function) },
+                gone: { [self] in Task { await functionDeleted(function) } },
                 begin: { [self] call, lane in begin(call, lane) }
             )
             state.lanes[function] = lane
@@ -149,9 +150,10 @@ public final class InvocationWorker: Sendable {
         }
     }
 
-    /// Calls of a function that may be under way at a time.
-    private func places(of function: FunctionID) -> Int {
-        guard !state.withLock({ $0.isStopping }), let limits = limits(function) else { return 0 }
+    /// Calls of a function that may be under way at a time; nil where it does not exist.
+    private func places(of function: FunctionID) -> Int? {
+        guard !state.withLock({ $0.isStopping }) else { return 0 }
+        guard let limits = limits(function) else { return nil }
         return min(limits.places ?? .max, settings.concurrency)
     }
 
@@ -160,7 +162,11 @@ public final class InvocationWorker: Sendable {
     private func begin(_ leased: LeasedCall, _ lane: Lane) {
         let token = leased.lease.token
         let started = Timestamp.now()
-        state.withLock { $0.running[token] = Running(lease: leased.lease) }
+        let isStopping = state.withLock { state in
+            state.running[token] = Running(lease: leased.lease)
+            return state.isStopping
+        }
+        if isStopping { return giveBack(leased, lane) }
         let underWay = call(request(leased.call)) { [self] answer in answered(leased, started, answer, lane) }
         let isCancelled = state.withLock { state in
             state.running[token]?.call = underWay
@@ -225,10 +231,12 @@ public final class InvocationWorker: Sendable {
 
     private func verdict(_ leased: LeasedCall, _ answer: DirectAnswer) -> CallVerdict {
         let result = CallResult(status: answer.status, fields: answer.fields, body: answer.body, size: answer.size)
-        if answer.fault?.code == .functionNotFound {
+        let known = limits(leased.call.function)
+        let isAnswered = answer.fault == nil && answer.status < 400
+        if answer.fault?.code == .functionNotFound || known == nil && !isAnswered {
             return .end(.dead, reason: "The function \(leased.call.function) was deleted.", result: result)
         }
-        let policy = settings.retry.changed(by: limits(leased.call.function)?.retry ?? FunctionRules.Retry())
+        let policy = settings.retry.changed(by: known?.retry ?? FunctionRules.Retry())
         let decision = policy.decide(
             status: answer.status,
             isPlatformFault: answer.isPlatformAnswer && answer.status >= 500,
@@ -275,7 +283,8 @@ public final class InvocationWorker: Sendable {
     private func renewLeases() async {
         while (try? await Task.sleep(for: settings.lease / 3)) != nil {
             for running in state.withLock({ Array($0.running.values) }) {
-                _ = await queue.renew(running.lease, for: settings.lease)
+                // Somebody else has it, or it is over: what is still done here is in vain.
+                if await !queue.renew(running.lease, for: settings.lease) { cancel(running.lease.token) }
             }
         }
     }

@@ -10,7 +10,8 @@ final class Lane: Sendable {
     private let function: FunctionID
     private let queue: any CallQueue
     private let lease: Duration
-    private let places: @Sendable () -> Int
+    private let places: @Sendable () -> Int?
+    private let gone: @Sendable () -> Void
     private let begin: @Sendable (LeasedCall, Lane) -> Void
     private let underWay = Atomic<Int>(0)
     private let wakeups: AsyncStream<Void>
@@ -19,17 +20,20 @@ final class Lane: Sendable {
     /// Most calls that are taken at a time.
     private static let mostTaken = 64
 
+    /// `places` is how many calls may be under way, nil where the function does not exist any more, of which `gone` is told.
     init(
         function: FunctionID,
         queue: any CallQueue,
         lease: Duration,
-        places: @escaping @Sendable () -> Int,
+        places: @escaping @Sendable () -> Int?,
+        gone: @escaping @Sendable () -> Void,
         begin: @escaping @Sendable (LeasedCall, Lane) -> Void
     ) {
         self.function = function
         self.queue = queue
         self.lease = lease
         self.places = places
+        self.gone = gone
         self.begin = begin
         // A second wake-up says no more than the first.
         (wakeups, continuation) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
@@ -52,7 +56,8 @@ final class Lane: Sendable {
     /// Begins calls until there is no place or no call left.
     private func fill() async {
         while true {
-            let free = places() - underWay.load(ordering: .sequentiallyConsistent)
+            guard let places = places() else { return gone() }
+            let free = places - underWay.load(ordering: .sequentiallyConsistent)
             guard free > 0 else { return }
             do throws(PlatformFault) {
                 let (calls, nextDue) = try await queue.take(

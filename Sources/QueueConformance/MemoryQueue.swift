@@ -17,6 +17,7 @@ public final class MemoryQueue: CallQueue {
         var result: CallResult?
         var callbackDue: ContinuousClock.Instant?
         var callbackIsUnderWay = false
+        var end: Int64 = 0
     }
 
     fileprivate struct State {
@@ -151,6 +152,7 @@ public final class MemoryQueue: CallQueue {
         let nanoseconds = last.map { $0.finishedAt.nanosecondsSinceEpoch - $0.startedAt.nanosecondsSinceEpoch } ?? 0
         return PendingCallback(
             id: entry.record.id,
+            end: entry.end,
             callID: entry.record.callID,
             function: entry.call.function,
             url: entry.call.callbackURL ?? "",
@@ -161,8 +163,13 @@ public final class MemoryQueue: CallQueue {
     }
 
     /// Notes how a delivery ended.
-    public func settleCallback(_ id: String, verdict: CallbackVerdict) async throws(PlatformFault) {
+    public func settleCallback(
+        _ callback: PendingCallback,
+        verdict: CallbackVerdict
+    ) async throws(PlatformFault) {
+        let id = callback.id
         let listener = state.withLock { state in
+            guard state.entries[id]?.end == callback.end else { return state.onCallbackDue }
             state.entries[id]?.callbackIsUnderWay = false
             state.entries[id]?.record.callback?.attempts += 1
             switch verdict {
@@ -414,6 +421,8 @@ extension MemoryQueue.State {
 
     private mutating func noteEnd(_ id: String) {
         guard let entry = entries[id] else { return }
+        entries[id]?.end += 1
+        entries[id]?.callbackIsUnderWay = false
         counts[entry.call.function, default: CallCounts()][entry.cycle.state] += 1
         entries[id]?.record.finishedAt = .now()
         guard entry.call.callbackURL != nil else { return }

@@ -185,7 +185,10 @@ extension QueueChecks {
             try expect(taken.first?.url == "http://example.com/done", "\(taken)")
             try expect(taken.first?.result.body == ByteBuffer(string: "answer"), "\(taken)")
             try expect(try await subject.queue.takeCallbacks(atMost: 5).callbacks.isEmpty, "it was taken twice")
-            try await subject.queue.settleCallback("a", verdict: .delivered(status: 204))
+            try await subject.queue.settleCallback(
+                try required(taken.first, "nothing"),
+                verdict: .delivered(status: 204)
+            )
             let callback = try await subject.queue.call("a")?.callback
             try expect(callback?.state == "delivered" && callback?.status == 204, "\(callback as Any)")
             try expect(try await subject.queue.takeCallbacks(atMost: 5).callbacks.isEmpty, "it came back")
@@ -195,9 +198,9 @@ extension QueueChecks {
                 NewCall(function: function, callID: "a", callbackURL: "http://example.com/done")
             )
             try await settleTaken(subject, .dead, status: 500)
-            _ = try await subject.queue.takeCallbacks(atMost: 1)
+            let first = try required(try await subject.queue.takeCallbacks(atMost: 1).callbacks.first, "nothing")
             let settled = ContinuousClock.now
-            try await subject.queue.settleCallback("a", verdict: .retry(after: .milliseconds(150), status: 503))
+            try await subject.queue.settleCallback(first, verdict: .retry(after: .milliseconds(150), status: 503))
             var (again, nextDue) = try await subject.queue.takeCallbacks(atMost: 1)
             while again.isEmpty {
                 try await Task.sleep(for: try required(nextDue, "it is not known when it is due"))
@@ -205,9 +208,24 @@ extension QueueChecks {
             }
             try expect(ContinuousClock.now - settled >= .milliseconds(150), "it did not wait")
             try expect(again.first?.attempts == 1, "\(again)")
-            try await subject.queue.settleCallback("a", verdict: .failed(status: 410))
+            try await subject.queue.settleCallback(again[0], verdict: .failed(status: 410))
             let callback = try await subject.queue.call("a")?.callback
             try expect(callback?.state == "failed" && callback?.attempts == 2, "\(callback as Any)")
+        },
+        QueueCheck("a call that is sent again while its callback is under way calls back once more") { subject in
+            _ = try await subject.queue.accept(
+                NewCall(function: function, callID: "a", callbackURL: "http://example.com/done")
+            )
+            try await settleTaken(subject, .failed, status: 404)
+            let first = try required(try await subject.queue.takeCallbacks(atMost: 1).callbacks.first, "nothing")
+            try await subject.queue.sendAgain("a")
+            try await settleTaken(subject, .succeeded, status: 200)
+            let second = try required(try await subject.queue.takeCallbacks(atMost: 1).callbacks.first, "nothing")
+            try expect(second.result.status == 200 && second.end != first.end, "\(second)")
+            try await subject.queue.settleCallback(first, verdict: .delivered(status: 200))
+            try expect(try await subject.queue.call("a")?.callback?.state == "waiting", "the old one settled the new")
+            try await subject.queue.settleCallback(second, verdict: .delivered(status: 200))
+            try expect(try await subject.queue.call("a")?.callback?.state == "delivered", "it is not delivered")
         },
         QueueCheck("a call without a callback, and a cancelled one, call nobody back") { subject in
             _ = try await finish(subject, "plain", .succeeded, status: 200)

@@ -63,8 +63,8 @@ public protocol CallQueue: Sendable {
         atMost count: Int
     ) async throws(PlatformFault) -> (callbacks: [PendingCallback], nextDue: Duration?)
 
-    /// Notes how a delivery ended.
-    func settleCallback(_ id: String, verdict: CallbackVerdict) async throws(PlatformFault)
+    /// Notes how a delivery ended; changes nothing when the call was sent again meanwhile.
+    func settleCallback(_ callback: PendingCallback, verdict: CallbackVerdict) async throws(PlatformFault)
 
     // MARK: Managing
 
@@ -143,7 +143,7 @@ public struct QueueSettings: Sendable {
     public var callRetention: Duration
     /// How long an idempotency key is remembered.
     public var idempotencyWindow: Duration
-    /// How long a call may wait before it expires; nil means for ever.
+    /// How long a call may wait from when it is due before it expires; nil means for ever.
     public var timeToLive: Duration?
 
     /// Makes settings; the defaults are those of the documentation.

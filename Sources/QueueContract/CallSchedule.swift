@@ -193,6 +193,15 @@ package struct CallSchedule: Sendable {
         return Set(expired.keys.compactMap { release($0)?.function })
     }
 
+    /// Forgets the lines of functions that have no call.
+    package mutating func dropEmptyLines() {
+        for (function, line) in lines where line.waiting == 0 && line.running == 0 {
+            for ticket in line.ready { _ = holds(ticket) }
+            for later in line.later.unordered { _ = holds(later.ticket) }
+            lines[function] = nil
+        }
+    }
+
     // MARK: Counting
 
     /// The functions that have calls waiting.

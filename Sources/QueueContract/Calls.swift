@@ -179,6 +179,8 @@ public enum CallVerdict: Sendable, Equatable {
 public struct PendingCallback: Sendable {
     /// The call that has ended.
     public var id: String
+    /// Tells this end from others of the same call, when it was sent again.
+    public var end: Int64
     /// Its `X-Call-Id`.
     public var callID: String
     /// The function that was called.
@@ -195,6 +197,7 @@ public struct PendingCallback: Sendable {
     /// Describes a callback.
     public init(
         id: String,
+        end: Int64,
         callID: String,
         function: FunctionID,
         url: String,
@@ -203,6 +206,7 @@ public struct PendingCallback: Sendable {
         result: CallResult
     ) {
         self.id = id
+        self.end = end
         self.callID = callID
         self.function = function
         self.url = url

@@ -83,7 +83,7 @@ public enum SettingsTable {
         SettingDefinition(
             "call-ttl",
             "0",
-            "How long an asynchronous call may wait before it expires; 0 means for ever."
+            "How long an asynchronous call may wait once it is due; 0 means for ever."
         ),
         SettingDefinition(
             "public-url",

@@ -72,7 +72,8 @@ extension CallRows {
         )
         guard let row else { return nil }
         let file: String? = row[3]
-        let body = try file.map { try spill.read($0) } ?? buffer(row[2])
+        // A file that cannot be read leaves a result that says how much is missing.
+        let body = file.map { (try? spill.read($0)) ?? ByteBuffer() } ?? buffer(row[2])
         return CallResult(status: row[0], fields: buffer(row[1]), body: body, size: row[4])
     }
 
@@ -163,37 +164,42 @@ extension CallRows {
         in state: CallState,
         of function: FunctionID?,
         atMost limit: Int,
+        endedBy moment: Int64? = nil,
         _ database: Database
     ) throws -> [Place] {
+        let ended = moment.map { " AND finished_at <= \($0)" } ?? ""
         let rows =
             if let function {
                 try Row.fetchAll(
                     database,
-                    sql: "SELECT seq, function FROM calls WHERE state = ? AND function = ? ORDER BY seq LIMIT ?",
+                    sql:
+                        "SELECT seq, function FROM calls WHERE state = ? AND function = ?\(ended) ORDER BY seq LIMIT ?",
                     arguments: [number(state), function.description, limit]
                 )
             } else {
                 try Row.fetchAll(
                     database,
-                    sql: "SELECT seq, function FROM calls WHERE state = ? LIMIT ?",
+                    sql: "SELECT seq, function FROM calls WHERE state = ?\(ended) LIMIT ?",
                     arguments: [number(state), limit]
                 )
             }
         return rows.map { Place(number: $0[0], function: Self.function($0[1]), state: state) }
     }
 
-    /// Ends a waiting call without an answer.
-    static func end(_ place: Place, as state: CallState, reason: String?, _ batch: inout Batch) throws {
+    /// Ends a waiting call without an answer; false when it was over.
+    static func end(_ place: Place, as state: CallState, reason: String?, _ batch: inout Batch) throws -> Bool {
         try run(
             """
             UPDATE calls SET state = ?, finished_at = ?, dead_reason = ?, callback_due = ?,
                 callback_state = callback_url IS NOT NULL AND ?
-            WHERE seq = ?
+            WHERE seq = ? AND state = 0
             """,
             [number(state), batch.now, reason, batch.now, state != .cancelled, place.number],
             batch.database
         )
+        guard batch.database.changesCount == 1 else { return false }
         batch.count(place.function) { $0[state] += 1 }
+        return true
     }
 
     static func hasRequest(_ number: Int64, _ database: Database) throws -> Bool {

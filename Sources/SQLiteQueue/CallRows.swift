@@ -16,7 +16,7 @@ enum CallRows {
         let number: Int64
         let function: FunctionID
         let notBefore: Int64
-        /// The wait that was asked for; 0 when a moment of the wall clock was.
+        /// The wait that was asked for; 0 for none, less for a moment of the wall clock.
         let delayedBy: Int64
 
         /// How long it still has to wait.
@@ -24,7 +24,7 @@ enum CallRows {
         /// A wait is never longer than it was asked to be, wherever the wall clock was set.
         func delay(at wall: Int64) -> (delay: Int64, followsWallClock: Bool) {
             let left = notBefore - wall
-            return delayedBy > 0 ? (min(left, delayedBy), false) : (left, left > 0)
+            return delayedBy >= 0 ? (min(left, delayedBy), false) : (left, left > 0)
         }
     }
 

@@ -13,6 +13,8 @@ import Synchronization
 /// Used by the writer's thread alone, but for `read`.
 final class QueueDatabase: Sendable {
     let pool: DatabasePool
+    /// Whether there was no file before.
+    let isNew: Bool
     /// A connection of its own, so that moving pages from the log into the file does not hold commits up.
     private let checkpointer: DatabaseQueue
     private let path: String
@@ -51,7 +53,7 @@ final class QueueDatabase: Sendable {
             try database.execute(sql: "PRAGMA wal_autocheckpoint = 0")
             try database.execute(sql: "PRAGMA cache_size = -16384")
         }
-        let isNew = !FileManager.default.fileExists(atPath: path)
+        isNew = !FileManager.default.fileExists(atPath: path)
         pool = try DatabasePool(path: path, configuration: configuration)
         try pool.writeWithoutTransaction { database in
             // GRDB sets NORMAL when it switches WAL on: FULL has to come after, and is read back.

@@ -20,7 +20,7 @@ struct QueueMemory {
     var cancelled: [CallLease] = []
     var areCallbacksDue = false
     /// Callbacks under way.
-    var callbacks: Set<String> = []
+    var callbacks: Set<CallbackKey> = []
     /// Calls under way, or about to be, whose end somebody is told of.
     var toCallBack: Set<Int64> = []
     private var fresh: [Int64: Fresh] = [:]
@@ -41,13 +41,14 @@ struct QueueMemory {
 
     /// A call that was carried out is over.
     mutating func end(_ number: Int64, of function: FunctionID) {
+        if toCallBack.contains(number) { areCallbacksDue = true }
         finish(number, of: function)
-        if toCallBack.remove(number) != nil { areCallbacksDue = true }
     }
 
     /// A call waits or runs no more.
     mutating func finish(_ number: Int64, of function: FunctionID) {
         fresh.removeValue(forKey: number).map { freshBytes -= Self.size($0) }
+        toCallBack.remove(number)
         guard let token = schedule.token(of: number) else { return schedule.remove(number, of: function) }
         _ = schedule.end(token)
     }
@@ -86,4 +87,11 @@ struct QueueMemory {
         }
         return counts.filter { $0.value != CallCounts() }
     }
+}
+
+/// One end of a call; sent again, it has another one.
+struct CallbackKey: Hashable, Sendable {
+    let id: String
+    /// When it ended.
+    let end: Int64
 }

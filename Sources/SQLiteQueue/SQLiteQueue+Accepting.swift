@@ -103,7 +103,7 @@ struct WaitStart {
             (notBefore, delayedBy, delay, followsWallClock) = (now + wait, wait, wait, false)
         case .at(let moment):
             let moment = moment.nanosecondsSinceEpoch
-            (notBefore, delayedBy, delay, followsWallClock) = (moment, 0, max(0, moment - now), moment > now)
+            (notBefore, delayedBy, delay, followsWallClock) = (moment, -1, max(0, moment - now), moment > now)
         }
     }
 }

@@ -27,14 +27,15 @@ extension SQLiteQueue {
             let rows = try Row.fetchAll(
                 connection,
                 sql: """
-                    SELECT id, call_id, function, callback_url, callback_attempts, attempts, callback_due, seq
+                    SELECT id, call_id, function, callback_url, callback_attempts, attempts, callback_due, seq,
+                        finished_at
                     FROM calls WHERE callback_state = 1 ORDER BY callback_due LIMIT ?
                     """,
                 arguments: [count + underWay.count + 1]
             )
             var due: [PendingCallback] = []
             var next: Int64?
-            for row in rows where !underWay.contains(row[0]) {
+            for row in rows where !underWay.contains(CallbackKey(id: row[0], end: row[8])) {
                 let moment: Int64 = row[6]
                 guard moment <= now || moment > now + Self.farthest, due.count < count else {
                     next = min(next ?? .max, moment)
@@ -44,7 +45,7 @@ extension SQLiteQueue {
             }
             return (due, next)
         }
-        memory.withLock { $0.callbacks.formUnion(found.0.map(\.id)) }
+        memory.withLock { $0.callbacks.formUnion(found.0.map { CallbackKey(id: $0.id, end: $0.end) }) }
         return (found.0, found.1.map { .nanoseconds(max(0, $0 - now)) })
     }
 
@@ -53,6 +54,7 @@ extension SQLiteQueue {
         let duration = last.map { $0.finishedAt.nanosecondsSinceEpoch - $0.startedAt.nanosecondsSinceEpoch } ?? 0
         return PendingCallback(
             id: row[0],
+            end: row[8],
             callID: row[1],
             function: CallRows.function(row[2]),
             url: row[3],
@@ -64,7 +66,11 @@ extension SQLiteQueue {
     }
 
     /// Notes how a delivery ended.
-    public func settleCallback(_ id: String, verdict: CallbackVerdict) async throws(PlatformFault) {
+    public func settleCallback(
+        _ callback: PendingCallback,
+        verdict: CallbackVerdict
+    ) async throws(PlatformFault) {
+        let key = CallbackKey(id: callback.id, end: callback.end)
         try await line.submit { batch in
             let (state, status, due): (Int, Int, Int64) =
                 switch verdict {
@@ -76,14 +82,14 @@ extension SQLiteQueue {
                 """
                 UPDATE calls SET callback_state = ?, callback_status = ?, callback_due = ?,
                     callback_attempts = callback_attempts + 1
-                WHERE id = ? AND callback_state = 1
+                WHERE id = ? AND finished_at = ? AND callback_state = 1
                 """,
-                [state, status, due, id],
+                [state, status, due, key.id, key.end],
                 batch.database
             )
             batch.effects.append { memory in
-                memory.callbacks.remove(id)
-                memory.areCallbacksDue = state == 1
+                memory.callbacks.remove(key)
+                if state == 1 { memory.areCallbacksDue = true }
             }
         }
     }

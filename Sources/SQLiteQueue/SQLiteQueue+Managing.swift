@@ -95,7 +95,7 @@ extension SQLiteQueue {
             guard row.state == .waiting else {
                 throw PlatformFault(.conflict, "The call \(id) is over: it is \(row.state.rawValue).")
             }
-            try CallRows.end(row, as: .cancelled, reason: nil, &batch)
+            _ = try CallRows.end(row, as: .cancelled, reason: nil, &batch)
             batch.effects.append { memory in
                 if let token = memory.schedule.token(of: row.number) {
                     memory.cancelled.append(CallLease(id: id, token: token))
@@ -121,8 +121,16 @@ extension SQLiteQueue {
 
     /// Sends the dead calls of a function, or of all, once more.
     public func sendDeadAgain(_ function: FunctionID?) async throws(PlatformFault) -> Int {
-        try await inSteps { [self] batch in
-            let rows = try CallRows.places(in: .dead, of: function, atMost: Self.step, batch.database)
+        // One that dies once more meanwhile is not sent once more.
+        let begun = clock.wall()
+        return try await inSteps { [self] batch in
+            let rows = try CallRows.places(
+                in: .dead,
+                of: function,
+                atMost: Self.step,
+                endedBy: begun,
+                batch.database
+            )
             for row in rows { try sendAgain(row, &batch) }
             return rows.count
         }
@@ -170,6 +178,8 @@ extension SQLiteQueue {
 
     /// Lets the waiting calls of a function that was deleted be dead.
     public func functionDeleted(_ function: FunctionID) async throws(PlatformFault) {
+        // The function may be made anew meanwhile: what is accepted from now on is that one's.
+        let newest = newestNumber
         _ = try await inSteps { [self] batch in
             // Those under way end by themselves.
             let running = runningNumbers()
@@ -179,9 +189,9 @@ extension SQLiteQueue {
                 atMost: Self.step + running.count,
                 batch.database
             )
-            .filter { !running.contains($0.number) }
+            .filter { !running.contains($0.number) && $0.number <= newest }
             for row in rows.prefix(Self.step) {
-                try CallRows.end(row, as: .dead, reason: "The function \(function) was deleted.", &batch)
+                _ = try CallRows.end(row, as: .dead, reason: "The function \(function) was deleted.", &batch)
                 batch.effects.append { memory in
                     memory.finish(row.number, of: row.function)
                     memory.areCallbacksDue = true

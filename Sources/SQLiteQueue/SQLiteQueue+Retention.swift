@@ -40,21 +40,20 @@ extension SQLiteQueue {
         }
     }
 
-    /// Calls that have waited too long since they were accepted; those whose time has not come yet are left alone.
+    /// Calls that have waited too long since they became due.
     private func expire(_ function: FunctionID, _ limit: Duration, _ batch: inout Batch) throws -> Int {
         let running = memory.withLock { $0.schedule.runningNumbers }
         let numbers = try Int64.fetchAll(
             batch.database,
             sql: """
-                SELECT seq FROM calls WHERE state = 0 AND function = ? AND created_at <= ? AND not_before <= ?
-                ORDER BY seq LIMIT ?
+                SELECT seq FROM calls WHERE state = 0 AND function = ? AND not_before <= ? ORDER BY seq LIMIT ?
                 """,
-            arguments: [function.description, batch.now - limit.nanoseconds, batch.now, Self.step + running.count]
+            arguments: [function.description, batch.now - limit.nanoseconds, Self.step + running.count]
         )
         let expired = numbers.filter { !running.contains($0) }.prefix(Self.step)
         for number in expired {
             let place = CallRows.Place(number: number, function: function, state: .waiting)
-            try CallRows.end(place, as: .expired, reason: nil, &batch)
+            guard try CallRows.end(place, as: .expired, reason: nil, &batch) else { continue }
             batch.effects.append { memory in
                 memory.finish(number, of: function)
                 memory.areCallbacksDue = true

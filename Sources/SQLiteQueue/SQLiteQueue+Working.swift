@@ -63,9 +63,11 @@ extension SQLiteQueue {
     /// What a worker needs of calls that it has taken.
     private func load(_ taken: [Taken]) async throws(PlatformFault) -> [LeasedCall] {
         let missing = taken.filter { $0.fresh == nil }.map(\.number)
-        let stored = missing.isEmpty ? [:] : try await stored(missing)
+        let (stored, unreadable) = missing.isEmpty ? ([:], []) : try await stored(missing)
         var calls: [LeasedCall] = []
-        for call in taken {
+        // Reading takes time: what was cancelled meanwhile is not begun.
+        let held = memory.withLock { memory in taken.filter { memory.schedule.lease($0.token) != nil } }
+        for call in held {
             if let fresh = call.fresh {
                 calls.append(
                     LeasedCall(lease: CallLease(id: fresh.id, token: call.token), call: fresh.call, attempt: 1)
@@ -74,6 +76,8 @@ extension SQLiteQueue {
                 if found.call.callbackURL != nil { memory.withLock { _ = $0.toCallBack.insert(call.number) } }
                 let lease = CallLease(id: found.id, token: call.token)
                 calls.append(LeasedCall(lease: lease, call: found.call, attempt: found.attempts + 1))
+            } else if unreadable.contains(call.number) {
+                postpone(call)
             } else {
                 bury(call)
             }
@@ -81,20 +85,38 @@ extension SQLiteQueue {
         return calls
     }
 
-    /// Calls by their numbers; those whose row or body is not there are left out.
-    private func stored(_ numbers: [Int64]) async throws(PlatformFault) -> [Int64: CallRows.Stored] {
+    /// Calls by their numbers; those whose row or body is not there are left out, those whose body cannot be read at the
+    /// moment are named.
+    private func stored(
+        _ numbers: [Int64]
+    ) async throws(PlatformFault) -> (calls: [Int64: CallRows.Stored], unreadable: Set<Int64>) {
         let spill = spill
         return try await read { connection in
             var calls: [Int64: CallRows.Stored] = [:]
+            var unreadable: Set<Int64> = []
             for number in numbers {
                 guard var stored = try CallRows.stored(number, connection) else { continue }
                 if let file = stored.spill {
                     guard spill.has(file) else { continue }
-                    stored.call.body = try spill.read(file)
+                    guard let body = try? spill.read(file) else {
+                        unreadable.insert(number)
+                        continue
+                    }
+                    stored.call.body = body
                 }
                 calls[number] = stored
             }
-            return calls
+            return (calls, unreadable)
+        }
+    }
+
+    /// A call whose body cannot be read at the moment waits, and keeps no other from being carried out.
+    private func postpone(_ call: Taken) {
+        logger.error("a call's body cannot be read; trying again in 10 s", metadata: ["number": "\(call.number)"])
+        memory.withLock { memory in
+            let now = clock.monotonic()
+            guard let lease = memory.schedule.end(call.token) else { return }
+            memory.schedule.add(lease.number, of: lease.function, due: now + 10_000_000_000, now: now)
         }
     }
 
@@ -103,8 +125,12 @@ extension SQLiteQueue {
         line.submit { [self] batch in
             guard let lease = memory.withLock({ $0.schedule.lease(call.token) }) else { return }
             let place = CallRows.Place(number: lease.number, function: lease.function, state: .waiting)
-            try CallRows.end(place, as: .dead, reason: "Its request is not in the data directory any more.", &batch)
-            batch.effects.append { $0.finish(lease.number, of: lease.function) }
+            let reason = "Its request is not in the data directory any more."
+            guard try CallRows.end(place, as: .dead, reason: reason, &batch) else { return }
+            batch.effects.append { memory in
+                memory.finish(lease.number, of: lease.function)
+                memory.areCallbacksDue = true
+            }
         } done: { [logger] outcome in
             let why = if case .failure(let fault) = outcome { "\(fault)" } else { "its request is missing" }
             logger.error("a call cannot be carried out", metadata: ["number": "\(call.number)", "why": "\(why)"])
@@ -134,7 +160,12 @@ extension SQLiteQueue {
             switch outcome {
             case .failure(let fault): done(.failure(fault))
             case .success(let file):
-                line.submit({ [self] batch in try settle(lease, attempt, verdict, file, &batch) }, done: done)
+                line.submit { [self] batch in
+                    try settle(lease, attempt, verdict, file, &batch)
+                } done: { [spill] outcome in
+                    if case .failure(let fault) = outcome, let file, !fault.leavesDoubt { spill.remove(file) }
+                    done(outcome)
+                }
             }
         }
     }

@@ -21,11 +21,11 @@ public final class SQLiteQueue: CallQueue {
         var callback: @Sendable () -> Void = {}
     }
 
-    /// The database, or why there is none at the moment and when that was last tried.
+    /// The database, or why there is none at the moment.
     struct Opening {
         var database: QueueDatabase?
         var fault: PlatformFault?
-        var triedAt: Int64 = .min
+        var isClosed = false
     }
 
     let settings: QueueSettings
@@ -36,8 +36,11 @@ public final class SQLiteQueue: CallQueue {
     let line: CommitLine
     private let path: String
     private let opening = Mutex(Opening())
-    /// Nil until the file was opened for the first time.
-    private let lastNumber = Mutex<Int64?>(nil)
+    /// When opening was last tried; held while it is.
+    private let lastAttempt = Mutex<Int64>(.min / 2)
+    /// Bodies that were there before anything could be accepted.
+    private let leftovers: Mutex<Set<String>>
+    private let lastNumber = Mutex<Int64>(0)
     /// What the wall clock was ahead of the other one.
     private let clockOffset: Mutex<Int64>
     let logger: Logger
@@ -68,6 +71,7 @@ public final class SQLiteQueue: CallQueue {
         self.logger = logger
         path = "\(folder)/calls.sqlite"
         spill = SpillFolder(path: "\(folder)/spill")
+        leftovers = Mutex(spill.names)
         clockOffset = Mutex(clock.wall() - clock.monotonic())
         let commit = Commit()
         line = CommitLine { commit.queue?.commit($0) }
@@ -99,25 +103,54 @@ public final class SQLiteQueue: CallQueue {
 
     // MARK: The database
 
+    /// The open database, or why there is none at the moment.
+    func opened() throws(PlatformFault) -> QueueDatabase {
+        let opening = opening.withLock { $0 }
+        if let database = opening.database { return database }
+        throw opening.fault ?? PlatformFault(.storageUnavailable, "Calls cannot be kept at the moment.")
+    }
+
     /// The open database; opens it where it is not, but not more often than five times a second.
-    func database() throws(PlatformFault) -> QueueDatabase {
-        let outcome = opening.withLock { opening -> Result<QueueDatabase, PlatformFault> in
+    ///
+    /// Blocks, so it is for the threads of the queue alone.
+    private func database() throws(PlatformFault) -> QueueDatabase {
+        if let database = opening.withLock({ $0.database }) { return database }
+        let outcome = lastAttempt.withLock { lastAttempt -> Result<QueueDatabase, PlatformFault> in
+            let opening = opening.withLock { $0 }
             if let database = opening.database { return .success(database) }
-            let now = clock.monotonic()
-            if let fault = opening.fault, now < opening.triedAt + 200_000_000 { return .failure(fault) }
-            opening.triedAt = now
-            do {
-                let database = try QueueDatabase(path: path)
-                try load(database)
-                opening = Opening(database: database)
-                return .success(database)
-            } catch {
-                let fault = Self.fault(error)
-                opening.fault = fault
+            if let fault = opening.fault, opening.isClosed || clock.monotonic() < lastAttempt + 200_000_000 {
                 return .failure(fault)
             }
+            defer { lastAttempt = clock.monotonic() }
+            return open()
         }
-        return try outcome.get()
+        let database = try outcome.get()
+        tellOfEverything()
+        return database
+    }
+
+    private func open() -> Result<QueueDatabase, PlatformFault> {
+        do {
+            let database = try QueueDatabase(path: path)
+            try load(database)
+            opening.withLock { opening in
+                opening.database = database
+                opening.fault = nil
+            }
+            return .success(database)
+        } catch {
+            let fault = Self.fault(error)
+            opening.withLock { $0.fault = fault }
+            return .failure(fault)
+        }
+    }
+
+    /// Whoever was told nothing while there was no database looks again.
+    private func tellOfEverything() {
+        let functions = memory.withLock { $0.schedule.waitingFunctions }
+        let listeners = listeners.withLock { $0 }
+        for function in functions { listeners.due(function) }
+        listeners.callback()
     }
 
     static func fault(_ error: any Error) -> PlatformFault {
@@ -191,7 +224,7 @@ public final class SQLiteQueue: CallQueue {
         if error.isOfDisk { opening.withLock { $0.database }?.distrustLog() }
         guard error.needsReopening else { return }
         let closed = opening.withLock { opening in
-            defer { opening = Opening(fault: error.fault, triedAt: clock.monotonic()) }
+            defer { opening = Opening(fault: error.fault) }
             return opening.database
         }
         closed?.close()
@@ -208,10 +241,7 @@ public final class SQLiteQueue: CallQueue {
                 try CallRows.lastNumber(connection), try CallRows.spills(connection)
             )
         }
-        let isFirst = lastNumber.withLock { number in
-            defer { number = max(number ?? 0, last) }
-            return number == nil
-        }
+        lastNumber.withLock { $0 = max($0, last) }
         memory.withLock { memory in
             memory = QueueMemory(after: memory.schedule)
             memory.counters = counters
@@ -221,15 +251,22 @@ public final class SQLiteQueue: CallQueue {
             }
             memory.due.removeAll()
         }
-        // Only at the start: later there may be bodies whose rows are just being written.
-        if isFirst { spill.removeAll(but: spills) }
+        // Only what was there at the start: other bodies may have rows that are just being written. Of a new file nobody
+        // knows whether the old one was only moved away to be mended.
+        let orphans = leftovers.withLock { leftovers in
+            defer { leftovers = [] }
+            return database.isNew ? [] : leftovers.subtracting(spills)
+        }
+        for name in orphans { spill.remove(name) }
     }
+
+    /// The newest call's number.
+    var newestNumber: Int64 { lastNumber.withLock { $0 } }
 
     func nextNumber() -> Int64 {
         lastNumber.withLock { number in
-            let next = (number ?? 0) + 1
-            number = next
-            return next
+            number += 1
+            return number
         }
     }
 
@@ -237,7 +274,7 @@ public final class SQLiteQueue: CallQueue {
     func read<Value: Sendable>(
         _ body: @escaping @Sendable (Database) throws -> Value
     ) async throws(PlatformFault) -> Value {
-        let database = try database()
+        let database = try opened()
         do { return try await database.pool.read(body) } catch { throw Self.fault(error) }
     }
 
@@ -260,7 +297,10 @@ public final class SQLiteQueue: CallQueue {
     private func keepUp() {
         followWallClock()
         let now = clock.monotonic()
-        let freed = memory.withLock { $0.schedule.releaseExpired(now: now) }
+        let freed = memory.withLock { memory in
+            memory.schedule.dropEmptyLines()
+            return memory.schedule.releaseExpired(now: now)
+        }
         let listeners = listeners.withLock { $0 }
         for function in freed { listeners.due(function) }
         let round = upkeepRounds.withLock { round in
@@ -308,9 +348,7 @@ public final class SQLiteQueue: CallQueue {
         upkeep.withLock { $0?.cancel() }
         await line.close()
         let database = opening.withLock { opening in
-            defer {
-                opening = Opening(fault: PlatformFault(.shuttingDown, "Martlet is stopping."), triedAt: .max / 2)
-            }
+            defer { opening = Opening(fault: PlatformFault(.shuttingDown, "Martlet is stopping."), isClosed: true) }
             return opening.database
         }
         database?.close()

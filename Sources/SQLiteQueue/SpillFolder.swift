@@ -44,12 +44,8 @@ struct SpillFolder: Sendable {
     /// Removes a body that nothing refers to any more.
     func remove(_ name: String) { unlink("\(path)/\(name)") }
 
-    /// Removes files that the database does not know: bodies whose calls were never accepted.
-    func removeAll(but known: Set<String>) {
-        for name in (try? FileManager.default.contentsOfDirectory(atPath: path)) ?? [] where !known.contains(name) {
-            remove(name)
-        }
-    }
+    /// The names of all bodies.
+    var names: Set<String> { Set((try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []) }
 
     /// Makes the names in the folder last.
     func syncNames() -> Bool { Self.syncFolder(path) }

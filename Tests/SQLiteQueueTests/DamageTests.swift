@@ -59,10 +59,41 @@ struct DamageTests {
             _ = try await queue.accept(NewCall(function: function, callID: "a"))
         }
         #expect(fault?.message.contains("damaged") == true && fault?.hint?.contains("martlet doctor") == true)
+        folder.write("spill/of-the-old-one", "its rows may come back")
         // Somebody moves it away; nobody starts anything again.
         folder.remove("calls.sqlite")
-        #expect(await eventually { (try? await queue.accept(NewCall(function: function, callID: "b"))) != nil })
+        let body = ByteBuffer(repeating: 1, count: 100_000)
+        #expect(
+            await eventually {
+                (try? await queue.accept(NewCall(function: function, body: body, callID: "b"))) != nil
+            }
+        )
         #expect(queue.problem == nil)
+        let taken = try await queue.take(from: function, atMost: 1, lease: .seconds(60)).calls
+        #expect(taken.first?.call.body == body)
+        #expect(FileManager.default.fileExists(atPath: "\(folder.path)/spill/of-the-old-one"))
+        await queue.close()
+    }
+
+    @Test func `a file that is mended later has its calls carried out without another start`() async throws {
+        let first = try open(folder)
+        _ = try await first.accept(NewCall(function: function, callID: "waits"))
+        await first.close()
+        let sound = TemporaryFolder()
+        try folder.copyContents(to: sound)
+        folder.write("calls.sqlite", String(repeating: "this is no database ", count: 500))
+        let queue = try open(folder)
+        let (events, continuation) = AsyncStream.makeStream(of: FunctionID.self)
+        queue.onDue { continuation.yield($0) }
+        folder.remove("calls.sqlite")
+        try FileManager.default.copyItem(
+            atPath: "\(sound.path)/calls.sqlite",
+            toPath: "\(folder.path)/calls.sqlite.new"
+        )
+        rename("\(folder.path)/calls.sqlite.new", "\(folder.path)/calls.sqlite")
+        var iterator = events.makeAsyncIterator()
+        #expect(await iterator.next() == function)
+        #expect(try await queue.take(from: function, atMost: 1, lease: .seconds(60)).calls.first?.lease.id == "waits")
         await queue.close()
     }
 

@@ -77,7 +77,8 @@ extension FrontConnection {
         _ head: RequestHead
     ) {
         switch field.name {
-        case .contentLength, .expect, .xCallID, .xStartTime: return
+        // The limit of a client that waits says nothing of a call that is carried out later.
+        case .contentLength, .expect, .xCallID, .xStartTime, .xTimeout: return
         case .host where head.hasAbsoluteTarget:
             request.fields.writeStaticString("Host: ")
             request.fields.writeBytes(bytes[head.host])
