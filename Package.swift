@@ -148,7 +148,7 @@ let package = Package(
         module(
             "SQLiteQueue",
             [
-                "FaultModel", "FunctionModel", "QueueContract", logging, nioCore, nioFoundation, sqlite, sqliteC,
+                "FaultModel", "FunctionModel", "QueueContract", deque, logging, nioCore, nioFoundation, sqlite, sqliteC,
             ]
         ),
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import DequeModule
 import Dispatch
 import FaultModel
 import Foundation
@@ -39,7 +40,7 @@ final class CommitLine: Sendable {
     }
 
     private struct Waiting {
-        var entries: [Entry] = []
+        var entries = Deque<Entry>()
         var isWriting = false
         var isClosed = false
     }
@@ -118,42 +119,38 @@ final class CommitLine: Sendable {
         }
     }
 
-    /// Waits for those who are about to come.
-    ///
-    /// Who was just answered comes again in a moment. A transaction that began with the first of them would make all the
-    /// others wait for its sync; on a slow disk every second one would carry next to nothing.
-    private func gather() {
-        let pace = pace.withLock { $0 }
-        guard pace.expected > 1 else { return }
-        let limit = ContinuousClock.now + min(pace.syncTime / 2, .milliseconds(5))
-        while waiting.withLock({ $0.value.entries.count }) < pace.expected, ContinuousClock.now < limit {
-            usleep(50)
-        }
-    }
-
     private func write() {
-        while true {
-            gather()
-            let entries = waiting.withLock { waiting -> Sendability<[Entry]> in
-                var taken: [Entry] = []
-                swap(&taken, &waiting.value.entries)
-                if taken.isEmpty { waiting.value.isWriting = false }
-                return Sendability(taken)
-            }.value
-            guard !entries.isEmpty else { return }
-            for start in stride(from: 0, to: entries.count, by: Self.mostEntries) {
-                write(entries[start..<min(start + Self.mostEntries, entries.count)])
-            }
-        }
+        while let entries = takeOrEnd() { write(entries) }
     }
 
-    private func write(_ entries: ArraySlice<Entry>) {
+    /// Takes what waits; nil, and the writer's thread is done, when nothing does.
+    private func takeOrEnd() -> [Entry]? {
+        waiting.withLock { waiting -> Sendability<[Entry]?> in
+            let taken = Self.take(&waiting.value, atMost: Self.mostEntries)
+            if taken.isEmpty { waiting.value.isWriting = false }
+            return Sendability(taken.isEmpty ? nil : taken)
+        }.value
+    }
+
+    private static func take(_ waiting: inout Waiting, atMost count: Int) -> [Entry] {
+        var taken: [Entry] = []
+        while taken.count < count, let entry = waiting.entries.popFirst() { taken.append(entry) }
+        return taken
+    }
+
+    /// Makes one transaction of changes, and of those that come while it is being made.
+    private func write(_ first: [Entry], alone: Bool = false) {
+        var entries = first
         var tellings: [() -> Void] = []
-        tellings.reserveCapacity(entries.count)
         var syncBegun = ContinuousClock.now
         let fault = commit { batch in
-            tellings.removeAll(keepingCapacity: true)
-            for entry in entries { tellings.append(try entry.apply(&batch)) }
+            for entry in first { tellings.append(try entry.apply(&batch)) }
+            if !alone {
+                try gather(after: first.count) { entry in
+                    entries.append(entry)
+                    tellings.append(try entry.apply(&batch))
+                }
+            }
             syncBegun = .now
         }
         pace.withLock { pace in
@@ -167,9 +164,25 @@ final class CommitLine: Sendable {
         }
         // One change that the database will not have must not take the others with it.
         if fault.code == .internalError, entries.count > 1 {
-            for entry in entries { write([entry]) }
+            for entry in entries { write([entry], alone: true) }
         } else {
             for entry in entries { entry.fail(fault) }
+        }
+    }
+
+    /// Lets those in who come within a moment, until there are as many as came lately.
+    ///
+    /// Who was just answered comes again. A transaction that ended with the first of them would make all the others wait
+    /// for its sync; on a slow disk every second one would carry next to nothing.
+    private func gather(after first: Int, _ add: (Entry) throws -> Void) rethrows {
+        let pace = pace.withLock { $0 }
+        let limit = ContinuousClock.now + min(pace.syncTime / 2, .milliseconds(5))
+        var count = first
+        while count < min(pace.expected, Self.mostEntries), ContinuousClock.now < limit {
+            let come = waiting.withLock { Sendability(Self.take(&$0.value, atMost: Self.mostEntries)) }.value
+            for entry in come { try add(entry) }
+            count += come.count
+            if come.isEmpty { usleep(50) }
         }
     }
 }

@@ -221,10 +221,12 @@ struct AsyncTests {
         try await deploy("cat", "cat", on: martlet, environment: ["content_type": "text/plain"])
         let sent = try await martlet.run("invoke", "cat", "--async", input: "hello")
         #expect(sent.code == 0, "\(sent)")
+        let printed = sent.output.trimmingCharacters(in: .whitespacesAndNewlines)
         let id = try #require(
             try await martlet.client.calls(function: nil, state: nil, since: nil, limit: 1, cursor: nil).calls.first?.id
         )
         #expect(try await isCall(id, "succeeded", on: martlet))
+        #expect(printed == id)
         #expect(try await martlet.run("calls", "list").output.contains(id))
         let shown = try await martlet.run("calls", "show", id)
         #expect(shown.output.contains("succeeded") && shown.output.contains("1. "), "\(shown)")

@@ -36,7 +36,7 @@ struct InvokeCommand: AsyncParsableCommand {
     @Option(help: "The body's type.")
     var contentType = "text/plain"
 
-    @Flag(help: "Hand the call over, to be carried out later; its fate: martlet calls show ID.")
+    @Flag(help: "Hand the call over, to be carried out later, and print its id for martlet calls show.")
     var async = false
 
     func run() async throws {
@@ -52,6 +52,11 @@ struct InvokeCommand: AsyncParsableCommand {
             guard (200..<400).contains(answer.status) else {
                 throw SystemClient.fault(answer.status, try await client.collect(answer))
             }
+            // The id by which it can be followed; another gateway than ours knows it as its X-Call-Id.
+            let ids = ["x-martlet-call-id", "x-call-id"].compactMap { name in
+                answer.headers.first { $0.name.lowercased() == name }?.value
+            }
+            if async, let id = ids.first { print(id) }
             for try await piece in answer.body {
                 FileHandle.standardOutput.write(Data(piece.readableBytesView))
             }
