@@ -8,6 +8,8 @@ public import FunctionModel
 public struct DashboardPage: Sendable {
     /// The functions of all namespaces.
     public var functions: [FunctionStatus]
+    /// Their asynchronous calls.
+    public var calls: [FunctionID: QueueNumbers]
     /// Martlet's version.
     public var version: String
     /// What runs the functions.
@@ -16,8 +18,15 @@ public struct DashboardPage: Sendable {
     public var address: String
 
     /// Describes a page.
-    public init(functions: [FunctionStatus], version: String, provider: String, address: String) {
+    public init(
+        functions: [FunctionStatus],
+        calls: [FunctionID: QueueNumbers],
+        version: String,
+        provider: String,
+        address: String
+    ) {
         self.functions = functions
+        self.calls = calls
         self.version = version
         self.provider = provider
         self.address = address
@@ -64,10 +73,22 @@ public struct DashboardPage: Sendable {
             \(reason.isEmpty ? "" : "<p class=\"reason\">\(escaped(reason))</p>")
             <dl><dt>Replicas</dt><dd>\(function.availableReplicas) of \(function.replicas)</dd>
             <dt>Invocations</dt><dd>\(Int(function.invocationCount))</dd>
+            \(asynchronous(function.id))
             <dt>Image</dt><dd>\(escaped(function.image))</dd></dl>
             <pre>curl \(escaped(address))/function/\(escaped(function.id.description))</pre>
             </section>
             """
+    }
+
+    /// Nothing for a function that never had an asynchronous call.
+    private func asynchronous(_ function: FunctionID) -> String {
+        guard let numbers = calls[function], numbers.accepted > 0 else { return "" }
+        let states = [
+            (numbers.waiting, "waiting"), (numbers.running, "running"), (numbers.dead, "dead"),
+            (numbers.succeeded, "succeeded"),
+        ]
+        let words = states.filter { $0.0 > 0 || $0.1 == "succeeded" }.map { "\($0.0) \($0.1)" }
+        return "<dt>Asynchronous</dt><dd>\(words.joined(separator: ", "))</dd>"
     }
 
     private func escaped(_ text: String) -> String { HTMLText.escaped(text) }

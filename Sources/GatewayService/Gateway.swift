@@ -136,7 +136,8 @@ public final class Gateway: Sendable {
             provider: provider,
             version: settings.version.release,
             credentials: settings.credentials,
-            invocationCount: count
+            invocationCount: count,
+            queue: asynchrony?.queue
         ).addRoutes(to: router)
         var engine = settings.engine
         engine.intake = asynchrony.map { QueueIntake(queue: $0.queue, bodyLimit: $0.bodyLimit) }

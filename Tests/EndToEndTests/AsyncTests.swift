@@ -82,6 +82,11 @@ struct AsyncTests {
         #expect(accepted.headers["x-call-id"] == "mine" && accepted.headers["x-martlet-call-id"] == "mine")
         #expect(accepted.headers["x-start-time"] != nil)
         #expect(try await isCall("mine", "succeeded", on: martlet))
+        let result = try await martlet.ask("GET", "/system/calls/mine/result")
+        #expect(
+            result.headers["content-disposition"] == "attachment"
+                && result.headers["x-content-type-options"] == "nosniff"
+        )
         let seen = String(decoding: try await martlet.client.callResult("mine"), as: UTF8.self)
         for line in ["Http_Method=POST", "Http_Path=/a b", "Http_Query=c=d", "Http_X_Thing=7", "Http_X_Call_Id=mine"] {
             #expect(seen.contains(line), "\(line) is missing in \(seen)")
@@ -89,6 +94,8 @@ struct AsyncTests {
         #expect(!seen.lowercased().contains("callback") && seen.contains("Http_X_Forwarded_For=127.0.0.1\n"))
         #expect(seen.contains("Http_X_Forwarded_Host=127.0.0.1:\(martlet.port)\n"), "\(seen)")
         #expect(try await eventually { try await martlet.client.call("mine").callback?.state == "delivered" })
+        let page = try await martlet.ask("GET", "/ui/").body
+        #expect(page.contains("<dt>Asynchronous</dt><dd>1 succeeded</dd>"), "\(page)")
         let call = try await martlet.client.call("mine")
         #expect(call.attempts.count == 1 && call.result?.status == 200 && call.path == "/a%20b", "\(call)")
         // The call and its callback: both are invocations.

@@ -7,6 +7,7 @@ import HTTPTypes
 import Hummingbird
 import NIOCore
 import ProviderContract
+import QueueContract
 import SystemAPI
 
 /// `/` and `/ui/` (contract §3).
@@ -15,6 +16,8 @@ struct PageRoutes: Sendable {
     let version: String
     let credentials: Credentials?
     let invocationCount: @Sendable (FunctionID) -> Double
+    /// Nil where asynchronous calls are not accepted.
+    let queue: (any CallQueue)?
 
     func addRoutes(to router: Router<SystemContext>) {
         // Public: it only leads to the page, which asks for the credentials.
@@ -34,6 +37,7 @@ struct PageRoutes: Sendable {
         let info = try? await provider.info()
         let page = DashboardPage(
             functions: functions,
+            calls: await queue?.counts().functions.mapValues { QueueNumbers(nil, $0) } ?? [:],
             version: version,
             provider: info?.provider ?? "provider cannot be reached",
             address: "http://\(request.head.authority ?? "127.0.0.1:8080")"

@@ -2,7 +2,7 @@
 
 import FaultModel
 import Foundation
-import FunctionModel
+public import FunctionModel
 import HTTPTypes
 public import Hummingbird
 import NIOCore
@@ -217,7 +217,8 @@ extension CallDescription.Result {
 }
 
 extension QueueNumbers {
-    fileprivate init(_ function: String?, _ counts: CallCounts) {
+    /// What the queue counts, in the API's words; no function for all together.
+    public init(_ function: String?, _ counts: CallCounts) {
         self.init(
             function: function,
             accepted: counts.accepted,
