@@ -90,13 +90,17 @@ let package = Package(
             swiftSettings: strict
         ),
 
+        // The function of benchmarks and tests: a server in C that starts in a millisecond.
+        .executableTarget(name: "origin", path: "Benchmarks/Origin"),
+
         // Services.
         module(
             "CommandLineTool",
             [
                 "Dashboard", "FaultModel", "FunctionBuilder", "FunctionModel", "GatewayService", "InvocationEngine",
-                "InvocationWorker", "ProcessControl", "ProcessProvider", "ProviderContract", "QueueContract",
-                "RemoteProvider", "RuntimeSettings", "SQLiteQueue", "SystemAPI", "SystemClient", "Telemetry",
+                "InvocationWorker", "ProcessControl", "ProcessProvider", "PrometheusClient", "ProviderContract",
+                "QueueContract", "RemoteProvider", "RuntimeSettings", "SQLiteQueue", "SystemAPI", "SystemClient",
+                "Telemetry",
                 "YAMLReading", arguments, httpClient, logging, nioCore, nioPosix, nioSSL,
                 yaml,
             ]
@@ -104,8 +108,16 @@ let package = Package(
         module(
             "GatewayService",
             [
-                "Dashboard", "FaultModel", "FunctionModel", "InvocationEngine", "InvocationWorker",
-                "ProviderContract", "QueueContract", "SystemAPI", "Telemetry", httpTypes, hummingbird, logging, nioCore,
+                "AutoscalerService", "Dashboard", "FaultModel", "FunctionModel", "InvocationEngine", "InvocationWorker",
+                "PrometheusClient", "ProviderContract", "QueueContract", "SystemAPI", "Telemetry", httpTypes,
+                hummingbird, logging, nioCore,
+            ]
+        ),
+        module(
+            "AutoscalerService",
+            [
+                "FaultModel", "FunctionModel", "InvocationEngine", "PrometheusClient", "ProviderContract",
+                "ScalingPolicy", deque, logging,
             ]
         ),
         module(
@@ -157,11 +169,13 @@ let package = Package(
         module("ProviderContract", ["FaultModel", "FunctionModel"]),
 
         // Mechanisms that know nothing of functions' life.
+        module("ScalingPolicy", ["FunctionModel", deque]),
         module("InvocationEngine", ["FaultModel", "FunctionModel", "ProviderContract", deque, nioCore, nioPosix], hot),
         module(
             "FunctionProcesses",
             ["FunctionModel", "ProcessControl", "ProviderContract", nioCore, nioPosix]
         ),
+        module("PrometheusClient", ["FaultModel", httpClient, nioCore, nioFoundation, nioHTTP1]),
         module("SystemClient", ["FaultModel", "FunctionModel", httpClient, nioCore, nioFoundation, nioHTTP1, nioSSL]),
         module("ProcessControl", ["CProcessControl", deque]),
         .target(name: "CProcessControl"),
@@ -200,6 +214,14 @@ let package = Package(
         tests(of: "Telemetry"),
         tests(of: "YAMLReading"),
         tests(of: "WatchdogService", ["ProviderContract"]),
+        tests(of: "ScalingPolicy", ["FunctionModel", "TestSupport"]),
+        tests(
+            of: "AutoscalerService",
+            [
+                "FaultModel", "FunctionModel", "InvocationEngine", "PrometheusClient", "ProviderConformance",
+                "ProviderContract", "SystemClient", "TestSupport", logging,
+            ]
+        ),
         tests(of: "QueueContract", ["FunctionModel"]),
         tests(of: "InvocationWorker", ["FunctionModel"]),
         tests(
@@ -218,7 +240,7 @@ let package = Package(
             name: "EndToEndTests",
             dependencies: [
                 "FaultModel", "FunctionBuilder", "FunctionModel", "ProcessControl", "QueueContract", "SQLiteQueue",
-                "SystemClient", "TestSupport", "fwatchdog", "martlet", httpClient, logging, nioCore,
+                "SystemClient", "TestSupport", "fwatchdog", "martlet", "origin", httpClient, logging, nioCore,
             ],
             swiftSettings: strict
         ),

@@ -7,7 +7,8 @@ import subprocess
 import tempfile
 import time
 
-from bench import HERE, Load, Martlet, accepts, against, free_port, running, wait_until
+from bench import Load, Martlet, accepts, against, free_port, running, wait_until
+from sources import source
 
 LATER = """wrk.method = "POST"
 wrk.body = string.rep("x", 1024)
@@ -32,7 +33,7 @@ class Bench:
 
     def compile(self, name, *flags):
         target = os.path.join(self.folder, name)
-        subprocess.run(["gcc", "-O2", "-o", target, os.path.join(HERE, name + ".c"), *flags], check=True)
+        subprocess.run(["gcc", "-O2", "-o", target, source(name), *flags], check=True)
         return target
 
     def script(self, name, text):

@@ -18,6 +18,8 @@ import tempfile
 import threading
 import time
 
+from sources import source
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
@@ -362,7 +364,7 @@ def measure(binary, watchdog_binary, rounds, seconds):
         os.chmod(folder, 0o755)
         origin, spawn = (os.path.join(folder, name) for name in ("origin", "spawn"))
         for program in (origin, spawn):
-            source = os.path.join(HERE, os.path.basename(program) + ".c")
+            source = source(os.path.basename(program))
             subprocess.run(["gcc", "-O2", "-pthread", "-o", program, source], check=True)
         origin_port = free_port()
         martlet = Martlet(binary, os.path.join(folder, "data"))
@@ -407,7 +409,7 @@ def report(rows, rounds):
     lines = [
         "# Benchmarks", "",
         "Written by `scripts/bench` on %s (%s, release build, %d interleaved rounds, medians)." % (today, machine, rounds),
-        "Load comes from `wrk` on the same machine; the function is `Benchmarks/origin.c`, which answers 12 bytes; nginx",
+        "Load comes from `wrk` on the same machine; the function is `Benchmarks/Origin/origin.c`, which answers 12 bytes; nginx",
         "has buffering off, kept upstream connections and a worker per core. Rows of a kind are measured in turn within each",
         "round. Look at the ratios: the absolute numbers are the machine's.", "",
         "What a call costs in instructions and allocations is counted by `scripts/bench --counts` and compared with",

@@ -12,6 +12,8 @@ import subprocess
 import sys
 import tempfile
 
+from sources import source
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 THRESHOLDS = os.path.join(HERE, "thresholds.json")
 FEW, MANY = 200, 1200
@@ -19,7 +21,7 @@ FEW, MANY = 200, 1200
 
 def compile_c(folder, name, *flags):
     target = os.path.join(folder, name)
-    subprocess.run(["gcc", "-O2", "-o", target, os.path.join(HERE, name + ".c"), *flags], check=True)
+    subprocess.run(["gcc", "-O2", "-o", target, source(name), *flags], check=True)
     return target
 
 

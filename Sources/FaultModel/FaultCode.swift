@@ -79,6 +79,8 @@ extension FaultCode {
     public static let providerUnreachable = FaultCode(rawValue: "provider-unreachable")
     /// The provider answered with a failure that it did not explain.
     public static let providerFailed = FaultCode(rawValue: "provider-failed")
+    /// Prometheus did not answer, or refused what it was asked.
+    public static let prometheusFailed = FaultCode(rawValue: "prometheus-failed")
     /// The data directory cannot be written or read.
     public static let storageUnavailable = FaultCode(rawValue: "storage-unavailable")
     /// The platform is stopping.

@@ -55,6 +55,7 @@ public enum FaultTable {
         .processFailed: function(500),
         .providerUnreachable: provider(503),
         .providerFailed: provider(502),
+        .prometheusFailed: platform(502),
         .storageUnavailable: platform(503),
         .shuttingDown: platform(503),
         .internalError: internalRow,

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import AutoscalerService
 public import FaultModel
 public import FunctionModel
 import Hummingbird
@@ -7,6 +8,7 @@ public import InvocationEngine
 public import InvocationWorker
 public import Logging
 public import NIOCore
+public import PrometheusClient
 public import ProviderContract
 public import QueueContract
 import Synchronization
@@ -38,6 +40,20 @@ public final class Gateway: Sendable {
         }
     }
 
+    /// How replicas follow the load, and where counts of several gateways are.
+    public struct Scaling: Sendable {
+        /// Whether the autoscaler runs.
+        public var isOn: Bool
+        /// Knows loads of custom kinds, and the counts of all gateways.
+        public var prometheus: PrometheusClient?
+
+        /// Describes it.
+        public init(isOn: Bool, prometheus: PrometheusClient? = nil) {
+            self.isOn = isOn
+            self.prometheus = prometheus
+        }
+    }
+
     /// How a gateway is set up.
     public struct Settings: Sendable {
         /// The address to listen on.
@@ -54,6 +70,8 @@ public final class Gateway: Sendable {
         public var credentials: Credentials?
         /// Limits of the front door and of calls.
         public var engine: EngineSettings
+        /// Whether it is a provider's own interface, which names its metrics otherwise (contract §12.5).
+        public var isProvider: Bool
         /// Puts what decodes bytes before they are HTTP, TLS say, into connections of the API.
         public var prepareConnection: (@Sendable (any Channel) throws -> Void)?
 
@@ -66,6 +84,7 @@ public final class Gateway: Sendable {
             version: ProviderInfo.Version,
             credentials: Credentials?,
             engine: EngineSettings,
+            isProvider: Bool = false,
             prepareConnection: (@Sendable (any Channel) throws -> Void)? = nil
         ) {
             self.host = host
@@ -75,6 +94,7 @@ public final class Gateway: Sendable {
             self.version = version
             self.credentials = credentials
             self.engine = engine
+            self.isProvider = isProvider
             self.prepareConnection = prepareConnection
         }
     }
@@ -86,6 +106,8 @@ public final class Gateway: Sendable {
     private let metricsDoor: FrontDoor
     private let counts: InvocationCounts?
     private let worker: InvocationWorker?
+    private let autoscaler: Autoscaler?
+    private let sharedCounts: SharedCounts?
     private let work = Mutex<Task<Void, Never>?>(nil)
     private let logger: Logger
 
@@ -99,6 +121,7 @@ public final class Gateway: Sendable {
         bundles: (any BundleStore)?,
         counts: InvocationCounts?,
         asynchrony: Asynchrony?,
+        scaling: Scaling,
         group: any EventLoopGroup,
         logger: Logger
     ) {
@@ -110,64 +133,127 @@ public final class Gateway: Sendable {
         let table = RoutingTable(defaultNamespace: settings.defaultNamespace, activate: activator.activate)
         activator.table = table
         self.table = table
-        let count: @Sendable (FunctionID) -> Double = { counts?.count(of: $0) ?? 0 }
-        let router = Router(context: SystemContext.self)
-        router.add(middleware: FaultMiddleware())
-        SystemRoutes(
-            provider: provider,
-            bundles: bundles,
-            defaultNamespace: settings.defaultNamespace,
-            version: settings.version,
-            credentials: settings.credentials,
-            invocationCount: count,
-            // A provider that is asked for its functions once a second has told of a new one by then.
-            awaitCallable: { await table.awaitFunction($0, within: .seconds(2)) }
-        ).addRoutes(to: router)
-        if let asynchrony {
-            CallRoutes(
-                queue: asynchrony.queue,
-                defaultNamespace: settings.defaultNamespace,
-                credentials: settings.credentials
-            ).addRoutes(to: router)
-        } else {
-            AsyncRoutes(credentials: settings.credentials).addRoutes(to: router)
-        }
-        PageRoutes(
-            provider: provider,
-            version: settings.version.release,
-            credentials: settings.credentials,
-            invocationCount: count,
-            queue: asynchrony?.queue
-        ).addRoutes(to: router)
+        let sharedCounts = scaling.prometheus.map { SharedCounts(prometheus: $0, logger: logger) }
+        self.sharedCounts = sharedCounts
+        let slot = RouteSlot()
         var engine = settings.engine
         engine.intake = asynchrony.map { QueueIntake(queue: $0.queue, bodyLimit: $0.bodyLimit) }
         let door = FrontDoor(
             group: group,
             settings: engine,
             table: table,
-            responder: HummingbirdResponder(router, logger: logger),
+            responder: slot,
             ledger: counts
         )
         self.door = door
         let worker = asynchrony.map { Self.worker($0, table, door, logger) }
         self.worker = worker
-        let version = settings.version.release
+        let autoscaler =
+            scaling.isOn ? Self.autoscaler(provider, table, door, asynchrony?.queue, scaling.prometheus, logger) : nil
+        self.autoscaler = autoscaler
+        let requests = RequestCounts()
+        let metrics = MetricsSource(
+            door: door,
+            table: table,
+            queue: asynchrony?.queue,
+            worker: worker,
+            autoscaler: autoscaler,
+            requests: requests,
+            settings: settings
+        )
         metricsDoor = FrontDoor(
             group: group,
             settings: settings.engine,
             table: RoutingTable { _, _ in },
-            responder: MetricsResponder {
+            responder: MetricsResponder { await metrics.families() }
+        )
+        let router = Router(context: SystemContext.self)
+        router.add(middleware: requests)
+        router.add(middleware: FaultMiddleware())
+        Self.addRoutes(
+            to: router,
+            settings,
+            RouteParts(
+                provider: provider,
+                bundles: bundles,
+                table: table,
+                queue: asynchrony?.queue,
+                autoscaler: autoscaler,
+                metrics: metrics,
+                invocationCount: { max(counts?.count(of: $0) ?? 0, sharedCounts?.count(of: $0) ?? 0) }
+            )
+        )
+        slot.fill(HummingbirdResponder(router, logger: logger))
+    }
+
+    /// What routes are made of.
+    private struct RouteParts {
+        let provider: any FunctionProvider
+        let bundles: (any BundleStore)?
+        let table: RoutingTable
+        let queue: (any CallQueue)?
+        let autoscaler: Autoscaler?
+        let metrics: MetricsSource
+        let invocationCount: @Sendable (FunctionID) -> Double
+    }
+
+    private static func addRoutes(to router: Router<SystemContext>, _ settings: Settings, _ parts: RouteParts) {
+        let table = parts.table
+        SystemRoutes(
+            provider: parts.provider,
+            bundles: parts.bundles,
+            defaultNamespace: settings.defaultNamespace,
+            version: settings.version,
+            credentials: settings.credentials,
+            invocationCount: parts.invocationCount,
+            // A provider that is asked for its functions once a second has told of a new one by then.
+            awaitCallable: { await table.awaitFunction($0, within: .seconds(2)) }
+        ).addRoutes(to: router)
+        if let queue = parts.queue {
+            CallRoutes(
+                queue: queue,
+                defaultNamespace: settings.defaultNamespace,
+                credentials: settings.credentials
+            ).addRoutes(to: router)
+        } else {
+            AsyncRoutes(credentials: settings.credentials).addRoutes(to: router)
+        }
+        var describe: (@Sendable (FunctionID) async -> ScalingDescription?)?
+        if let autoscaler = parts.autoscaler { describe = { await autoscaler.description(of: $0) } }
+        ScalingRoutes(
+            provider: parts.provider,
+            defaultNamespace: settings.defaultNamespace,
+            credentials: settings.credentials,
+            describe: describe
+        ).addRoutes(to: router)
+        if settings.isProvider { MetricsRoutes(source: parts.metrics).addRoutes(to: router) }
+        PageRoutes(
+            provider: parts.provider,
+            version: settings.version.release,
+            credentials: settings.credentials,
+            invocationCount: parts.invocationCount,
+            queue: parts.queue
+        ).addRoutes(to: router)
+    }
+
+    private static func autoscaler(
+        _ provider: any FunctionProvider,
+        _ table: RoutingTable,
+        _ door: FrontDoor,
+        _ queue: (any CallQueue)?,
+        _ prometheus: PrometheusClient?,
+        _ logger: Logger
+    ) -> Autoscaler {
+        Autoscaler(
+            provider: provider,
+            sources: Autoscaler.Sources(
+                routes: { table.scalingRoutes },
                 // Fails only while the event loops are being shut down.
-                let functions = (try? await door.metrics()) ?? []
-                let replicas = table.replicaCounts.sorted { $0.id < $1.id }.map {
-                    GatewayMetrics.ReplicaCount(name: $0.id.description, desired: $0.desired, ready: $0.ready)
-                }
-                var families = GatewayMetrics.families(functions, replicas: replicas, version: version)
-                if let asynchrony, let worker {
-                    families += QueueMetrics.families(await asynchrony.queue.counts(), processed: worker.processed)
-                }
-                return families + ProcessMetrics.families()
-            }
+                activity: { (try? await door.activity(of: $0)) ?? [:] },
+                backlog: { await queue?.backlog() ?? [:] },
+                prometheus: prometheus
+            ),
+            logger: logger
         )
     }
 
@@ -233,19 +319,35 @@ public final class Gateway: Sendable {
         for await event in provider.watch() {
             table.apply(event)
             forgetCounts(event)
+            begin(event)
             tellWorker(event)
             if case .snapshot = event { onSnapshot() }
         }
     }
 
-    /// The worker begins when it is known what there is, and hears of every change from then on.
+    /// What works in the background begins when it is known what there is.
+    private func begin(_ event: RoutingEvent) {
+        guard case .snapshot = event else { return }
+        work.withLock { work in
+            work =
+                work
+                ?? Task { [worker, autoscaler, sharedCounts] in
+                    await withDiscardingTaskGroup { group in
+                        group.addTask { await worker?.run() }
+                        group.addTask { await autoscaler?.run() }
+                        group.addTask { await sharedCounts?.run() }
+                    }
+                }
+        }
+    }
+
+    /// The worker hears of every change.
     private func tellWorker(_ event: RoutingEvent) {
         guard let worker else { return }
         switch event {
         case .changed(let route): worker.functionChanged(route.id)
         case .removed(let id): worker.functionChanged(id)
         case .snapshot(let routes):
-            work.withLock { $0 = $0 ?? Task { await worker.run() } }
             for route in routes { worker.functionChanged(route.id) }
             Task { await worker.buryOrphans() }
         }

@@ -227,6 +227,11 @@ public final class MemoryQueue: CallQueue {
         }
     }
 
+    /// How many calls of each function are due or under way.
+    public func backlog() async -> [FunctionID: Int] {
+        state.withLock { $0.schedule.backlog(now: now) }
+    }
+
     /// How many calls are in each state.
     public func counts() async -> QueueCounts {
         let wall = Timestamp.now().nanosecondsSinceEpoch

@@ -165,10 +165,36 @@ extension QueueChecks {
             let oldest = try required(await subject.queue.counts().oldest, "no age")
             try expect(oldest >= .seconds(3600) && oldest < .seconds(3700), "\(oldest)")
         },
+        QueueCheck("the backlog counts calls that are due or under way, and none that waits for its time") { subject in
+            let other = FunctionID(name: "other", namespace: function.namespace)
+            for id in ["a", "b", "c"] {
+                _ = try await subject.queue.accept(NewCall(function: function, callID: id))
+            }
+            for id in ["d", "e"] {
+                _ = try await subject.queue.accept(
+                    NewCall(function: function, callID: id, start: .after(.seconds(3600)))
+                )
+            }
+            _ = try await subject.queue.accept(NewCall(function: other, callID: "f", start: .after(.seconds(3600))))
+            try await expectBacklog([function: 3], subject)
+            try await subject.queue.cancel("d")
+            try await subject.queue.cancel("a")
+            try await expectBacklog([function: 2], subject)
+            try await settleTaken(subject, .succeeded, status: 200)
+            try await expectBacklog([function: 1], subject)
+            let (taken, _) = try await subject.queue.take(from: function, atMost: 5, lease: .seconds(60))
+            try expect(taken.map(\.lease.id) == ["c"], "\(taken)")
+            try await expectBacklog([function: 1], subject)
+        },
         QueueCheck("whatever happens in whatever order, every call is somewhere") { subject in
             try await RandomLife(seed: UInt64.random(in: 0...UInt64.max)).run(subject, steps: 400)
         },
     ]
+
+    private static func expectBacklog(_ wanted: [FunctionID: Int], _ subject: any QueueUnderTest) async throws {
+        let backlog = await subject.queue.backlog()
+        try expect(backlog == wanted, "\(backlog)")
+    }
 
     // MARK: Callbacks
 

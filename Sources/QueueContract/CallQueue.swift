@@ -84,6 +84,9 @@ public protocol CallQueue: Sendable {
     /// How many calls are in each state.
     func counts() async -> QueueCounts
 
+    /// How many calls of each function are due or under way, those without any left out; does not wait for a disk.
+    func backlog() async -> [FunctionID: Int]
+
     /// Cancels a call that waits or runs; kept for good when this returns.
     ///
     /// - Throws: `notFound`, `conflict` when it is over.

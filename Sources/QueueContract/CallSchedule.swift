@@ -212,6 +212,21 @@ package struct CallSchedule: Sendable {
         lines.map { ($0.key, $0.value.waiting, $0.value.running) }
     }
 
+    /// How many calls of each function are due or under way.
+    package func backlog(now: Int64) -> [FunctionID: Int] {
+        lines.mapValues { $0.running + $0.waiting - early($0, now) }.filter { $0.value > 0 }
+    }
+
+    /// How many calls of a line wait for their time.
+    private func early(_ line: Line, _ now: Int64) -> Int {
+        if stale.isEmpty, line.later.min.map({ $0.due > now }) ?? true { return line.later.count }
+        return line.later.unordered.count { later in
+            guard later.due > now else { return false }
+            guard let known = stale[later.ticket.number] else { return true }
+            return known.valid == later.ticket.serial
+        }
+    }
+
     /// The calls under way.
     package var runningNumbers: Set<Int64> { Set(tokens.keys) }
 

@@ -147,6 +147,9 @@ extension WatchRecord.Function {
             maxInFlight: nil,
             queueDepth: 100,
             minReplicas: max(1, status.labels?["com.openfaas.scale.min"].flatMap { Int($0) } ?? 1),
+            maxReplicas: status.labels?["com.openfaas.scale.max"].flatMap { Int($0) },
+            // What another provider let pass may be no rule of ours: such a function is left alone.
+            scaling: (try? ScalingRules(labels: status.labels ?? [:], annotations: status.annotations ?? [:]))?.labels,
             notReadyReason: status.martlet?.reason ?? ""
         )
     }
@@ -168,9 +171,10 @@ extension FunctionRules {
             readiness: Probe(),
             liveness: nil,
             minReplicas: function.minReplicas,
-            maxReplicas: Int(Int32.max),
+            maxReplicas: function.maxReplicas ?? Self.usualMaximum,
             scaleFactor: 10,
             logLineLimit: nil
         )
+        scaling = try? ScalingRules(labels: function.scaling ?? [:], annotations: [:])
     }
 }

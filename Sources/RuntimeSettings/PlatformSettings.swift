@@ -68,6 +68,10 @@ public struct PlatformSettings: Sendable {
     public let drainTimeout: Duration
     /// How asynchronous calls are kept and tried again; nil where none are accepted.
     public let asynchrony: AsynchronySettings?
+    /// `true`, `false`, or `auto`: with the whole platform only.
+    public let autoscaler: String
+    /// The address of Prometheus, as `http://127.0.0.1:9090`; nil where none is configured.
+    public let prometheusURL: String?
     /// The address by which others reach the gateway.
     public let publicURL: String?
     /// See the table.
@@ -119,6 +123,8 @@ public struct PlatformSettings: Sendable {
         bodyLimit = body == 0 ? nil : body
         drainTimeout = reader.duration("drain-timeout", allowsZero: true)
         asynchrony = AsynchronySettings(&reader)
+        autoscaler = reader.word("autoscaler", of: ["auto", "true", "false"])
+        prometheusURL = reader.address("prometheus-host", "prometheus-port")
         let address = reader.text("public-url")
         publicURL = address.isEmpty ? nil : address
         requiresLimits = reader.flag("require-limits")
@@ -245,6 +251,14 @@ struct SettingsReader {
             return refuse(first.isEmpty ? name : other, "is missing: both of \(name) and \(other) are needed", nil)
         }
         return first.isEmpty ? nil : (first, second)
+    }
+
+    /// A host and a port, as the address of an HTTP server; nil where there is no host.
+    mutating func address(_ host: String, _ port: String) -> String? {
+        let (name, number) = (text(host), number(port, in: 1...65_535))
+        guard !name.isEmpty else { return nil }
+        guard !name.contains(where: { "/@ ".contains($0) }) else { return refuse(host, "is no host's name", nil) }
+        return "http://\(name):\(number)"
     }
 
     mutating func namespace(_ name: String) -> String {

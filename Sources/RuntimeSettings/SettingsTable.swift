@@ -86,6 +86,18 @@ public enum SettingsTable {
             "How long an asynchronous call may wait once it is due; 0 means for ever."
         ),
         SettingDefinition(
+            "autoscaler",
+            "auto",
+            "Whether replicas follow the load: true, false; auto: with martlet up, not with a part of it."
+        ),
+        SettingDefinition(
+            "prometheus-host",
+            also: ["faas_prometheus_host"],
+            "",
+            "The Prometheus that sums the counts of several gateways and knows loads of custom kinds; none by default."
+        ),
+        SettingDefinition("prometheus-port", also: ["faas_prometheus_port"], "9090", "The port of that Prometheus."),
+        SettingDefinition(
             "public-url",
             "",
             "The address by which others reach this gateway, as https://faas.example.org."

@@ -86,6 +86,12 @@ extension SQLiteQueue {
         )
     }
 
+    /// How many calls of each function are due or under way.
+    public func backlog() async -> [FunctionID: Int] {
+        let now = clock.monotonic()
+        return memory.withLock { $0.schedule.backlog(now: now) }
+    }
+
     // MARK: Cancelling
 
     /// Cancels a call that waits or runs.

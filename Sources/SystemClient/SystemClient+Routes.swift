@@ -48,6 +48,12 @@ extension SystemClient {
         try await call("POST", path, body)
     }
 
+    /// `GET /system/scaling/{name}`.
+    public func scaling(of name: String, in namespace: String?) async throws(PlatformFault) -> ScalingDescription {
+        let path = "/system/scaling/\(escaped(name))" + query(("namespace", namespace))
+        return try await call("GET", path, returning: ScalingDescription.self)
+    }
+
     // MARK: Secrets
 
     /// `GET /system/secrets`.

@@ -49,7 +49,7 @@ struct FunctionPlanTests {
         #expect(plan.setNewest(2, isExclusive: false) == [.start(id: 3, revision: 2), .start(id: 4, revision: 2)])
         #expect(plan.becameReady(3).isEmpty)
         #expect(plan.published == [1, 2])
-        #expect(plan.becameReady(4) == [.drain(id: 1), .drain(id: 2)])
+        #expect(plan.becameReady(4) == [.drain(id: 1), .boundDrain(id: 1), .drain(id: 2), .boundDrain(id: 2)])
         #expect(plan.published == [3, 4])
         #expect(plan.serving == 2)
     }
@@ -73,7 +73,7 @@ struct FunctionPlanTests {
         var plan = FunctionPlan(newest: 1, serving: 0, desired: 0, isExclusive: true)
         _ = plan.setDesired(1)
         _ = plan.becameReady(1)
-        #expect(plan.setNewest(2, isExclusive: true) == [.drain(id: 1)])
+        #expect(plan.setNewest(2, isExclusive: true) == [.drain(id: 1), .boundDrain(id: 1)])
         #expect(plan.drained(1) == [.stop(id: 1)])
         #expect(plan.ended(1) == [.start(id: 2, revision: 2)])
         #expect(plan.becameReady(2).isEmpty)

@@ -110,6 +110,7 @@ private struct RemoteSubject: ProviderUnderTest {
             bundles: inner.local,
             counts: nil,
             asynchrony: nil,
+            scaling: Gateway.Scaling(isOn: false),
             group: MultiThreadedEventLoopGroup.singleton,
             logger: logger
         )

@@ -58,6 +58,7 @@ struct GatewayCommand: AsyncParsableCommand {
             bundles: nil,
             counts: nil,
             asynchrony: queue?.queue.asynchrony,
+            scaling: settings.scaling(of: .part),
             group: MultiThreadedEventLoopGroup(numberOfThreads: System.coreCount),
             logger: logger
         )

@@ -25,8 +25,8 @@ struct Platform: Sendable {
 
     /// Opens the data directory and restores what was deployed.
     ///
-    /// A provider alone leaves asynchronous calls to the gateway before it.
-    init(_ settings: PlatformSettings, acceptsAsynchronousCalls: Bool = true) async throws(PlatformFault) {
+    /// A provider alone, which is not the whole, leaves asynchronous calls and scaling to the gateway before it.
+    init(_ settings: PlatformSettings, isWhole: Bool = true) async throws(PlatformFault) {
         self.settings = settings
         ResourceBounds.raiseFileLimit()
         logger = PlatformLog.logger(settings)
@@ -47,13 +47,14 @@ struct Platform: Sendable {
         )
         limitsAreEnforced = provider.limitsAreEnforced
         queue =
-            acceptsAsynchronousCalls ? try PlatformQueue(settings, folder: directory.path, logger: logger) : nil
+            isWhole ? try PlatformQueue(settings, folder: directory.path, logger: logger) : nil
         gateway = Gateway(
-            front.gateway(settings, credentials: credentials),
+            front.gateway(settings, credentials: credentials, isProvider: !isWhole),
             provider: provider,
             bundles: provider,
             counts: try InvocationCounts(path: directory.file("counters")),
             asynchrony: queue?.asynchrony,
+            scaling: settings.scaling(of: isWhole ? .whole : .part),
             group: group,
             logger: logger
         )
@@ -112,7 +113,11 @@ struct PlatformFront: Sendable {
     }
 
     /// The gateway's share of the settings.
-    func gateway(_ settings: PlatformSettings, credentials: Credentials?) -> Gateway.Settings {
+    func gateway(
+        _ settings: PlatformSettings,
+        credentials: Credentials?,
+        isProvider: Bool = false
+    ) -> Gateway.Settings {
         var prepare: (@Sendable (any Channel) throws -> Void)?
         if let identity { prepare = { try identity.prepare($0) } }
         return Gateway.Settings(
@@ -131,6 +136,7 @@ struct PlatformFront: Sendable {
                 servedBy: "martlet/\(Release.number)",
                 accessLog: callLog
             ),
+            isProvider: isProvider,
             prepareConnection: prepare
         )
     }

@@ -39,6 +39,9 @@ struct PlatformOptions: ParsableArguments {
     @Option(help: "File of the certificate's private key (PEM).")
     var tlsKey: String?
 
+    @Option(help: "Whether replicas follow the load: auto, true, false (auto: with martlet up).")
+    var autoscaler: String?
+
     @Option(help: "Longest body of an asynchronous call, in bytes (16777216).")
     var asyncBodyLimit: String?
 
@@ -66,6 +69,7 @@ struct PlatformOptions: ParsableArguments {
         flags["drain-timeout"] = drainTimeout
         flags["tls-cert"] = tlsCert
         flags["tls-key"] = tlsKey
+        flags["autoscaler"] = autoscaler
         flags["async-body-limit"] = asyncBodyLimit
         flags["access-log"] = accessLog
         flags["log-level"] = logLevel

@@ -94,29 +94,6 @@ struct DescribeCommand: AsyncParsableCommand {
     }
 }
 
-struct ScaleCommand: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(
-        commandName: "scale",
-        abstract: "Set a function's number of replicas.",
-        discussion: "0 is allowed: the next call starts one again."
-    )
-
-    @Argument(help: "The function's name.")
-    var name: String
-
-    @Argument(help: "The number of replicas.")
-    var replicas: Int
-
-    @OptionGroup var options: ClientOptions
-
-    func run() async throws {
-        try await options.withClient { client in
-            try await client.scale(name, in: options.namespace, to: replicas)
-            print("\(name): \(replicas) replicas wished")
-        }
-    }
-}
-
 struct RemoveCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "remove",

@@ -34,6 +34,10 @@ public struct WatchRecord: Sendable, Codable, Equatable {
         public var queueDepth: Int
         /// The least number of replicas to ask for.
         public var minReplicas: Int
+        /// The greatest number of replicas; nil where the provider does not tell.
+        public var maxReplicas: Int?
+        /// The labels of the autoscaler (`ScalingRules.labels`); nil for a function that it leaves alone.
+        public var scaling: [String: String]?
         /// Why no replica is ready.
         public var notReadyReason: String
 
@@ -48,6 +52,8 @@ public struct WatchRecord: Sendable, Codable, Equatable {
             maxInFlight: Int?,
             queueDepth: Int,
             minReplicas: Int,
+            maxReplicas: Int? = nil,
+            scaling: [String: String]? = nil,
             notReadyReason: String
         ) {
             self.name = name
@@ -59,6 +65,8 @@ public struct WatchRecord: Sendable, Codable, Equatable {
             self.maxInFlight = maxInFlight
             self.queueDepth = queueDepth
             self.minReplicas = minReplicas
+            self.maxReplicas = maxReplicas
+            self.scaling = scaling
             self.notReadyReason = notReadyReason
         }
     }

@@ -2,15 +2,13 @@
 
 import FunctionModel
 import InvocationEngine
+import ProviderContract
+import SystemAPI
 import Telemetry
 
 /// What the gateway exports, under OpenFaaS' names (contract §12.5).
 enum GatewayMetrics {
-    static func families(
-        _ functions: [FunctionMetrics],
-        replicas: [ReplicaCount],
-        version: String
-    ) -> [MetricFamily] {
+    static func families(_ functions: [FunctionMetrics], routes: [FunctionRoute], version: String) -> [MetricFamily] {
         [
             invocations(functions),
             MetricFamily(
@@ -26,18 +24,12 @@ enum GatewayMetrics {
                 samples: functions.map { sample($0, Double($0.inFlight)) }
             ),
             durations(functions),
-            MetricFamily(
-                "gateway_service_count",
-                .gauge,
-                help: "Desired replicas of functions.",
-                samples: replicas.map { sample($0.name, Double($0.desired)) }
-            ),
-            MetricFamily(
-                "gateway_service_ready_count",
-                .gauge,
-                help: "Ready replicas of functions.",
-                samples: replicas.map { sample($0.name, Double($0.ready)) }
-            ),
+            gauge("gateway_service_count", "Desired replicas of functions.", routes) { $0.desiredReplicas },
+            gauge("gateway_service_ready_count", "Ready replicas of functions.", routes) { $0.replicas.count },
+            gauge("gateway_service_min", "The least replicas of functions that are awake.", routes) {
+                $0.rules.minReplicas
+            },
+            targets(routes),
             MetricFamily(
                 "martlet_build_info",
                 .gauge,
@@ -47,11 +39,69 @@ enum GatewayMetrics {
         ]
     }
 
-    /// The replicas of one function.
-    struct ReplicaCount: Sendable {
-        var name: String
-        var desired: Int
-        var ready: Int
+    /// What the autoscaler takes for the load of functions.
+    static func loads(_ loads: [(id: FunctionID, mode: String, load: Double)]) -> MetricFamily {
+        MetricFamily(
+            "martlet_scaling_load",
+            .gauge,
+            help: "The load of functions as the autoscaler sees it, in the unit of its kind.",
+            samples: loads.map { scalingSample($0.id, $0.mode, $0.load) }
+        )
+    }
+
+    /// The API's requests, under the gateway's names or those of a provider.
+    static func requests(
+        _ rows: [(key: RequestCounts.Key, answers: FunctionMetrics.Answers)],
+        isProvider: Bool
+    ) -> [MetricFamily] {
+        let (prefix, status) = isProvider ? ("provider_http_request", "code") : ("http_request", "status")
+        func labels(_ key: RequestCounts.Key) -> [MetricFamily.Label] {
+            [.init("method", key.method), .init("path", key.path), .init(status, String(key.status))]
+        }
+        return [
+            MetricFamily(
+                "\(prefix)s_total",
+                .counter,
+                help: "Requests to the API.",
+                samples: rows.map { MetricFamily.Sample(labels: labels($0.key), value: Double($0.answers.count)) }
+            ),
+            MetricFamily(
+                "\(prefix)_duration_seconds",
+                .histogram,
+                help: "Durations of requests to the API, in seconds.",
+                samples: rows.flatMap { $0.answers.histogram(labels: labels($0.key)) }
+            ),
+        ]
+    }
+
+    private static func targets(_ routes: [FunctionRoute]) -> MetricFamily {
+        MetricFamily(
+            "gateway_service_target_load",
+            .gauge,
+            help: "The load that one replica of a function is meant for, in the unit of its kind.",
+            samples: routes.compactMap { route in
+                route.rules.scaling.map { scalingSample(route.id, $0.mode.name, $0.target) }
+            }
+        )
+    }
+
+    private static func scalingSample(_ id: FunctionID, _ mode: String, _ value: Double) -> MetricFamily.Sample {
+        let labels = [MetricFamily.Label("function_name", id.description), .init("scaling_type", mode)]
+        return MetricFamily.Sample(labels: labels, value: value)
+    }
+
+    private static func gauge(
+        _ name: String,
+        _ help: String,
+        _ routes: [FunctionRoute],
+        _ number: (FunctionRoute) -> Int
+    ) -> MetricFamily {
+        MetricFamily(
+            name,
+            .gauge,
+            help: help,
+            samples: routes.map { sample($0.id.description, Double(number($0))) }
+        )
     }
 
     private static func invocations(_ functions: [FunctionMetrics]) -> MetricFamily {

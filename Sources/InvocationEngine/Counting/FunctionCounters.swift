@@ -13,6 +13,24 @@ public struct FunctionMetrics: Sendable {
         /// How many took at most `FunctionMetrics.bucketBounds[i]`, but longer than the bound before.
         public var buckets = [UInt64](repeating: 0, count: FunctionMetrics.bucketBounds.count + 1)
 
+        /// Nothing counted yet.
+        public init() {}
+
+        /// Counts one answer.
+        public mutating func count(_ duration: Duration) {
+            let (seconds, attoseconds) = duration.components
+            count(nanoseconds: UInt64(max(0, seconds * 1_000_000_000 + attoseconds / 1_000_000_000)))
+        }
+
+        mutating func count(nanoseconds took: UInt64) {
+            let bounds = FunctionMetrics.boundsInNanoseconds
+            var bucket = 0
+            while bucket < bounds.count, took > bounds[bucket] { bucket += 1 }
+            count += 1
+            nanoseconds += took
+            buckets[bucket] += 1
+        }
+
         mutating func add(_ other: Answers) {
             count += other.count
             nanoseconds += other.nanoseconds
@@ -22,6 +40,8 @@ public struct FunctionMetrics: Sendable {
 
     /// Upper bounds of the histogram in seconds: Go's default buckets (contract §12.5).
     public static let bucketBounds = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
+
+    fileprivate static let boundsInNanoseconds: [UInt64] = bucketBounds.map { UInt64($0 * 1e9) }
 
     /// The function.
     public var id: FunctionID
@@ -58,12 +78,25 @@ public struct FunctionMetrics: Sendable {
     }
 }
 
+/// How busy a function is, summed over the event loops.
+public struct FunctionActivity: Sendable, Equatable {
+    /// Calls that began.
+    public var started: UInt64 = 0
+    /// Calls that have not ended.
+    public var inFlight = 0
+
+    /// Makes a reading.
+    public init(started: UInt64 = 0, inFlight: Int = 0) {
+        self.started = started
+        self.inFlight = inFlight
+    }
+}
+
 /// One function's counters on one event loop: plain integers, no atomics, no look-up by name.
 final class FunctionCounters {
     fileprivate(set) var started: UInt64 = 0
     fileprivate(set) var inFlight = 0
     fileprivate var rows: [(status: Int, method: RequestMethod, answers: FunctionMetrics.Answers)] = []
-    private static let boundsInNanoseconds: [UInt64] = FunctionMetrics.bucketBounds.map { UInt64($0 * 1e9) }
 
     func start() {
         started += 1
@@ -76,12 +109,7 @@ final class FunctionCounters {
     func end(status: Int, method: RequestMethod, nanoseconds: UInt64) {
         inFlight -= 1
         let row = rows.firstIndex { $0.status == status && $0.method == method } ?? addRow(status, method)
-        let bounds = Self.boundsInNanoseconds
-        var bucket = 0
-        while bucket < bounds.count, nanoseconds > bounds[bucket] { bucket += 1 }
-        rows[row].answers.count += 1
-        rows[row].answers.nanoseconds += nanoseconds
-        rows[row].answers.buckets[bucket] += 1
+        rows[row].answers.count(nanoseconds: nanoseconds)
     }
 
     private func addRow(_ status: Int, _ method: RequestMethod) -> Int {

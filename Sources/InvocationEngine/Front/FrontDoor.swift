@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import FunctionModel
+public import FunctionModel
 public import NIOCore
 import NIOPosix
 import ProviderContract
@@ -96,16 +96,29 @@ public final class FrontDoor: Sendable {
 
     /// What was counted, summed over the event loops.
     public func metrics() async throws -> [FunctionMetrics] {
-        var sums: [FunctionID: FunctionMetrics] = [:]
+        let sums = try await sum([FunctionID: FunctionMetrics]()) { $0.addMetrics(to: &$1) }
+        return sums.values.sorted { $0.id < $1.id }
+    }
+
+    /// How busy some functions are; those that are not known are left out.
+    public func activity(of functions: [FunctionID]) async throws -> [FunctionID: FunctionActivity] {
+        try await sum([:]) { $0.addActivity(of: functions, to: &$1) }
+    }
+
+    private func sum<Sums: Sendable>(
+        _ nothing: Sums,
+        _ add: @escaping @Sendable (LoopContext, inout Sums) -> Void
+    ) async throws -> Sums {
+        var sums = nothing
         for loop in loops {
             let before = sums
             sums = try await loop.submit { context in
                 var sums = before
-                context.addMetrics(to: &sums)
+                add(context, &sums)
                 return sums
             }.get()
         }
-        return sums.values.sorted { $0.id < $1.id }
+        return sums
     }
 
     /// Stops accepting, lets calls under way end, and cuts what is left when the limit has passed.

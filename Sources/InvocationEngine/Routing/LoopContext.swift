@@ -79,6 +79,15 @@ final class LoopContext {
         }
     }
 
+    /// Adds what this loop has seen of some functions to a sum.
+    func addActivity(of functions: [FunctionID], to sums: inout [FunctionID: FunctionActivity]) {
+        for id in functions {
+            guard let counters = entries[id.description]?.counters else { continue }
+            sums[id, default: FunctionActivity()].started += counters.started
+            sums[id, default: FunctionActivity()].inFlight += counters.inFlight
+        }
+    }
+
     /// Gives up the idle connections to a replica that another loop is about to open one to.
     func closeIdleConnections(to replica: Replica) {
         for entry in entries.values {

@@ -61,6 +61,11 @@ public final class RoutingTable: Sendable {
     /// What is known of a function; nil where there is none.
     public func route(of id: FunctionID) -> FunctionRoute? { state.withLock { $0.routes[id] } }
 
+    /// The routes of functions whose replicas follow the load.
+    public var scalingRoutes: [FunctionRoute] {
+        state.withLock { state in state.routes.values.filter { $0.rules.scaling != nil } }
+    }
+
     /// Waits until every event loop lets calls of a function in, or until a limit has passed.
     ///
     /// Whoever was told that a function is deployed may call it at once.
@@ -93,12 +98,8 @@ public final class RoutingTable: Sendable {
     /// All functions known now.
     public var functions: [FunctionID] { state.withLock { $0.routes.keys.sorted() } }
 
-    /// The desired and the ready replicas of each function, for metrics.
-    public var replicaCounts: [(id: FunctionID, desired: Int, ready: Int)] {
-        state.withLock { state in
-            state.routes.values.map { ($0.id, $0.desiredReplicas, $0.replicas.count) }
-        }
-    }
+    /// Everything that is known now, sorted by function.
+    public var routes: [FunctionRoute] { state.withLock { Array($0.routes.values) }.sorted { $0.id < $1.id } }
 
     /// Lets an event loop follow the table, beginning with what is known now.
     func attach(_ loop: LoopHandle) {

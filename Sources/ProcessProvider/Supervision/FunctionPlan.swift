@@ -32,6 +32,8 @@ struct FunctionPlan: Equatable {
         case start(id: Int, revision: Int)
         /// Let no call in and report when none is left.
         case drain(id: Int)
+        /// Wait for the calls of a draining replica no longer than a call may take.
+        case boundDrain(id: Int)
         /// End the process: politely, then by force.
         case stop(id: Int)
     }
@@ -115,7 +117,8 @@ struct FunctionPlan: Equatable {
     /// Nothing is to run any more.
     mutating func stopAll() -> [Action] {
         desired = 0
-        return reconcile()
+        let actions = reconcile()
+        return actions + members.filter { $0.phase == .draining }.map { .boundDrain(id: $0.id) }
     }
 
     // MARK: What to do
@@ -128,7 +131,7 @@ struct FunctionPlan: Equatable {
     private mutating func reconcileTogether() -> [Action] {
         var actions: [Action] = []
         let kept: Set<Int> = serving == 0 ? [newest] : [newest, serving]
-        for member in members where member.isLive && !kept.contains(member.revision) { actions.append(retire(member)) }
+        for member in members where member.isLive && !kept.contains(member.revision) { actions += replace(member) }
         for revision in kept.sorted() { actions += adjust(revision, to: desired) }
         return actions
     }
@@ -137,9 +140,14 @@ struct FunctionPlan: Equatable {
     private mutating func reconcileExclusive() -> [Action] {
         let wanted = rejected == newest ? serving : newest
         var actions: [Action] = []
-        for member in members where member.isLive && member.revision != wanted { actions.append(retire(member)) }
+        for member in members where member.isLive && member.revision != wanted { actions += replace(member) }
         guard members.allSatisfy({ $0.revision == wanted && $0.isLive }) else { return actions }
-        return actions + adjust(wanted, to: min(desired, 1))
+        // Its successor needs the port: it cannot drain for as long as it likes.
+        return actions
+            + adjust(wanted, to: min(desired, 1)).flatMap { action in
+                if case .drain(let id) = action { return [action, .boundDrain(id: id)] }
+                return [action]
+            }
     }
 
     private mutating func adjust(_ revision: Int, to count: Int) -> [Action] {
@@ -160,6 +168,13 @@ struct FunctionPlan: Equatable {
         return .start(id: id, revision: revision)
     }
 
+    /// Ends a replica of a revision that is no longer wanted.
+    private mutating func replace(_ member: Member) -> [Action] {
+        let action = retire(member)
+        return action == .drain(id: member.id) ? [action, .boundDrain(id: member.id)] : [action]
+    }
+
+    /// Ends a replica that is one too many: a ready one when its last call has ended, however long that takes.
     private mutating func retire(_ member: Member) -> Action {
         if member.phase == .ready {
             setPhase(.draining, of: member.id, from: [.ready])

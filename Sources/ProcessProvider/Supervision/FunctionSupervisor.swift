@@ -30,6 +30,7 @@ final class FunctionSupervisor {
     private var failures: [Int: Int] = [:]
     private var lastFailure: [Int: String] = [:]
     private var retries: [Int: Scheduled<Void>] = [:]
+    private var drainLimits: [Int: Scheduled<Void>] = [:]
     private var whenEmpty: [() -> Void] = []
     private var lastUsage: (at: NIODeadline, cpuNanoseconds: UInt64)?
 
@@ -98,6 +99,7 @@ final class FunctionSupervisor {
             switch action {
             case .start(let id, let revision): start(id, revision)
             case .drain(let id): drain(id)
+            case .boundDrain(let id): boundDrain(id)
             case .stop(let id): replicas[id]?.stop()
             }
         }
@@ -123,19 +125,21 @@ final class FunctionSupervisor {
         return number == serving?.number ? serving : nil
     }
 
-    /// A replica gets no call from now on; when its last one has ended, or after the longest that a call may take, it
-    /// is stopped.
+    /// A replica gets no call from now on; when its last one has ended it is stopped.
     private func drain(_ number: Int) {
-        guard let process = replicas[number], let replica = process.replica else { return }
+        guard let replica = replicas[number]?.replica else { return }
         let supervisor = NIOLoopBound(self, eventLoop: parts.loop)
         let loop = parts.loop
+        replica.drain { loop.execute { supervisor.value.drained(number) } }
+    }
+
+    /// A draining replica is stopped after the longest that a call may take: streams and upgraded connections may last
+    /// for ever.
+    private func boundDrain(_ number: Int) {
+        guard let process = replicas[number] else { return }
         let limit = process.revision.rules.execTimeout ?? .seconds(300)
-        let timer = loop.assumeIsolated().scheduleTask(in: TimeAmount(limit)) { [self] in drained(number) }
-        replica.drain {
-            loop.execute {
-                timer.cancel()
-                supervisor.value.drained(number)
-            }
+        drainLimits[number] = parts.loop.assumeIsolated().scheduleTask(in: TimeAmount(limit)) { [self] in
+            drained(number)
         }
     }
 
@@ -149,6 +153,7 @@ final class FunctionSupervisor {
 
     private func ended(_ number: Int, _ end: ReplicaProcess.End) {
         guard let process = replicas.removeValue(forKey: number) else { return }
+        drainLimits.removeValue(forKey: number)?.cancel()
         process.replica?.drain {}
         if case .failed(let why) = end { noteFailure(of: process, why) }
         parts.logs.prune(id)

@@ -23,6 +23,8 @@ struct AlertRoutes: Sendable {
         }
 
         var alerts: [Alert]?
+        /// Of all alerts together; of one that bears none of its own.
+        var status: String?
     }
 
     @Sendable private func alert(_ request: Request, _ context: SystemContext) async throws -> Response {
@@ -38,7 +40,7 @@ struct AlertRoutes: Sendable {
                 let id = FunctionID(address: address, defaultNamespace: namespace.fallback)
             else { continue }
             do throws(PlatformFault) {
-                try await scale(id, isFiring: alert.status == "firing")
+                try await scale(id, isFiring: (alert.status ?? webhook?.status) == "firing")
             } catch {
                 failures.append("[\(failures.count)] \(error.message)\n")
             }
@@ -85,14 +87,13 @@ struct AlertScaling: Equatable {
     /// Nil for a function that the autoscaler looks after (martlet-api "Scaling").
     init?(_ status: FunctionStatus) throws(PlatformFault) {
         let labels = status.labels ?? [:]
-        let own = ["type", "target", "target-proportion", "zero", "zero-duration", "down.window"]
-        guard
-            !labels.keys.contains(where: { key in
-                key.hasPrefix("com.martlet.scale.") || own.contains { key == "com.openfaas.scale.\($0)" }
-            })
-        else { return nil }
+        guard !ScalingRules.apply(labels: labels, annotations: status.annotations ?? [:]) else { return nil }
         func number(_ name: String) -> Int? { labels["com.openfaas.scale.\(name)"].flatMap { Int($0) } }
-        self.init(min: Swift.max(1, number("min") ?? 1), max: number("max") ?? 20, factor: number("factor") ?? 10)
+        self.init(
+            min: Swift.max(1, number("min") ?? 1),
+            max: number("max") ?? FunctionRules.usualMaximum,
+            factor: number("factor") ?? 10
+        )
     }
 
     func replicas(current: Int, isFiring: Bool) -> Int {

@@ -77,6 +77,8 @@ extension WatchRecord.Function {
             maxInFlight: route.rules.maxInFlight.map { $0 * max(1, route.replicas.count) },
             queueDepth: route.rules.queueDepth,
             minReplicas: route.rules.minReplicas,
+            maxReplicas: route.rules.maxReplicas,
+            scaling: route.rules.scaling?.labels,
             notReadyReason: route.notReadyReason
         )
     }

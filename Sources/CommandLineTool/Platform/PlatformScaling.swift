@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import AsyncHTTPClient
+import GatewayService
+import PrometheusClient
+import RuntimeSettings
+import SystemClient
+
+/// How replicas follow the load, as the settings have it.
+extension PlatformSettings {
+    /// What of the platform runs.
+    enum Extent {
+        case whole
+        /// A gateway or a provider alone: several of them may be there, and only one may scale.
+        case part
+    }
+
+    func scaling(of extent: Extent) -> Gateway.Scaling {
+        let isOn = autoscaler == "true" || (autoscaler == "auto" && extent == .whole)
+        return Gateway.Scaling(
+            isOn: isOn,
+            prometheus: prometheusURL.map {
+                PrometheusClient(baseURL: $0, http: SystemClient.makeHTTPClient())
+            }
+        )
+    }
+}

@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import FaultModel
+import FunctionModel
+import InvocationEngine
+import Logging
+import ProviderConformance
+import ProviderContract
+import Synchronization
+import Testing
+
+@testable import AutoscalerService
+
+/// The autoscaler over a provider in memory, beat by beat.
+struct AutoscalerTests {
+    /// A platform whose load is what a test says.
+    private final class Stage: Sendable {
+        let provider = InMemoryProvider()
+        let table = RoutingTable { _, _ in }
+        let loads = Mutex<[FunctionID: FunctionActivity]>([:])
+        let backlog = Mutex<[FunctionID: Int]>([:])
+
+        func autoscaler() -> Autoscaler {
+            Autoscaler(
+                provider: provider,
+                sources: Autoscaler.Sources(
+                    routes: { [table] in table.scalingRoutes },
+                    activity: { _ in self.loads.withLock { $0 } },
+                    backlog: { self.backlog.withLock { $0 } },
+                    prometheus: nil
+                ),
+                logger: Logger(label: "test")
+            )
+        }
+
+        func deploy(_ name: String, _ labels: [String: String]) async throws -> FunctionID {
+            try await provider.create(
+                FunctionDeployment(service: name, image: "host", envProcess: "cat", labels: labels)
+            )
+            await follow()
+            return FunctionID(name: name, namespace: NameRule.defaultNamespace)
+        }
+
+        /// Lets the table know what the provider has now.
+        func follow() async {
+            for await event in provider.watch() {
+                table.apply(event)
+                break
+            }
+        }
+
+        func call(_ id: FunctionID, _ count: UInt64) {
+            loads.withLock { $0[id, default: FunctionActivity()].started += count }
+        }
+
+        /// One beat, with everything that follows from it.
+        @discardableResult
+        func beat(_ autoscaler: Autoscaler, second: Int) async -> [Autoscaler.Change] {
+            let (changes, questions) = await autoscaler.look(now: .seconds(second))
+            for change in changes { await autoscaler.carryOut(change) }
+            for question in questions { await autoscaler.readings.ask(question) { .seconds(second) } }
+            await follow()
+            return changes
+        }
+    }
+
+    private let stage = Stage()
+
+    @Test func `a load is followed up and down, and each change is told with its reason`() async throws {
+        let id = try await stage.deploy("fn", ["com.openfaas.scale.target": "50", "com.openfaas.scale.max": "10"])
+        let autoscaler = stage.autoscaler()
+        await stage.beat(autoscaler, second: 1)
+        stage.call(id, 180)
+        #expect(await stage.beat(autoscaler, second: 2) == [Autoscaler.Change(id: id, from: 1, to: 4)])
+        #expect(try await stage.provider.function(id, includingUsage: false).replicas == 4)
+        for second in 3...60 { await stage.beat(autoscaler, second: second) }
+        #expect(try await stage.provider.function(id, includingUsage: false).replicas == 1)
+        let told = try #require(await autoscaler.description(of: id))
+        #expect(told.decisions.map(\.to) == [1, 4] && told.decisions.map(\.from) == [4, 1], "\(told.decisions)")
+        #expect(told.decisions.last?.reason == "180 calls/s at 45 each need 4.", "\(told.decisions)")
+        #expect(told.mode == "rps" && told.min == 1 && told.max == 10 && told.target == 50 && told.proportion == 0.9)
+    }
+
+    @Test func `a function without a label of the autoscaler is left alone`() async throws {
+        let id = try await stage.deploy("fn", ["com.openfaas.scale.max": "10"])
+        let autoscaler = stage.autoscaler()
+        stage.call(id, 1000)
+        #expect(await stage.beat(autoscaler, second: 1).isEmpty)
+        #expect(await autoscaler.description(of: id) == nil)
+    }
+
+    @Test func `a function that was woken is not put to sleep at once, and who woke it is told`() async throws {
+        let labels = ["com.openfaas.scale.zero": "true", "com.openfaas.scale.zero-duration": "10s"]
+        let id = try await stage.deploy("fn", labels)
+        let autoscaler = stage.autoscaler()
+        for second in 1...11 { await stage.beat(autoscaler, second: second) }
+        #expect(try await stage.provider.function(id, includingUsage: false).replicas == 0)
+        for second in 12...100 { await stage.beat(autoscaler, second: second) }
+        try await stage.provider.scale(id, to: 1)
+        await stage.follow()
+        for second in 101...110 { #expect(await stage.beat(autoscaler, second: second).isEmpty) }
+        #expect(await stage.beat(autoscaler, second: 111).map(\.to) == [0])
+        let reasons = try #require(await autoscaler.description(of: id)).decisions.map(\.reason)
+        #expect(reasons == ["No call for 10s.", "Woken by a call, or by hand.", "No call for 10s."])
+    }
+
+    @Test func `asynchronous calls are a load, and keep a function awake`() async throws {
+        let labels = [
+            "com.openfaas.scale.type": "queue", "com.openfaas.scale.target": "10",
+            "com.openfaas.scale.target-proportion": "1", "com.openfaas.scale.zero": "true",
+            "com.openfaas.scale.zero-duration": "5s",
+        ]
+        let id = try await stage.deploy("fn", labels)
+        let autoscaler = stage.autoscaler()
+        stage.backlog.withLock { $0[id] = 95 }
+        for second in 1...20 { await stage.beat(autoscaler, second: second) }
+        #expect(try await stage.provider.function(id, includingUsage: false).replicas == 10)
+        stage.backlog.withLock { $0[id] = nil }
+        for second in 21...25 { await stage.beat(autoscaler, second: second) }
+        #expect(try await stage.provider.function(id, includingUsage: false).replicas == 0)
+    }
+
+    @Test func `what the provider cannot do is told once, and tried again`() async throws {
+        let id = try await stage.deploy("fn", ["com.openfaas.scale.target": "10"])
+        let autoscaler = Autoscaler(
+            provider: StubbornProvider(base: stage.provider),
+            sources: Autoscaler.Sources(
+                routes: { [stage] in stage.table.scalingRoutes },
+                activity: { [stage] _ in stage.loads.withLock { $0 } },
+                backlog: { [:] },
+                prometheus: nil
+            ),
+            logger: Logger(label: "test")
+        )
+        await stage.beat(autoscaler, second: 1)
+        for second in 2...5 {
+            stage.call(id, 100)
+            #expect(await stage.beat(autoscaler, second: second).map(\.to) == [12], "second \(second)")
+        }
+        let told = try #require(await autoscaler.description(of: id))
+        #expect(told.decisions.map(\.reason).filter { $0.contains("Nothing is possible today.") }.count == 1)
+        #expect(told.current == 1 && told.desired == 12)
+    }
+
+    @Test func `a load that only Prometheus knows is unknown where there is none, and says so`() async throws {
+        let id = try await stage.deploy("fn", ["com.openfaas.scale.type": "ram"])
+        let autoscaler = stage.autoscaler()
+        for second in 1...3 { await stage.beat(autoscaler, second: second) }
+        let told = try #require(await autoscaler.description(of: id))
+        #expect(told.frozen && told.reason.contains("no Prometheus is configured"), "\(told)")
+    }
+
+    @Test func `rules that change hold from the next beat on`() async throws {
+        let id = try await stage.deploy("fn", ["com.openfaas.scale.target": "50", "com.openfaas.scale.max": "10"])
+        let autoscaler = stage.autoscaler()
+        await stage.beat(autoscaler, second: 1)
+        try await stage.provider.update(
+            FunctionDeployment(
+                service: "fn",
+                image: "host",
+                envProcess: "cat",
+                labels: [
+                    "com.openfaas.scale.target": "50", "com.openfaas.scale.min": "3", "com.openfaas.scale.max": "3",
+                ]
+            )
+        )
+        await stage.follow()
+        await stage.beat(autoscaler, second: 2)
+        #expect(try await stage.provider.function(id, includingUsage: false).replicas == 3)
+    }
+}
+
+/// Scales nothing.
+private struct StubbornProvider: FunctionProvider {
+    let base: InMemoryProvider
+
+    var capabilities: ProviderCapabilities { base.capabilities }
+    func info() async throws(PlatformFault) -> ProviderInfo { try await base.info() }
+    func checkHealth() async throws(PlatformFault) { try await base.checkHealth() }
+    func functions(in namespace: String) async throws(PlatformFault) -> [FunctionStatus] {
+        try await base.functions(in: namespace)
+    }
+    func function(_ id: FunctionID, includingUsage: Bool) async throws(PlatformFault) -> FunctionStatus {
+        try await base.function(id, includingUsage: includingUsage)
+    }
+    func create(_ deployment: FunctionDeployment) async throws(PlatformFault) { try await base.create(deployment) }
+    func update(_ deployment: FunctionDeployment) async throws(PlatformFault) { try await base.update(deployment) }
+    func delete(_ id: FunctionID) async throws(PlatformFault) { try await base.delete(id) }
+    func scale(_ id: FunctionID, to replicas: Int) async throws(PlatformFault) {
+        throw PlatformFault(.providerFailed, "Nothing is possible today.")
+    }
+    func watch() -> AsyncStream<RoutingEvent> { base.watch() }
+    func logs(_ query: LogQuery) async throws(PlatformFault) -> AsyncThrowingStream<LogLine, any Error> {
+        try await base.logs(query)
+    }
+    func secrets(in namespace: String) async throws(PlatformFault) -> [String] { try await base.secrets(in: namespace) }
+    func createSecret(_ name: String, in namespace: String, value: [UInt8]) async throws(PlatformFault) {
+        try await base.createSecret(name, in: namespace, value: value)
+    }
+    func updateSecret(_ name: String, in namespace: String, value: [UInt8]) async throws(PlatformFault) {
+        try await base.updateSecret(name, in: namespace, value: value)
+    }
+    func deleteSecret(_ name: String, in namespace: String) async throws(PlatformFault) {
+        try await base.deleteSecret(name, in: namespace)
+    }
+    func namespaces() async throws(PlatformFault) -> [String] { try await base.namespaces() }
+    func namespace(_ name: String) async throws(PlatformFault) -> NamespaceRecord { try await base.namespace(name) }
+    func createNamespace(_ record: NamespaceRecord) async throws(PlatformFault) {
+        try await base.createNamespace(record)
+    }
+    func updateNamespace(_ record: NamespaceRecord) async throws(PlatformFault) {
+        try await base.updateNamespace(record)
+    }
+    func deleteNamespace(_ name: String) async throws(PlatformFault) { try await base.deleteNamespace(name) }
+}
