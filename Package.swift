@@ -239,8 +239,9 @@ let package = Package(
         .testTarget(
             name: "EndToEndTests",
             dependencies: [
-                "FaultModel", "FunctionBuilder", "FunctionModel", "ProcessControl", "QueueContract", "SQLiteQueue",
-                "SystemClient", "TestSupport", "fwatchdog", "martlet", "origin", httpClient, logging, nioCore,
+                "FaultModel", "FunctionBuilder", "FunctionModel", "ProcessControl", "PrometheusClient", "QueueContract",
+                "SQLiteQueue", "SystemClient", "TestSupport", "fwatchdog", "martlet", "origin", httpClient, logging,
+                nioCore,
             ],
             swiftSettings: strict
         ),

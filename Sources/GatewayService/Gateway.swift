@@ -72,6 +72,8 @@ public final class Gateway: Sendable {
         public var engine: EngineSettings
         /// Whether it is a provider's own interface, which names its metrics otherwise (contract §12.5).
         public var isProvider: Bool
+        /// Whether what functions use is exported; only where asking the provider costs no round trip.
+        public var exportsUsage: Bool
         /// Puts what decodes bytes before they are HTTP, TLS say, into connections of the API.
         public var prepareConnection: (@Sendable (any Channel) throws -> Void)?
 
@@ -85,6 +87,7 @@ public final class Gateway: Sendable {
             credentials: Credentials?,
             engine: EngineSettings,
             isProvider: Bool = false,
+            exportsUsage: Bool = false,
             prepareConnection: (@Sendable (any Channel) throws -> Void)? = nil
         ) {
             self.host = host
@@ -95,6 +98,7 @@ public final class Gateway: Sendable {
             self.credentials = credentials
             self.engine = engine
             self.isProvider = isProvider
+            self.exportsUsage = exportsUsage
             self.prepareConnection = prepareConnection
         }
     }
@@ -155,6 +159,7 @@ public final class Gateway: Sendable {
         let metrics = MetricsSource(
             door: door,
             table: table,
+            provider: settings.exportsUsage ? provider : nil,
             queue: asynchrony?.queue,
             worker: worker,
             autoscaler: autoscaler,

@@ -23,10 +23,12 @@ public final class RunningMartlet: Sendable {
     /// Follows no redirects, as the tests want to see them; lives as long as the tests.
     public static let http = SystemClient.makeHTTPClient(verifiesCertificates: false)
 
-    /// Why it did not start.
+    /// Why it, or a program beside it, did not start.
     public struct StartFailure: Error, CustomStringConvertible {
         /// What it printed.
         public let output: String
+        /// Keeps what was printed.
+        public init(output: String) { self.output = output }
         /// For the test's report.
         public var description: String { output }
     }

@@ -49,7 +49,7 @@ struct Platform: Sendable {
         queue =
             isWhole ? try PlatformQueue(settings, folder: directory.path, logger: logger) : nil
         gateway = Gateway(
-            front.gateway(settings, credentials: credentials, isProvider: !isWhole),
+            front.gateway(settings, credentials: credentials, isProvider: !isWhole, exportsUsage: true),
             provider: provider,
             bundles: provider,
             counts: try InvocationCounts(path: directory.file("counters")),
@@ -116,7 +116,8 @@ struct PlatformFront: Sendable {
     func gateway(
         _ settings: PlatformSettings,
         credentials: Credentials?,
-        isProvider: Bool = false
+        isProvider: Bool = false,
+        exportsUsage: Bool = false
     ) -> Gateway.Settings {
         var prepare: (@Sendable (any Channel) throws -> Void)?
         if let identity { prepare = { try identity.prepare($0) } }
@@ -137,6 +138,7 @@ struct PlatformFront: Sendable {
                 accessLog: callLog
             ),
             isProvider: isProvider,
+            exportsUsage: exportsUsage,
             prepareConnection: prepare
         )
     }

@@ -118,11 +118,15 @@ public struct FunctionUsage: Sendable, Codable, Equatable {
     public var cpu: Double
     /// Bytes of memory.
     public var totalMemoryBytes: Double
+    /// Seconds of CPU that the function has used since the provider started, ended replicas included; nil from providers
+    /// that do not tell.
+    public var cpuSecondsTotal: Double?
 
     /// Makes a reading.
-    public init(cpu: Double, totalMemoryBytes: Double) {
+    public init(cpu: Double, totalMemoryBytes: Double, cpuSecondsTotal: Double? = nil) {
         self.cpu = cpu
         self.totalMemoryBytes = totalMemoryBytes
+        self.cpuSecondsTotal = cpuSecondsTotal
     }
 }
 

@@ -49,6 +49,29 @@ enum GatewayMetrics {
         )
     }
 
+    /// What functions use, under the names of OpenFaaS' provider for Kubernetes.
+    static func usage(_ readings: [(id: FunctionID, usage: FunctionUsage)]) -> [MetricFamily] {
+        func labels(_ id: FunctionID) -> [MetricFamily.Label] {
+            [.init("function_name", id.description), .init("namespace", id.namespace)]
+        }
+        return [
+            MetricFamily(
+                "pod_cpu_usage_seconds_total",
+                .counter,
+                help: "CPU time that functions have used, in seconds.",
+                samples: readings.compactMap { id, usage in
+                    usage.cpuSecondsTotal.map { MetricFamily.Sample(labels: labels(id), value: $0) }
+                }
+            ),
+            MetricFamily(
+                "pod_memory_working_set_bytes",
+                .gauge,
+                help: "Memory that functions use, in bytes.",
+                samples: readings.map { MetricFamily.Sample(labels: labels($0.id), value: $0.usage.totalMemoryBytes) }
+            ),
+        ]
+    }
+
     /// The API's requests, under the gateway's names or those of a provider.
     static func requests(
         _ rows: [(key: RequestCounts.Key, answers: FunctionMetrics.Answers)],

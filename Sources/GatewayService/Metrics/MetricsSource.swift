@@ -13,6 +13,8 @@ import Telemetry
 struct MetricsSource: Sendable {
     let door: FrontDoor
     let table: RoutingTable
+    /// Asked for what functions use; nil where that is somebody else's to export.
+    let provider: (any FunctionProvider)?
     let queue: (any CallQueue)?
     let worker: InvocationWorker?
     let autoscaler: Autoscaler?
@@ -22,12 +24,27 @@ struct MetricsSource: Sendable {
     func families() async -> [MetricFamily] {
         // Fails only while the event loops are being shut down.
         let functions = (try? await door.metrics()) ?? []
-        var families = GatewayMetrics.families(functions, routes: table.routes, version: settings.version.release)
+        let routes = table.routes
+        var families = GatewayMetrics.families(functions, routes: routes, version: settings.version.release)
+        if let provider { families += GatewayMetrics.usage(await usage(of: routes, provider)) }
         if let autoscaler { families.append(GatewayMetrics.loads(await autoscaler.loads)) }
         if let queue, let worker {
             families += QueueMetrics.families(await queue.counts(), processed: worker.processed)
         }
         families += GatewayMetrics.requests(requests.answers, isProvider: settings.isProvider)
         return families + ProcessMetrics.families()
+    }
+
+    /// What functions with replicas use; one that is just being deleted is left out.
+    private func usage(
+        of routes: [FunctionRoute],
+        _ provider: any FunctionProvider
+    ) async -> [(id: FunctionID, usage: FunctionUsage)] {
+        var readings: [(id: FunctionID, usage: FunctionUsage)] = []
+        for route in routes where !route.replicas.isEmpty {
+            guard let usage = try? await provider.function(route.id, includingUsage: true).usage else { continue }
+            readings.append((route.id, usage))
+        }
+        return readings
     }
 }

@@ -32,7 +32,12 @@ final class FunctionSupervisor {
     private var retries: [Int: Scheduled<Void>] = [:]
     private var drainLimits: [Int: Scheduled<Void>] = [:]
     private var whenEmpty: [() -> Void] = []
-    private var lastUsage: (at: NIODeadline, cpuNanoseconds: UInt64)?
+    private var lastUsage: (at: NIODeadline, cpuNanoseconds: UInt64, milliCPU: Double)?
+    /// Over less time the use of CPU would be noise; who asks so soon gets the answer of the one before.
+    private static let shortestUsageInterval = TimeAmount.milliseconds(200)
+    /// What replicas had used when they were last looked at, and what those that have ended had.
+    private var usedCPU: [Int: UInt64] = [:]
+    private var usedByEnded: UInt64 = 0
 
     init(
         _ function: StateStore.StoredFunction,
@@ -154,6 +159,7 @@ final class FunctionSupervisor {
     private func ended(_ number: Int, _ end: ReplicaProcess.End) {
         guard let process = replicas.removeValue(forKey: number) else { return }
         drainLimits.removeValue(forKey: number)?.cancel()
+        usedByEnded += usedCPU.removeValue(forKey: number) ?? 0
         process.replica?.drain {}
         if case .failed(let why) = end { noteFailure(of: process, why) }
         parts.logs.prune(id)
@@ -255,19 +261,33 @@ final class FunctionSupervisor {
 
     /// What the replicas use: memory now, and CPU over the time since the last reading.
     func usage() -> FunctionUsage {
-        var (cpu, memory): (UInt64, UInt64) = (0, 0)
-        for replica in replicas.values {
-            let reading = replica.group?.usage() ?? replica.processID.flatMap(ProcessTable.groupUsage)
-            cpu += reading?.cpuNanoseconds ?? 0
-            memory += reading?.memoryBytes ?? 0
+        var memory: UInt64 = 0
+        for (number, replica) in replicas {
+            guard let reading = replica.group?.usage() ?? replica.processID.flatMap(ProcessTable.groupUsage) else {
+                continue
+            }
+            // Processes that have ended take their share of a group's time with them; what was used stays used.
+            usedCPU[number] = max(usedCPU[number] ?? 0, reading.cpuNanoseconds)
+            memory += reading.memoryBytes
         }
+        let cpu = usedCPU.values.reduce(usedByEnded, +)
+        return FunctionUsage(
+            cpu: milliCPU(cpu),
+            totalMemoryBytes: Double(memory),
+            cpuSecondsTotal: Double(cpu) / 1e9
+        )
+    }
+
+    private func milliCPU(_ cpu: UInt64) -> Double {
         let now = NIODeadline.now()
-        defer { lastUsage = (now, cpu) }
-        guard let lastUsage, now > lastUsage.at, cpu >= lastUsage.cpuNanoseconds else {
-            return FunctionUsage(cpu: 0, totalMemoryBytes: Double(memory))
+        guard let last = lastUsage else {
+            lastUsage = (now, cpu, 0)
+            return 0
         }
-        let milli = Double(cpu - lastUsage.cpuNanoseconds) / Double((now - lastUsage.at).nanoseconds) * 1000
-        return FunctionUsage(cpu: milli, totalMemoryBytes: Double(memory))
+        guard now - last.at >= Self.shortestUsageInterval else { return last.milliCPU }
+        let milli = Double(cpu - last.cpuNanoseconds) / Double((now - last.at).nanoseconds) * 1000
+        lastUsage = (now, cpu, milli)
+        return milli
     }
 
     /// Ends replicas that use more memory than they may, where no control group does it.
