@@ -38,7 +38,7 @@ def wait_until(holds, seconds=20, pause=0.002):
     deadline = time.monotonic() + seconds
     while not holds():
         if time.monotonic() > deadline:
-            raise SystemExit("Nothing happened within %d s." % seconds)
+            raise RuntimeError("Nothing happened within %d s." % seconds)
         time.sleep(pause)
 
 
@@ -92,15 +92,18 @@ class Martlet:
         finally:
             connection.close()
 
-    def deploy(self, name, command, **variables):
+    def deploy(self, name, command, labels=None, image="host", **variables):
         self.ask("POST", "/system/functions",
-                 {"service": name, "image": "host", "envProcess": command, "envVars": variables})
+                 {"service": name, "image": image, "envProcess": command, "envVars": variables, "labels": labels or {}})
 
     def scale(self, name, count):
         self.ask("POST", "/system/scale-function/" + name, {"serviceName": name, "replicas": count})
 
+    def status(self, name):
+        return json.loads(self.ask("GET", "/system/function/" + name))
+
     def ready(self, name):
-        return json.loads(self.ask("GET", "/system/function/" + name)).get("availableReplicas", 0)
+        return self.status(name).get("availableReplicas", 0)
 
 
 POST = """wrk.method = "POST"
@@ -121,7 +124,8 @@ class Load:
             raise SystemExit("Some calls failed:\n" + text)
         self.rate = float(re.search(r"Requests/sec:\s+([\d.]+)", text)[1])
         self.p50, self.p99 = (self._microseconds(text, share) for share in ("50", "99"))
-        self.cpu = used / int(re.search(r"(\d+) requests in", text)[1]) * 1e6
+        self.count = int(re.search(r"(\d+) requests in", text)[1])
+        self.cpu = used / self.count * 1e6
 
     @staticmethod
     def _microseconds(text, share):
@@ -243,32 +247,6 @@ def idle_connections_kib(martlet, count):
     return grown
 
 
-def own_start_ms(origin, count=20):
-    times = []
-    for _ in range(count):
-        port = free_port()
-        started = time.perf_counter()
-        with running([origin, str(port)]):
-            wait_until(lambda: accepts(port), pause=0.0001)
-            times.append((time.perf_counter() - started) * 1000)
-    return statistics.median(times)
-
-
-def cold_start_ms(martlet, count=50):
-    times = []
-    for _ in range(count):
-        martlet.scale("origin", 0)
-        wait_until(lambda: not martlet.ready("origin"))
-        connection = http.client.HTTPConnection("127.0.0.1", martlet.port)
-        connection.connect()
-        started = time.perf_counter()
-        connection.request("GET", "/function/origin")
-        connection.getresponse().read()
-        times.append((time.perf_counter() - started) * 1000)
-        connection.close()
-    return statistics.median(times)
-
-
 def thousand_functions(martlet):
     before = martlet.memory_mib()
     for number in range(1000):
@@ -364,8 +342,8 @@ def measure(binary, watchdog_binary, rounds, seconds):
         os.chmod(folder, 0o755)
         origin, spawn = (os.path.join(folder, name) for name in ("origin", "spawn"))
         for program in (origin, spawn):
-            source = source(os.path.basename(program))
-            subprocess.run(["gcc", "-O2", "-pthread", "-o", program, source], check=True)
+            code = source(os.path.basename(program))
+            subprocess.run(["gcc", "-O2", "-pthread", "-o", program, code], check=True)
         origin_port = free_port()
         martlet = Martlet(binary, os.path.join(folder, "data"))
         try:
@@ -376,7 +354,6 @@ def measure(binary, watchdog_binary, rounds, seconds):
             with running([origin, str(origin_port)], stdout=subprocess.DEVNULL):
                 wait_until(lambda: accepts(origin_port))
                 rows = proxy_rows(martlet, watchdog_binary, origin_port, folder, rounds, seconds)
-            cold, own = cold_start_ms(martlet), own_start_ms(origin)
             martlet.deploy("cat", "cat")
             forks, bare = [], []
             for _ in range(rounds):
@@ -392,8 +369,6 @@ def measure(binary, watchdog_binary, rounds, seconds):
     return rows + [
         against("a process per call (`cat`), 8 connections, calls/s", "%.0f" % forks,
                 "a bare C loop of posix_spawn %.0f" % bare, forks / bare, "≥ 0.6, and ≥ 800/s"),
-        ("a call that starts the function from zero", "%.1f ms" % cold,
-         "the function's own start: %.1f ms" % own, "≤ 15 ms beyond its own start"),
         ("10,000 idle kept connections, each", "%.1f KiB" % idle_connection, "", "≤ 12 KiB"),
         ("resident memory when ready, no functions", "%.0f MiB" % idle, "", "≤ 40 MB"),
         ("1,000 functions at zero: growth of memory", "%.1f MiB" % growth, "", "≤ 20 MB"),
@@ -425,16 +400,19 @@ def main():
     parser.add_argument("--watchdog", required=True)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=2)
-    parser.add_argument("--only-async", action="store_true", help="print the rows of asynchronous calls, write nothing")
+    parser.add_argument("--only", choices=["async", "scaling"], help="print the rows of one kind, write nothing")
     parser.add_argument("--output", default=os.path.join(HERE, "..", "Documentation", "benchmarks.md"))
     options = parser.parse_args()
     import async_rows
+    import scaling_rows
     binary = os.path.abspath(options.binary)
-    if options.only_async:
-        for row in async_rows.measure(binary, options.rounds, options.seconds):
+    if options.only:
+        kind = {"async": async_rows, "scaling": scaling_rows}[options.only]
+        for row in kind.measure(binary, options.rounds, options.seconds):
             print("| %s | %s | %s | %s |" % row)
         return
     rows = measure(binary, os.path.abspath(options.watchdog), options.rounds, options.seconds)
+    rows += scaling_rows.measure(binary, options.rounds, options.seconds)
     rows += async_rows.measure(binary, options.rounds, options.seconds)
     text = report(rows, options.rounds)
     with open(options.output, "w") as file:
