@@ -127,6 +127,8 @@ def burst_row(martlet, origin, start, rounds):
         wait_until(lambda: not any(
             status.get("availableReplicas") and status["name"] in names
             for status in json.loads(martlet.ask("GET", "/system/functions"))))
+        # They have slept for a while: what their last replicas left behind is tidied up.
+        time.sleep(0.5)
         seen.append(SLEEPERS / all_at_once(martlet, names))
         bare.append(float(subprocess.run(
             [start, origin, str(SLEEPERS), str([next(ports) for _ in range(SLEEPERS)][0])],

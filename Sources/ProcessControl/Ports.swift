@@ -67,6 +67,30 @@ public final class PortPool: Sendable {
         return nil
     }
 
+    /// Whether somebody accepts connections on a loopback port now; nil when that is not known at once, as when the
+    /// server has more connections waiting than it lets wait.
+    ///
+    /// Never blocks: on the loopback device a connection is made or refused within the call.
+    public static func accepts(_ port: Int) -> Bool? {
+        let kind = SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue
+        let descriptor = socket(AF_INET, Int32(kind), 0)
+        guard descriptor >= 0 else { return nil }
+        defer { close(descriptor) }
+        let isConnected = withLoopback(port) { connect(descriptor, $0, $1) == 0 }
+        guard !isConnected else { return !isOwnPort(descriptor, port) }
+        return errno == ECONNREFUSED ? false : nil
+    }
+
+    /// Whether a connection met itself.
+    private static func isOwnPort(_ descriptor: Int32, _ port: Int) -> Bool {
+        var address = sockaddr_in()
+        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+        let isKnown = withUnsafeMutablePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { getsockname(descriptor, $0, &length) == 0 }
+        }
+        return isKnown && Int(UInt16(bigEndian: address.sin_port)) == port
+    }
+
     /// Whether nobody listens on a loopback port now.
     public static func isFree(_ port: Int) -> Bool {
         let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)

@@ -77,6 +77,7 @@ extension LocalProcessProvider {
     public func delete(_ id: FunctionID) async throws(PlatformFault) {
         try await change { () throws(PlatformFault) in
             let supervisor = try self.existing(id)
+            self.desired.forget(id)
             try await self.store.delete(id)
             self.hub.remove(id)
             supervisor.stopAll(deleting: true) { [parts = self.parts] in parts.logs.remove(id) }
@@ -88,22 +89,48 @@ extension LocalProcessProvider {
 
     /// See the contract's `scale`.
     public func scale(_ id: FunctionID, to replicas: Int) async throws(PlatformFault) {
-        try await change { () throws(PlatformFault) in
+        let before = try await change { () throws(PlatformFault) in
             let supervisor = try self.existing(id)
             guard (0...Int(Int32.max)).contains(replicas) else {
                 throw PlatformFault(.invalidValue, "\(replicas) is no number of replicas.")
             }
             guard !supervisor.newest.isExclusive || replicas <= 1 else { throw Self.onePort(id) }
             let before = supervisor.desired
-            guard replicas != before else { return }
             // Started at once, since somebody may wait; acknowledged only when it is on disk.
-            supervisor.setDesired(replicas)
-            do throws(PlatformFault) {
-                try await self.store.setDesiredReplicas(replicas, of: id)
-            } catch {
-                supervisor.setDesired(before)
-                throw error
+            if replicas != before {
+                supervisor.setDesired(replicas)
+                self.desired.wish(replicas, of: id)
             }
+            return before
+        }
+        guard desired.isPending(id) else { return }
+        do throws(PlatformFault) {
+            try await keepDesired()
+        } catch {
+            // Unless somebody has wished for another number meanwhile.
+            if let supervisor = functions[id], supervisor.desired == replicas { supervisor.setDesired(before) }
+            throw error
+        }
+    }
+
+    /// Returns when all wishes up to now are on disk.
+    private func keepDesired() async throws(PlatformFault) {
+        let outcome = await withCheckedContinuation { continuation in
+            if desired.wait(continuation) { Task { await writeDesired() } }
+        }
+        try outcome.get()
+    }
+
+    private func writeDesired() async {
+        while let (wishes, waiting) = desired.take() {
+            let outcome: DesiredReplicas.Outcome
+            do throws(PlatformFault) {
+                try await store.setDesiredReplicas(wishes)
+                outcome = .success(())
+            } catch {
+                outcome = .failure(error)
+            }
+            for continuation in waiting { continuation.resume(returning: outcome) }
         }
     }
 

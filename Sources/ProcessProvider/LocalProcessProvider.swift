@@ -3,6 +3,7 @@
 public import FaultModel
 import Foundation
 public import FunctionModel
+import FunctionProcesses
 public import Logging
 import NIOCore
 import NIOPosix
@@ -65,6 +66,8 @@ public actor LocalProcessProvider: FunctionProvider {
     /// Bundles that are on disk before they are in the store: nothing is tidied up meanwhile.
     var arrivingBundles = 0
     var namespaceRecords: [String: NamespaceRecord] = [:]
+    var desired = DesiredReplicas()
+    private let crowd = ProbeCrowd()
     private var isChanging = false
     private var changes: [CheckedContinuation<Void, Never>] = []
     private var isStopped = false
@@ -164,6 +167,7 @@ public actor LocalProcessProvider: FunctionProvider {
             newest: newest,
             serving: serving,
             parts: parts,
+            crowd: crowd,
             hub: hub,
             logger: logger,
             onServing: { [store, logger] id, number in
@@ -231,7 +235,7 @@ public actor LocalProcessProvider: FunctionProvider {
             }
         }
         deadline.cancel()
-        parts.logs.closeFollowers()
+        parts.logs.close()
         let (store, logger) = (store, logger)
         await withCheckedContinuation { continuation in
             parts.disk.async {

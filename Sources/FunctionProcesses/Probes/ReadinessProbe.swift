@@ -3,6 +3,19 @@
 public import FunctionModel
 public import NIOCore
 
+/// The replicas that are asked on one event loop at the moment: where hundreds start at once, asking each of them every
+/// millisecond would take the time that they need.
+public final class ProbeCrowd {
+    /// How many are asked.
+    fileprivate(set) var asking = 0
+
+    /// Nobody is asked yet.
+    public init() {}
+
+    /// Ten questions a millisecond are asked at most.
+    fileprivate var interval: TimeAmount { .microseconds(Int64(100 * asking)) }
+}
+
 /// Asks a starting replica again and again whether it is ready: by its port, or by a path that must answer 2xx.
 ///
 /// A process cannot be asked to say when it listens, so this one thing is polled: often at first, when a quick function
@@ -16,12 +29,15 @@ public final class ReadinessProbe {
     private var successes = 0
     private var interval: TimeAmount
     private var isOver = false
+    private var isCounted = false
+    private let crowd: ProbeCrowd
 
     /// Describes a probe; everything happens on the loop, `whenReady` at most once.
     public init(
         host: String = "127.0.0.1",
         port: Int,
         probe: FunctionRules.Probe,
+        among crowd: ProbeCrowd = ProbeCrowd(),
         on loop: any EventLoop,
         whenReady: @escaping () -> Void
     ) {
@@ -30,14 +46,25 @@ public final class ReadinessProbe {
         self.probe = probe
         self.loop = loop
         self.whenReady = whenReady
+        self.crowd = crowd
         interval = .milliseconds(1)
     }
 
     /// Begins to ask.
-    public func start() { schedule(after: TimeAmount(probe.initialDelay)) }
+    public func start() {
+        isCounted = true
+        crowd.asking += 1
+        schedule(after: TimeAmount(probe.initialDelay))
+    }
 
     /// Asks no more.
-    public func cancel() { isOver = true }
+    public func cancel() { end() }
+
+    private func end() {
+        if isCounted { crowd.asking -= 1 }
+        isCounted = false
+        isOver = true
+    }
 
     private func schedule(after delay: TimeAmount) {
         loop.assumeIsolated().scheduleTask(in: delay) { [self] in ask() }
@@ -52,11 +79,11 @@ public final class ReadinessProbe {
         guard !isOver else { return }
         successes = isReady ? successes + 1 : 0
         if successes >= probe.successThreshold {
-            isOver = true
+            end()
             return whenReady()
         }
         if let period = probe.period, probe.path != nil { return schedule(after: TimeAmount(period)) }
-        schedule(after: interval)
+        schedule(after: max(interval, crowd.interval))
         // 1, 1, 2, 2, 3, … up to 50 ms: a tenth of the time waited so far, roughly.
         interval = min(.milliseconds(50), .nanoseconds(interval.nanoseconds * 11 / 10))
     }

@@ -9,12 +9,17 @@ import ProviderContract
 
 /// The logs of all functions: files per replica, bounded, and lines as they come for those who follow.
 ///
-/// Everything happens on one event loop of its own, whose thread may wait for the disk. A function that writes faster
-/// than the disk is slowed down by its full pipe; nothing is lost.
+/// Everything happens on one event loop of its own, whose thread may wait for the disk. Lines are written a tenth of a
+/// second after they came, many at once: a function that is just starting is not kept waiting for its log, and one that
+/// writes faster than the disk is slowed down by its full pipe. Only a platform that is killed loses the last of them.
 final class FunctionLogs: Sendable {
     let loop: any EventLoop
     private let folder: String
     private let followers: NIOLoopBoundBox<[Int: Follower]>
+    private let unwritten: NIOLoopBoundBox<UnwrittenLines>
+    private static let writeDelay = TimeAmount.milliseconds(100)
+    /// Most bytes of one replica that wait.
+    private static let writeAtOnce = 65_536
 
     private struct Follower {
         let query: LogQuery
@@ -25,6 +30,7 @@ final class FunctionLogs: Sendable {
         self.folder = folder
         self.loop = loop
         followers = NIOLoopBoundBox.makeBoxSendingValue([:], eventLoop: loop)
+        unwritten = NIOLoopBoundBox.makeBoxSendingValue(UnwrittenLines(), eventLoop: loop)
     }
 
     // MARK: Writing
@@ -49,21 +55,33 @@ final class FunctionLogs: Sendable {
     /// Removes a function's logs.
     func remove(_ function: FunctionID) {
         let folder = folder(of: function)
-        loop.execute { try? FileManager.default.removeItem(atPath: folder) }
+        loop.execute { [self] in
+            unwritten.value.forget(folder)
+            try? FileManager.default.removeItem(atPath: folder)
+        }
     }
 
     /// Keeps the files of a function's newest replicas only.
     func prune(_ function: FunctionID) {
         let folder = folder(of: function)
-        loop.execute { LogFile.prune(folder) }
+        loop.execute { [self] in
+            unwritten.value.write()
+            LogFile.prune(folder)
+        }
     }
 
     private func take(_ line: LogLine, _ file: LogFile) {
-        file.append(line)
+        let unwritten = unwritten.value
+        if unwritten.isEmpty { scheduleWriting() }
+        if unwritten.add(line, to: file) >= Self.writeAtOnce { unwritten.write() }
         for follower in followers.value.values where follower.query.wants(line) {
             // A follower that does not keep up loses its oldest lines, not the function its pace.
             follower.continuation.yield(line)
         }
+    }
+
+    private func scheduleWriting() {
+        loop.assumeIsolated().scheduleTask(in: Self.writeDelay) { [self] in unwritten.value.write() }
     }
 
     private func folder(of function: FunctionID) -> String { "\(folder)/\(function.namespace)/\(function.name)" }
@@ -77,6 +95,7 @@ final class FunctionLogs: Sendable {
             bufferingPolicy: query.follow ? .bufferingNewest(10_000) : .unbounded
         )
         loop.execute { [self] in
+            unwritten.value.write()
             // What is in the files now, and every line from now on: on this loop nothing falls in between.
             for line in LogFile.lines(in: folder(of: query.function), query) { continuation.yield(line) }
             guard query.follow else { return continuation.finish() }
@@ -87,12 +106,33 @@ final class FunctionLogs: Sendable {
         return stream
     }
 
-    /// Ends all followers.
-    func closeFollowers() {
+    /// Writes what is left and ends all followers.
+    func close() {
         loop.execute { [self] in
+            unwritten.value.write()
             for follower in followers.value.values { follower.continuation.finish() }
             followers.value = [:]
         }
+    }
+}
+
+/// Lines that are not in their files yet; confined to the logs' event loop.
+private final class UnwrittenLines {
+    private var bytes: [LogFile: [UInt8]] = [:]
+
+    var isEmpty: Bool { bytes.isEmpty }
+
+    /// Returns how many bytes wait for the same file now.
+    func add(_ line: LogLine, to file: LogFile) -> Int {
+        bytes[file, default: []] += "\(line.timestamp.formatted(fractionDigits: 9))\t\(line.text)\n".utf8
+        return bytes[file, default: []].count
+    }
+
+    func forget(_ folder: String) { bytes = bytes.filter { $0.key.folder != folder } }
+
+    func write() {
+        for (file, bytes) in bytes { file.append(bytes) }
+        bytes = [:]
     }
 }
 
@@ -116,7 +156,7 @@ extension LogQuery {
 }
 
 /// The file of one replica's log: `TIME<TAB>TEXT` per line, moved aside when it is large.
-private struct LogFile {
+private struct LogFile: Hashable {
     let folder: String
     let replica: String
     private static let sizeLimit: off_t = 5 * 1_048_576
@@ -124,7 +164,7 @@ private struct LogFile {
 
     private var path: String { "\(folder)/\(replica).log" }
 
-    func append(_ line: LogLine) {
+    func append(_ bytes: [UInt8]) {
         var descriptor = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0o600)
         if descriptor < 0 {
             try? FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
@@ -132,8 +172,7 @@ private struct LogFile {
         }
         // A full disk costs log lines, not the function.
         guard descriptor >= 0 else { return }
-        let text = "\(line.timestamp.formatted(fractionDigits: 9))\t\(line.text)\n"
-        _ = text.utf8CString.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count - 1) }
+        _ = bytes.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }
         if lseek(descriptor, 0, SEEK_CUR) > Self.sizeLimit { rename(path, path + ".1") }
         close(descriptor)
     }

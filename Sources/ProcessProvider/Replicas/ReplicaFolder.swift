@@ -6,7 +6,8 @@ import ProcessControl
 
 /// What is a replica's own on disk: its home, its temporary folder, its secrets.
 ///
-/// Gone with the replica.
+/// Emptied when the replica has ended, and kept for the function's next one or removed: making folders takes longer than
+/// starting a process.
 struct ReplicaFolder: Sendable {
     let path: String
     var home: String { "\(path)/home" }
@@ -45,6 +46,28 @@ struct ReplicaFolder: Sendable {
             FileManager.default.fileExists(atPath: Self.secretMountPoint)
         else { return nil }
         return ProcessSpec.PrivateMount(source: secrets, target: Self.secretMountPoint)
+    }
+
+    /// Empties it for the next replica of the same function; false when it is not as it was made, and of no more use.
+    ///
+    /// Links are not followed: what lies elsewhere is not ours to empty.
+    func tidy() -> Bool {
+        let folders = [home, temporary, secrets, empty]
+        let names = (try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []
+        guard Set(names.map { "\(path)/\($0)" }) == Set(folders), folders.allSatisfy(Self.isFolder) else {
+            return false
+        }
+        for folder in folders {
+            for name in (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? [] {
+                guard (try? FileManager.default.removeItem(atPath: "\(folder)/\(name)")) != nil else { return false }
+            }
+        }
+        return true
+    }
+
+    private static func isFolder(_ path: String) -> Bool {
+        var status = stat()
+        return lstat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR && chmod(path, 0o700) == 0
     }
 
     func remove() { try? FileManager.default.removeItem(atPath: path) }

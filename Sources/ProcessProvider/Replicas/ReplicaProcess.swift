@@ -29,9 +29,13 @@ final class ReplicaProcess {
     private(set) var readyAt: NIODeadline?
 
     private let parts: ReplicaParts
+    private let crowd: ProbeCrowd
     private let folder: ReplicaFolder
     private let onReady: () -> Void
     private let onEnd: (End) -> Void
+    private let onTidied: (ReplicaFolder) -> Void
+    /// Tells it from every other replica that there ever was.
+    private let mark: String
     private var port: Int?
     private var logDescriptor: Int32 = -1
     private var probe: ReadinessProbe?
@@ -46,15 +50,21 @@ final class ReplicaProcess {
         _ revision: FunctionRevision,
         name: String,
         parts: ReplicaParts,
+        spareFolder: ReplicaFolder?,
+        crowd: ProbeCrowd,
         onReady: @escaping () -> Void,
-        onEnd: @escaping (End) -> Void
+        onEnd: @escaping (End) -> Void,
+        onTidied: @escaping (ReplicaFolder) -> Void
     ) {
         self.revision = revision
         self.name = name
         self.parts = parts
+        self.crowd = crowd
         self.onReady = onReady
         self.onEnd = onEnd
-        folder = ReplicaFolder(path: "\(parts.runFolder)/\(name)-\(UInt32.random(in: 0 ... .max))")
+        self.onTidied = onTidied
+        mark = "\(name)-\(UInt32.random(in: 0 ... .max))"
+        folder = spareFolder ?? ReplicaFolder(path: "\(parts.runFolder)/\(mark)")
     }
 
     // MARK: Starting
@@ -92,7 +102,7 @@ final class ReplicaProcess {
 
     private func makeGroup() throws(SpawnError) {
         guard let groups = parts.groups, !revision.limits.isEmpty else { return }
-        group = try groups.make((folder.path as NSString).lastPathComponent, limits: revision.limits)
+        group = try groups.make(mark, limits: revision.limits)
     }
 
     private func spec(_ arguments: [String], _ streams: ProcessSpec.Streams, port: Int?) -> ProcessSpec {
@@ -176,7 +186,8 @@ final class ReplicaProcess {
 
     private func watchForReadiness() {
         guard let port else { return }
-        let probe = ReadinessProbe(port: port, probe: revision.rules.readiness, on: parts.loop) { [self] in
+        let rule = revision.rules.readiness
+        let probe = ReadinessProbe(port: port, probe: rule, among: crowd, on: parts.loop) { [self] in
             guard !isOver, !isStopping else { return }
             become(.http(HTTPUpstream(host: "127.0.0.1", port: port, pathPrefix: revision.pathPrefix)))
             watchForLife(port)
@@ -267,11 +278,13 @@ final class ReplicaProcess {
         launcher?.retire()
         closeLog()
         if let port, case .assigned = revision.portPlan { parts.ports.release(port) }
-        let (folder, group) = (folder, group)
+        let (folder, group, loop) = (folder, group, parts.loop)
+        let bound = NIOLoopBound(self, eventLoop: loop)
         parts.disk.async {
             group?.killAll()
             group?.remove()
-            folder.remove()
+            guard folder.tidy() else { return folder.remove() }
+            loop.execute { bound.value.onTidied(folder) }
         }
         onEnd(end)
     }

@@ -143,12 +143,13 @@ final class StateStore: Sendable {
         )
     }
 
-    func setDesiredReplicas(_ replicas: Int, of id: FunctionID) async throws(PlatformFault) {
+    /// Writes the numbers of many functions at once; those that are gone are left out.
+    func setDesiredReplicas(_ wishes: [FunctionID: Int]) async throws(PlatformFault) {
         try await write { database in
-            try database.execute(
-                sql: "UPDATE functions SET desired_replicas = ? WHERE namespace = ? AND name = ?",
-                arguments: [replicas, id.namespace, id.name]
+            let update = try database.cachedStatement(
+                sql: "UPDATE functions SET desired_replicas = ? WHERE namespace = ? AND name = ?"
             )
+            for (id, replicas) in wishes { try update.execute(arguments: [replicas, id.namespace, id.name]) }
         }
     }
 

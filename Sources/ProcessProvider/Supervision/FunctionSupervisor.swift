@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Dispatch
 import FunctionModel
+import FunctionProcesses
 import Logging
 import NIOCore
 import ProcessControl
@@ -21,6 +23,7 @@ final class FunctionSupervisor {
     private(set) var isDeleting = false
 
     private let parts: ReplicaParts
+    private let crowd: ProbeCrowd
     private let hub: RouteHub
     private let logger: Logger
     private let onServing: (FunctionID, Int) -> Void
@@ -30,6 +33,7 @@ final class FunctionSupervisor {
     private var failures: [Int: Int] = [:]
     private var lastFailure: [Int: String] = [:]
     private var retries: [Int: Scheduled<Void>] = [:]
+    private var spareFolder: ReplicaFolder?
     private var drainLimits: [Int: Scheduled<Void>] = [:]
     private var whenEmpty: [() -> Void] = []
     private var lastUsage: (at: NIODeadline, cpuNanoseconds: UInt64, milliCPU: Double)?
@@ -44,6 +48,7 @@ final class FunctionSupervisor {
         newest: FunctionRevision,
         serving: FunctionRevision?,
         parts: ReplicaParts,
+        crowd: ProbeCrowd,
         hub: RouteHub,
         logger: Logger,
         onServing: @escaping (FunctionID, Int) -> Void
@@ -54,6 +59,7 @@ final class FunctionSupervisor {
         self.newest = newest
         self.serving = serving
         self.parts = parts
+        self.crowd = crowd
         self.hub = hub
         self.logger = logger
         self.onServing = onServing
@@ -86,6 +92,10 @@ final class FunctionSupervisor {
     /// Ends everything; calls back when nothing is left.
     func stopAll(deleting: Bool, whenDone: @escaping () -> Void) {
         isDeleting = deleting
+        if deleting, let folder = spareFolder {
+            spareFolder = nil
+            parts.disk.async { folder.remove() }
+        }
         for retry in retries.values { retry.cancel() }
         retries = [:]
         carryOut(plan.stopAll())
@@ -118,11 +128,21 @@ final class FunctionSupervisor {
             revision,
             name: "\(id.name)-\(revisionNumber)-\(number)",
             parts: parts,
+            spareFolder: spareFolder,
+            crowd: crowd,
             onReady: { [unowned self] in becameReady(number) },
-            onEnd: { [unowned self] end in ended(number, end) }
+            onEnd: { [unowned self] end in ended(number, end) },
+            onTidied: { [self] folder in keep(folder) }
         )
+        spareFolder = nil
         replicas[number] = replica
         replica.start()
+    }
+
+    /// Keeps an ended replica's folder for the next one; one is enough to start from zero without delay.
+    private func keep(_ folder: ReplicaFolder) {
+        if spareFolder == nil, !isDeleting { return spareFolder = folder }
+        parts.disk.async { folder.remove() }
     }
 
     private func revision(_ number: Int) -> FunctionRevision? {

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import FaultModel
+import FunctionModel
+
+/// Wished numbers of replicas on their way to the disk: many that come together are written in one transaction.
+///
+/// A burst on sleeping functions asks for hundreds of them at once. Confined to the provider.
+struct DesiredReplicas {
+    typealias Outcome = Result<Void, PlatformFault>
+
+    /// What is not on disk yet, the last wish of each function.
+    private(set) var wishes: [FunctionID: Int] = [:]
+    private var waiting: [CheckedContinuation<Outcome, Never>] = []
+    /// Whether somebody writes, who takes what comes meanwhile next.
+    private(set) var isWriting = false
+    private var underWay: Set<FunctionID> = []
+
+    /// Whether a wish of a function is not on disk yet.
+    func isPending(_ id: FunctionID) -> Bool { wishes[id] != nil || underWay.contains(id) }
+
+    mutating func wish(_ replicas: Int, of id: FunctionID) { wishes[id] = replicas }
+
+    /// The function is gone: a later one of its name begins with its own number.
+    mutating func forget(_ id: FunctionID) { wishes[id] = nil }
+
+    /// Lets somebody wait for what is wished now; true when nobody writes yet.
+    mutating func wait(_ continuation: CheckedContinuation<Outcome, Never>) -> Bool {
+        waiting.append(continuation)
+        defer { isWriting = true }
+        return !isWriting
+    }
+
+    /// Everything that is to be written next, and who waits for it; nil when there is nothing, and the writing is over.
+    mutating func take() -> (wishes: [FunctionID: Int], waiting: [CheckedContinuation<Outcome, Never>])? {
+        underWay = Set(wishes.keys)
+        guard !waiting.isEmpty else {
+            isWriting = false
+            return nil
+        }
+        defer { (wishes, waiting) = ([:], []) }
+        return (wishes, waiting)
+    }
+}
