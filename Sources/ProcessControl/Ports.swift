@@ -70,15 +70,28 @@ public final class PortPool: Sendable {
     /// Whether somebody accepts connections on a loopback port now; nil when that is not known at once, as when the
     /// server has more connections waiting than it lets wait.
     ///
-    /// Never blocks: on the loopback device a connection is made or refused within the call.
+    /// Never blocks: on the loopback device a connection is made or refused by the time the call returns.
     public static func accepts(_ port: Int) -> Bool? {
         let kind = SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue
         let descriptor = socket(AF_INET, Int32(kind), 0)
         guard descriptor >= 0 else { return nil }
         defer { close(descriptor) }
         let isConnected = withLoopback(port) { connect(descriptor, $0, $1) == 0 }
-        guard !isConnected else { return !isOwnPort(descriptor, port) }
-        return errno == ECONNREFUSED ? false : nil
+        guard isConnected || errno == EINPROGRESS else { return errno == ECONNREFUSED ? false : nil }
+        switch outcome(descriptor) {
+        case 0: return !isOwnPort(descriptor, port)
+        case ECONNREFUSED: return false
+        default: return nil
+        }
+    }
+
+    /// The error with which a connection attempt has ended, 0 for none; nil when it has not ended yet.
+    private static func outcome(_ descriptor: Int32) -> Int32? {
+        var question = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+        guard poll(&question, 1, 0) == 1 else { return nil }
+        var error: Int32 = 0
+        var length = socklen_t(MemoryLayout<Int32>.size)
+        return getsockopt(descriptor, SOL_SOCKET, SO_ERROR, &error, &length) == 0 ? error : nil
     }
 
     /// Whether a connection met itself.

@@ -139,6 +139,37 @@ struct ProcessSpawnerTests {
         #expect(Set((0..<400).compactMap { _ in third.claim() }).count > 350)
     }
 
+    @Test func `a port accepts as soon as somebody listens on it, and no more when nobody does`() throws {
+        let pool = PortPool()
+        let port = try #require(pool.claim())
+        #expect(PortPool.accepts(port) == false)
+        let listener = try #require(ListeningSocket(port))
+        #expect(PortPool.accepts(port) == true)
+        listener.close()
+        #expect(PortPool.accepts(port) == false)
+    }
+
+    /// Listens on a loopback port and accepts nobody.
+    private struct ListeningSocket {
+        private let descriptor: Int32
+
+        init?(_ port: Int) {
+            descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
+            var address = sockaddr_in()
+            address.sin_family = sa_family_t(AF_INET)
+            address.sin_port = UInt16(port).bigEndian
+            address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+            let isBound = withUnsafePointer(to: &address) { pointer in
+                pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                    bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0
+                }
+            }
+            guard isBound, listen(descriptor, 8) == 0 else { return nil }
+        }
+
+        func close() { Glibc.close(descriptor) }
+    }
+
     /// Pidfds of this process; other tests run beside this one, with a few of their own.
     private func openProcessDescriptors() -> Int {
         let names = (try? FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd")) ?? []
