@@ -348,4 +348,29 @@ struct ContractTests {
         }
         _ = await martlet.stop()
     }
+
+    @Test func `what an alert could not change is said, and functions of the autoscaler are left alone (§12.4)`()
+        async throws
+    {
+        let martlet = try await start()
+        for body in [
+            // A fixed port leaves room for one replica only.
+            #"{"service":"fixed","image":"host","envProcess":"sleep 1000","envVars":{"mode":"http","#
+                + #""upstream_url":"http://127.0.0.1:9"}}"#,
+            #"{"service":"free","image":"host","envProcess":"env"}"#,
+            #"{"service":"own","image":"host","envProcess":"env","labels":{"com.openfaas.scale.target":"50"}}"#,
+        ] { #expect(try await martlet.ask("POST", "/system/functions", body).status == 202) }
+        #expect(try await martlet.ask("PUT", "/system/namespace/other", "{}").status < 500)
+        let names = ["fixed", "own", "free.openfaas-fn", "free.other"]
+        let alerts = names.map { #"{"labels":{"function_name":"\#($0)"}}"# }.joined(separator: ",")
+        let answer = try await martlet.ask("POST", "/system/alert", #"{"status":"firing","alerts":[\#(alerts)]}"#)
+        #expect(answer.status == 500 && answer.body.hasPrefix("[0] fixed.openfaas-fn names a fixed port"), "\(answer)")
+        #expect(answer.body.split(separator: "\n").count == 1)
+        func replicas(_ name: String) async throws -> Int? {
+            try object(try await martlet.ask("GET", "/system/function/\(name)").body)["replicas"] as? Int
+        }
+        #expect(try await replicas("free") == 3)
+        #expect(try await replicas("own") == 1)
+        _ = await martlet.stop()
+    }
 }
