@@ -13,7 +13,7 @@ import tempfile
 import threading
 import time
 
-from bench import Load, Martlet, accepts, against, wait_until
+from bench import Load, Martlet, against, wait_until
 from sources import source
 
 SLEEPERS = 200
@@ -28,17 +28,12 @@ def compile_c(folder, name):
     return target
 
 
-def own_start_ms(command, environment, folder):
-    """From exec to the first accepted connection."""
-    port = next(ports)
-    started = time.perf_counter()
-    process = subprocess.Popen(command, cwd=folder, env={**environment, "PORT": str(port)}, stdout=subprocess.DEVNULL)
-    try:
-        wait_until(lambda: accepts(port), pause=0.0001)
-        return (time.perf_counter() - started) * 1000
-    finally:
-        process.kill()
-        process.wait()
+def starts_per_second(start, count, command, environment=None, folder="/"):
+    """How fast a bare loop starts so many copies of a program, each until it accepts."""
+    first = [next(ports) for _ in range(count)][0]
+    return float(subprocess.run(
+        [start, str(count), str(first), *command], cwd=folder, env=environment or {"PATH": os.environ["PATH"]},
+        capture_output=True, text=True, check=True).stdout)
 
 
 def cold_call_ms(martlet, name):
@@ -63,11 +58,11 @@ def percentile(values, share):
     return sorted(values)[min(len(values) - 1, int(len(values) * share))]
 
 
-def cold_rows(martlet, name, what, command, environment, folder, count, goals):
+def cold_rows(martlet, name, what, own_start_ms, count, goals):
     ours, own = [], []
     for _ in range(count):
         ours.append(cold_call_ms(martlet, name))
-        own.append(own_start_ms(command, environment, folder))
+        own.append(own_start_ms())
     start = statistics.median(own)
     return [
         ("from zero, %s: %s beyond the function's own start" % (what, word),
@@ -75,14 +70,15 @@ def cold_rows(martlet, name, what, command, environment, folder, count, goals):
         for word, share, goal in goals]
 
 
-def native_rows(martlet, origin):
+def native_rows(martlet, origin, start):
     martlet.deploy("native", origin, mode="http")
     wait_until(lambda: martlet.ready("native"))
     goals = [("p50", 0.5, "≤ 3 ms"), ("p99", 0.99, "≤ 15 ms")]
-    return cold_rows(martlet, "native", "a native HTTP function", [origin], {}, "/", 200, goals)
+    own = lambda: 1000 / starts_per_second(start, 1, [origin])
+    return cold_rows(martlet, "native", "a native HTTP function", own, 200, goals)
 
 
-def python_rows(martlet, binary, data, folder):
+def python_rows(martlet, binary, data, folder, start):
     """A function of the python3 template, and its own command as the bundle has it."""
     environment = {**os.environ, "HOME": folder, "OPENFAAS_URL": "http://127.0.0.1:%d" % martlet.port}
     for words in (["new", "snake", "--lang", "python3"], ["deploy", "--build", "-f", "stack.yaml"]):
@@ -92,9 +88,9 @@ def python_rows(martlet, binary, data, folder):
     with open(os.path.join(bundle, "bundle.json")) as file:
         description = json.load(file)
     where = os.path.join(bundle, description.get("workdir") or "")
-    variables = {"PATH": os.environ["PATH"], "HOME": folder, **(description.get("environment") or {})}
-    return cold_rows(martlet, "snake", "a `python3` template function", description["fprocess"].split(" "),
-                     variables, where, 30, [("p50", 0.5, "≤ 5 ms")])
+    variables = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8", "HOME": folder, **(description.get("environment") or {})}
+    own = lambda: 1000 / starts_per_second(start, 1, description["fprocess"].split(" "), variables, where)
+    return cold_rows(martlet, "snake", "a `python3` template function", own, 30, [("p50", 0.5, "≤ 5 ms")])
 
 
 def all_at_once(martlet, names):
@@ -130,9 +126,7 @@ def burst_row(martlet, origin, start, rounds):
         # They have slept for a while: what their last replicas left behind is tidied up.
         time.sleep(0.5)
         seen.append(SLEEPERS / all_at_once(martlet, names))
-        bare.append(float(subprocess.run(
-            [start, origin, str(SLEEPERS), str([next(ports) for _ in range(SLEEPERS)][0])],
-            capture_output=True, text=True, check=True).stdout))
+        bare.append(starts_per_second(start, SLEEPERS, [origin]))
     for name in names:
         martlet.ask("DELETE", "/system/functions", {"functionName": name})
     rate, other = statistics.median(seen), statistics.median(bare)
@@ -202,7 +196,7 @@ def measure(binary, rounds, seconds):
         data = os.path.join(folder, "data")
         martlet = Martlet(binary, data)
         try:
-            rows = native_rows(martlet, origin) + python_rows(martlet, binary, data, folder)
+            rows = native_rows(martlet, origin, start) + python_rows(martlet, binary, data, folder, start)
             rows.append(burst_row(martlet, origin, start, rounds))
             wait_until(lambda: martlet.ready("native") or cold_call_ms(martlet, "native"))
             rate = Load("http://127.0.0.1:%d/function/native" % martlet.port, 64, seconds).rate

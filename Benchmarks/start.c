@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The control of starting many functions: starts so many copies of a program by posix_spawn, each with a PORT of its
-// own, and waits until each accepts a connection. Usage: start PROGRAM COUNT FIRST_PORT; prints programs per second.
+// The control of starting functions: starts so many copies of a program by posix_spawn, each with a PORT of its own and
+// the rest of its own environment, and waits until each accepts a connection.
+// Usage: start COUNT FIRST_PORT PROGRAM [ARGUMENT ...]; prints programs per second.
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -30,19 +31,20 @@ static int accepts(int port) {
 }
 
 int main(int count, char **arguments) {
-    if (count != 4) return 64;
-    int programs = atoi(arguments[2]), first = atoi(arguments[3]);
+    if (count < 4) return 64;
+    int programs = atoi(arguments[1]), first = atoi(arguments[2]), variables = 0;
+    while (environ[variables]) variables++;
+    char port[32], **environment = calloc((size_t)variables + 2, sizeof *environment);
+    memcpy(environment, environ, (size_t)variables * sizeof *environment);
+    environment[variables] = port;
     pid_t *processes = calloc((size_t)programs, sizeof *processes);
-    char *words[] = {arguments[1], NULL};
     posix_spawn_file_actions_t actions;
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", 1, 0);
     double start = now();
     for (int index = 0; index < programs; index++) {
-        char port[32];
         snprintf(port, sizeof port, "PORT=%d", first + index);
-        char *environment[] = {port, "PATH=/usr/bin:/bin", NULL};
-        if (posix_spawn(&processes[index], arguments[1], &actions, NULL, words, environment) != 0) return 1;
+        if (posix_spawnp(&processes[index], arguments[3], &actions, NULL, arguments + 3, environment) != 0) return 1;
     }
     for (int index = 0; index < programs; index++)
         while (!accepts(first + index)) usleep(200);

@@ -130,12 +130,22 @@ public actor LocalProcessProvider: FunctionProvider {
             parts.disk.async {
                 ProcessTable.killOrphans(carrying: "HOME=\(runFolder)/")
                 groups?.removeLeftovers()
-                for name in (try? FileManager.default.contentsOfDirectory(atPath: runFolder)) ?? [] {
-                    try? FileManager.default.removeItem(atPath: "\(runFolder)/\(name)")
-                }
+                Self.discardContents(of: runFolder)
                 continuation.resume()
             }
         }
+    }
+
+    /// Empties the folder of replicas' folders.
+    ///
+    /// There may be thousands of them: they are moved aside, and nobody waits until they are gone.
+    private static func discardContents(of folder: String) {
+        let aside = "\(folder)/.discarded-\(UInt32.random(in: 0 ... .max))"
+        let names = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
+        guard !names.isEmpty, mkdir(aside, 0o700) == 0 else { return }
+        for name in names { rename("\(folder)/\(name)", "\(aside)/\(name)") }
+        // What a crash leaves of it is discarded by the next start.
+        DispatchQueue.global(qos: .utility).async { try? FileManager.default.removeItem(atPath: aside) }
     }
 
     private func restore() async throws(PlatformFault) {
