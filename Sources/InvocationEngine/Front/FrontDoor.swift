@@ -126,6 +126,8 @@ public final class FrontDoor: Sendable {
     /// Kept connections are told by `Connection: close` on their last answer, and are lingered on, so that no client
     /// meets a reset.
     public func drain(within limit: Duration) async {
+        // Before anybody can see that nothing is accepted any more: whoever is answered after that is told to go.
+        for loop in loops { try? await loop.submit { $0.announceDrain() }.get() }
         for listener in listeners.withLock({ $0 }) { try? await listener.close().get() }
         let drained = loops.map { loop in loop.flatSubmit { $0.drain() } }
         await withTaskGroup(of: Void.self) { tasks in

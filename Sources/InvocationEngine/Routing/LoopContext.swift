@@ -104,6 +104,9 @@ final class LoopContext {
         if connections.isEmpty { whenEmpty?.succeed(()) }
     }
 
+    /// From now on every answer is the last one of its connection.
+    func announceDrain() { isDraining = true }
+
     /// Ends idle connections now and the others after their answer; the future succeeds when none is left.
     func drain() -> EventLoopFuture<Void> {
         isDraining = true
