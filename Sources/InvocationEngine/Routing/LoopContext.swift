@@ -105,7 +105,10 @@ final class LoopContext {
     }
 
     /// From now on every answer is the last one of its connection.
-    func announceDrain() { isDraining = true }
+    func announceDrain() {
+        isDraining = true
+        for connection in connections.values { connection.isDraining = true }
+    }
 
     /// Ends idle connections now and the others after their answer; the future succeeds when none is left.
     func drain() -> EventLoopFuture<Void> {
