@@ -45,7 +45,7 @@ struct FunctionRevision: Sendable {
         self.bundleFolder = bundleFolder
         var bundleEnvironment = bundle?.environment ?? [:]
         if let program = bundle?.fprocess { bundleEnvironment["fprocess"] = program }
-        rules = try FunctionRules(deployment, bundleEnvironment: bundleEnvironment, bundleMode: bundle?.mode)
+        var rules = try FunctionRules(deployment, bundleEnvironment: bundleEnvironment, bundleMode: bundle?.mode)
         guard !rules.command.isEmpty else {
             throw PlatformFault(
                 .invalidValue,
@@ -54,6 +54,9 @@ struct FunctionRevision: Sendable {
             )
         }
         (portPlan, pathPrefix) = try Self.port(rules)
+        // The autoscaler need not learn by failing that there is room for one only.
+        if case .fixed = portPlan { rules.maxReplicas = max(1, rules.minReplicas) }
+        self.rules = rules
         limits = ResourceLimits(
             memoryBytes: deployment.limits?.memory.flatMap(Quantity.parseMemoryBytes),
             milliCPU: deployment.limits?.cpu.flatMap(Quantity.parseMilliCPU),
