@@ -136,11 +136,12 @@ public actor Autoscaler {
                     "why": "\(watched[change.id]?.reason ?? "")",
                 ]
             )
-            watched[change.id]?.scaled(change)
+            watched[change.id]?.scaled()
         } catch {
-            // Gone meanwhile: then there is nothing to scale.
-            guard error.code != .functionNotFound else { return }
-            if watched[change.id]?.scalingFailed(change, error.message) == true {
+            if error.code == .functionNotFound {
+                // Gone meanwhile: then there is nothing to scale, or nothing yet.
+                watched[change.id]?.scaled()
+            } else if watched[change.id]?.scalingFailed(change, error.message) == true {
                 logger.error(
                     "a function was not scaled",
                     metadata: ["function": "\(change.id)", "to": "\(change.to)", "why": "\(error)"]

@@ -15,11 +15,14 @@ struct WatchedFunction {
     private var revision: Int
     /// What the provider was last asked for.
     private var asked: Int?
-    private var isBeingScaled = false
+    /// When the provider was asked, while it has not answered.
+    private var scalingSince: Duration?
     private var decision: ScalingDecision
     private var failure: String?
     private var decisions: Deque<ScalingDescription.Decision> = []
     private static let decisionLimit = 50
+    /// A provider that has not answered for so long is asked again.
+    private static let answerLimit = Duration.seconds(30)
 
     init(_ route: FunctionRoute, _ rules: ScalingRules, now: Duration) {
         self.rules = rules
@@ -44,8 +47,12 @@ struct WatchedFunction {
         history.add(sample, now: now)
         decision = ScalingPolicy.decide(&history, rules, bounds, current: current, now: now)
         if decision.isFrozen, case .unknown(let why) = reading { decision.reason += " It was asked for: \(why)." }
-        guard decision.replicas != current, !isBeingScaled else { return nil }
-        isBeingScaled = true
+        guard decision.replicas != current else {
+            (asked, failure) = (nil, nil)
+            return nil
+        }
+        if let since = scalingSince, now - since < Self.answerLimit { return nil }
+        scalingSince = now
         // While the provider has not told of it yet, or has failed, the same wish is no new decision.
         if asked != decision.replicas { note(from: current, to: decision.replicas, decision.load, decision.reason) }
         asked = decision.replicas
@@ -79,14 +86,14 @@ struct WatchedFunction {
     }
 
     /// The provider has taken a change over.
-    mutating func scaled(_ change: Autoscaler.Change) {
-        isBeingScaled = false
+    mutating func scaled() {
+        scalingSince = nil
         failure = nil
     }
 
     /// The provider could not; returns whether that is news.
     mutating func scalingFailed(_ change: Autoscaler.Change, _ why: String) -> Bool {
-        isBeingScaled = false
+        scalingSince = nil
         guard failure != why else { return false }
         failure = why
         note(from: change.from, to: change.to, decision.load, "The provider could not: \(why)")

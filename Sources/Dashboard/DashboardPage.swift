@@ -72,7 +72,7 @@ public struct DashboardPage: Sendable {
             <span class="state \(escaped(state))">\(escaped(state))</span></h2>
             \(reason.isEmpty ? "" : "<p class=\"reason\">\(escaped(reason))</p>")
             <dl><dt>Replicas</dt><dd>\(function.availableReplicas) of \(function.replicas)</dd>
-            <dt>Invocations</dt><dd>\(Int(function.invocationCount))</dd>
+            <dt>Invocations</dt><dd>\(function.invocations)</dd>
             \(asynchronous(function.id))
             <dt>Image</dt><dd>\(escaped(function.image))</dd></dl>
             <pre>curl \(escaped(address))/function/\(escaped(function.id.description))</pre>

@@ -5,23 +5,21 @@ import Glibc
 
 /// What `/proc` knows of processes.
 public enum ProcessTable {
-    /// What a process group uses, summed over its processes; nil when there is none.
+    /// What every process group uses, by its leader, summed over its processes and the children that they have reaped.
     ///
-    /// For systems without control groups.
-    public static func groupUsage(leader: Int32) -> ResourceUsage? {
+    /// For systems without control groups. Reads a file per process of the machine, so it takes some milliseconds.
+    public static func groupUsages() -> [Int32: ResourceUsage] {
         let ticks = UInt64(sysconf(Int32(_SC_CLK_TCK)))
         let page = UInt64(sysconf(Int32(_SC_PAGESIZE)))
-        var sum: ResourceUsage?
+        var sums: [Int32: ResourceUsage] = [:]
         for process in processes() {
-            guard let fields = stat(process), fields.count > 21, Int32(fields[2]) == leader else { continue }
-            let time = (UInt64(fields[11]) ?? 0) + (UInt64(fields[12]) ?? 0)
-            let memory = (UInt64(fields[21]) ?? 0) * page
-            sum = ResourceUsage(
-                cpuNanoseconds: (sum?.cpuNanoseconds ?? 0) + time * (1_000_000_000 / ticks),
-                memoryBytes: (sum?.memoryBytes ?? 0) + memory
-            )
+            guard let fields = stat(process), fields.count > 21, let leader = Int32(fields[2]) else { continue }
+            let time = (11...14).reduce(0) { $0 + (UInt64(fields[$1]) ?? 0) }
+            sums[leader, default: ResourceUsage(cpuNanoseconds: 0, memoryBytes: 0)].cpuNanoseconds +=
+                time * (1_000_000_000 / ticks)
+            sums[leader]?.memoryBytes += (UInt64(fields[21]) ?? 0) * page
         }
-        return sum
+        return sums
     }
 
     /// Ends the processes of a killed owner, and their children: those whose environment has a variable that begins

@@ -2,6 +2,7 @@
 
 public import FaultModel
 public import FunctionModel
+import ProcessControl
 public import ProviderContract
 
 /// Functions: what is wished, and what there is.
@@ -28,7 +29,9 @@ extension LocalProcessProvider {
     public func function(_ id: FunctionID, includingUsage: Bool) async throws(PlatformFault) -> FunctionStatus {
         let supervisor = try existing(id)
         var status = supervisor.status(limitsEnforced: limitsAreEnforced)
-        if includingUsage { status.usage = supervisor.usage() }
+        if includingUsage {
+            status.usage = supervisor.usage(supervisor.needsProcessTable ? await processTable() : [:])
+        }
         return status
     }
 
@@ -46,6 +49,7 @@ extension LocalProcessProvider {
             let revision = try await self.revise(deployment, of: id, number: 1)
             let understood = try self.understand(revision, of: id)
             try self.checkPort(understood)
+            try self.checkScaling(understood)
             let function = StateStore.StoredFunction(
                 id: id,
                 desiredReplicas: understood.isExclusive ? 1 : understood.rules.minReplicas,
@@ -67,6 +71,7 @@ extension LocalProcessProvider {
             guard old.deployment != revision.deployment || old.bundleDigest != revision.bundleDigest else { return }
             let understood = try self.understand(revision, of: id)
             try self.checkPort(understood)
+            try self.checkScaling(understood)
             guard !understood.isExclusive || supervisor.desired <= 1 else { throw Self.onePort(id) }
             try await self.store.insert(revision, of: id)
             supervisor.setNewest(understood, revision)
@@ -77,8 +82,8 @@ extension LocalProcessProvider {
     public func delete(_ id: FunctionID) async throws(PlatformFault) {
         try await change { () throws(PlatformFault) in
             let supervisor = try self.existing(id)
-            self.desired.forget(id)
             try await self.store.delete(id)
+            self.desired.forget(id)
             self.hub.remove(id)
             supervisor.stopAll(deleting: true) { [parts = self.parts] in parts.logs.remove(id) }
             self.functions[id] = nil
@@ -89,7 +94,7 @@ extension LocalProcessProvider {
 
     /// See the contract's `scale`.
     public func scale(_ id: FunctionID, to replicas: Int) async throws(PlatformFault) {
-        let before = try await change { () throws(PlatformFault) in
+        let isChange = try await change { () throws(PlatformFault) in
             let supervisor = try self.existing(id)
             guard (0...Int(Int32.max)).contains(replicas) else {
                 throw PlatformFault(.invalidValue, "\(replicas) is no number of replicas.")
@@ -97,18 +102,19 @@ extension LocalProcessProvider {
             guard !supervisor.newest.isExclusive || replicas <= 1 else { throw Self.onePort(id) }
             let before = supervisor.desired
             // Started at once, since somebody may wait; acknowledged only when it is on disk.
-            if replicas != before {
-                supervisor.setDesired(replicas)
-                self.desired.wish(replicas, of: id)
-            }
-            return before
+            guard replicas != before || self.desired.isPending(id) else { return false }
+            self.desired.wish(replicas, of: id, onDisk: before)
+            supervisor.setDesired(replicas)
+            return true
         }
-        guard desired.isPending(id) else { return }
+        guard isChange else { return }
         do throws(PlatformFault) {
             try await keepDesired()
         } catch {
             // Unless somebody has wished for another number meanwhile.
-            if let supervisor = functions[id], supervisor.desired == replicas { supervisor.setDesired(before) }
+            if let supervisor = functions[id], supervisor.desired == replicas, let kept = desired.onDisk[id] {
+                supervisor.setDesired(kept)
+            }
             throw error
         }
     }
@@ -126,6 +132,7 @@ extension LocalProcessProvider {
             let outcome: DesiredReplicas.Outcome
             do throws(PlatformFault) {
                 try await store.setDesiredReplicas(wishes)
+                desired.written(wishes)
                 outcome = .success(())
             } catch {
                 outcome = .failure(error)
@@ -219,6 +226,19 @@ extension LocalProcessProvider {
             )
         }
         guard revision.rules.minReplicas <= 1 else { throw Self.onePort(revision.id) }
+    }
+
+    /// What a process per call uses is known of control groups only.
+    private func checkScaling(_ revision: FunctionRevision) throws(PlatformFault) {
+        guard let mode = revision.rules.scaling?.mode, mode == .cpu || mode == .memory,
+            revision.rules.mode.startsProcessPerCall, parts.groups == nil || revision.limits.isEmpty
+        else { return }
+        throw PlatformFault(
+            .invalidValue,
+            "What \(revision.id) uses cannot be measured: it starts a process per call and has no control group.",
+            hint: parts.groups == nil
+                ? "Scale it by capacity or rps." : "Give it a limit of memory or CPU, or scale it by capacity or rps."
+        )
     }
 
     private static func onePort(_ id: FunctionID) -> PlatformFault {

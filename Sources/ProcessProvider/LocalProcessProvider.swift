@@ -72,6 +72,7 @@ public actor LocalProcessProvider: FunctionProvider {
     private var changes: [CheckedContinuation<Void, Never>] = []
     private var isStopped = false
     private var memoryWatch: RepeatedTask?
+    private var lastProcessTable: (at: ContinuousClock.Instant, table: [Int32: ResourceUsage])?
 
     /// Opens the state, ends what a killed Martlet left running, and starts everything that was deployed.
     ///
@@ -274,10 +275,24 @@ public actor LocalProcessProvider: FunctionProvider {
         return try await body()
     }
 
+    /// What the system knows of process groups, at most a moment old: many functions are asked about at once.
+    func processTable() async -> [Int32: ResourceUsage] {
+        let now = ContinuousClock.now
+        if let known = lastProcessTable, now - known.at < .milliseconds(200) { return known.table }
+        let table = await withCheckedContinuation { continuation in
+            DispatchQueue.global(qos: .utility).async { continuation.resume(returning: ProcessTable.groupUsages()) }
+        }
+        lastProcessTable = (now, table)
+        return table
+    }
+
     private func watchMemory() {
         memoryWatch = loop.scheduleRepeatedTask(initialDelay: .milliseconds(250), delay: .milliseconds(250)) { _ in
             self.assumeIsolated { provider in
-                for function in provider.functions.values { function.enforceMemory() }
+                let watched = provider.functions.values.filter(\.needsMemoryWatch)
+                guard !watched.isEmpty else { return }
+                let table = ProcessTable.groupUsages()
+                for function in watched { function.enforceMemory(table) }
             }
         }
     }

@@ -42,11 +42,18 @@ public struct PrometheusClient: Sendable {
     public func query(_ expression: String) async throws(PlatformFault) -> [Sample] {
         let (status, bytes) = try await ask(expression)
         let answer = try? JSONDecoder().decode(Answer.self, from: Data(bytes.readableBytesView))
-        guard status == 200, let data = answer?.data else {
+        guard status == 200 else {
             throw PlatformFault(
                 .prometheusFailed,
                 "Prometheus refused an expression: \(answer?.error ?? "status \(status)").",
                 hint: "Try it in Prometheus' own page: \(expression)"
+            )
+        }
+        guard let data = answer?.data else {
+            throw PlatformFault(
+                .prometheusFailed,
+                "An expression has no number at a moment, or what answers at \(baseURL) is no Prometheus.",
+                hint: "Use one whose answer is a number, or one number per series: \(expression)"
             )
         }
         return data.samples

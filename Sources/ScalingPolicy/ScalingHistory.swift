@@ -87,7 +87,8 @@ public struct ScalingHistory: Sendable {
         guard samples.count > 1 else { return 0 }
         let (at, before) = samples[samples.count - 2]
         let calls = last.started - before.started
-        return calls >= Self.burst && now > at ? Double(calls) / (now - at).inSeconds : 0
+        // Two looks may follow one another closely, behind a pause of the machine: their calls are of a second still.
+        return calls >= Self.burst ? Double(calls) / max(now - at, .seconds(1)).inSeconds : 0
     }
 
     private var averageReading: Double? {

@@ -68,7 +68,7 @@ public enum ScalingPolicy {
             return ScalingDecision(replicas: 0, reason: "It sleeps: its next call starts it.", load: load)
         }
         let idle = history.idle(now: now)
-        if let limit = rules.zeroAfter, idle >= limit {
+        if let limit = rules.zeroAfter, idle > .zero, idle >= limit {
             return ScalingDecision(replicas: 0, reason: "No call for \(GoDuration.format(limit)).", load: load)
         }
         guard bounds.min < bounds.max else {

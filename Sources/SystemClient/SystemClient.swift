@@ -53,8 +53,11 @@ public struct SystemClient: Sendable {
     }
 
     /// An HTTP client that follows no redirects; whoever makes it shuts it down.
-    public static func makeHTTPClient(verifiesCertificates: Bool = true) -> HTTPClient {
+    ///
+    /// `readTimeout` is the longest pause within an answer; nil where answers are streams that may pause.
+    public static func makeHTTPClient(verifiesCertificates: Bool = true, readTimeout: Duration? = nil) -> HTTPClient {
         var configuration = HTTPClient.Configuration()
+        configuration.timeout.read = readTimeout.map { TimeAmount($0) }
         configuration.redirectConfiguration = .disallow
         // Where nobody listens now, nobody listens a moment later; who wants to wait asks again.
         configuration.connectionPool.retryConnectionEstablishment = false

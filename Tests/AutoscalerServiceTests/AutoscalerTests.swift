@@ -20,9 +20,9 @@ struct AutoscalerTests {
         let loads = Mutex<[FunctionID: FunctionActivity]>([:])
         let backlog = Mutex<[FunctionID: Int]>([:])
 
-        func autoscaler() -> Autoscaler {
+        func autoscaler(_ other: (any FunctionProvider)? = nil) -> Autoscaler {
             Autoscaler(
-                provider: provider,
+                provider: other ?? provider,
                 sources: Autoscaler.Sources(
                     routes: { [table] in table.scalingRoutes },
                     activity: { _ in self.loads.withLock { $0 } },
@@ -122,16 +122,8 @@ struct AutoscalerTests {
 
     @Test func `what the provider cannot do is told once, and tried again`() async throws {
         let id = try await stage.deploy("fn", ["com.openfaas.scale.target": "10"])
-        let autoscaler = Autoscaler(
-            provider: StubbornProvider(base: stage.provider),
-            sources: Autoscaler.Sources(
-                routes: { [stage] in stage.table.scalingRoutes },
-                activity: { [stage] _ in stage.loads.withLock { $0 } },
-                backlog: { [:] },
-                prometheus: nil
-            ),
-            logger: Logger(label: "test")
-        )
+        let provider = StubbornProvider(base: stage.provider, code: .providerFailed)
+        let autoscaler = stage.autoscaler(provider)
         await stage.beat(autoscaler, second: 1)
         for second in 2...5 {
             stage.call(id, 100)
@@ -140,6 +132,16 @@ struct AutoscalerTests {
         let told = try #require(await autoscaler.description(of: id))
         #expect(told.decisions.map(\.reason).filter { $0.contains("Nothing is possible today.") }.count == 1)
         #expect(told.current == 1 && told.desired == 12)
+    }
+
+    @Test func `a function that the provider did not find for a moment is scaled when it does`() async throws {
+        let id = try await stage.deploy("fn", ["com.openfaas.scale.target": "10"])
+        let autoscaler = stage.autoscaler(StubbornProvider(base: stage.provider, code: .functionNotFound))
+        await stage.beat(autoscaler, second: 1)
+        for second in 2...5 {
+            stage.call(id, 100)
+            #expect(await stage.beat(autoscaler, second: second).map(\.to) == [12], "second \(second)")
+        }
     }
 
     @Test func `a load that only Prometheus knows is unknown where there is none, and says so`() async throws {
@@ -173,6 +175,7 @@ struct AutoscalerTests {
 /// Scales nothing.
 private struct StubbornProvider: FunctionProvider {
     let base: InMemoryProvider
+    let code: FaultCode
 
     var capabilities: ProviderCapabilities { base.capabilities }
     func info() async throws(PlatformFault) -> ProviderInfo { try await base.info() }
@@ -187,7 +190,7 @@ private struct StubbornProvider: FunctionProvider {
     func update(_ deployment: FunctionDeployment) async throws(PlatformFault) { try await base.update(deployment) }
     func delete(_ id: FunctionID) async throws(PlatformFault) { try await base.delete(id) }
     func scale(_ id: FunctionID, to replicas: Int) async throws(PlatformFault) {
-        throw PlatformFault(.providerFailed, "Nothing is possible today.")
+        throw PlatformFault(code, "Nothing is possible today.")
     }
     func watch() -> AsyncStream<RoutingEvent> { base.watch() }
     func logs(_ query: LogQuery) async throws(PlatformFault) -> AsyncThrowingStream<LogLine, any Error> {

@@ -256,7 +256,9 @@ struct ScalingTests {
             metrics.contains("provider_http_requests_total{method=\"POST\",path=\"/system/functions\",code=\"202\"} 1")
         )
         #expect(metrics.contains("path=\"/system/scale-function\""))
-        _ = await gateway.stop()
         _ = await provider.stop()
+        let alert = #"{"alerts":[{"status":"firing","labels":{"function_name":"fn"}}]}"#
+        #expect(try await gateway.ask("POST", "/system/alert", alert).status == 503)
+        _ = await gateway.stop()
     }
 }

@@ -70,7 +70,7 @@ struct ScalingRulesTests {
         ["type": "custom"], ["type": "r p s"], ["type": ""], ["type": "memory"], ["target": "0"], ["target": "-1"],
         ["target": "many"], ["target": "inf"], ["target": "nan"], ["type": "memory", "target": "12 Mi"],
         ["target-proportion": "0"], ["target-proportion": "1.1"], ["target-proportion": "90%"], ["zero": "maybe"],
-        ["zero-duration": "long"], ["down.window": "6m"], ["down.window": "x"],
+        ["zero-duration": "long"], ["zero": "true", "zero-duration": "0"], ["down.window": "6m"], ["down.window": "x"],
     ])
     func `what cannot be understood is refused by its name`(labels: [String: String]) throws {
         let fault = #expect(throws: PlatformFault.self) { try rules(labels) }

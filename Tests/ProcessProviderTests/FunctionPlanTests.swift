@@ -100,6 +100,12 @@ struct FunctionPlanTests {
         #expect(plan.setDesired(0).sorted { "\($0)" < "\($1)" } == [.drain(id: 1), .stop(id: 2)])
     }
 
+    @Test func `a replica that drains for a fixed port's sake does not drain for ever`() {
+        var plan = ready(2)
+        #expect(plan.setDesired(1) == [.drain(id: 2)])
+        #expect(plan.setNewest(2, isExclusive: true) == [.drain(id: 1), .boundDrain(id: 1), .boundDrain(id: 2)])
+    }
+
     /// Whatever happens in whatever order: what is published is ready, and in the end there is what was wished.
     @Test(arguments: 0..<200)
     func `any history ends as wished`(seed: Int) {

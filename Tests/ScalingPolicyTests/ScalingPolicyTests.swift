@@ -161,6 +161,15 @@ struct ScalingPolicyTests {
         #expect(life.history.load(.rps) == 0)
     }
 
+    @Test func `calls that are seen late, behind a pause, are no sudden rise`() {
+        var life = Life(ScalingRules(target: 50, proportion: 1))
+        life.seconds(20, calls: 20)
+        life.now += .milliseconds(2)
+        life.sample.started += 20
+        life.history.add(life.sample, now: life.now)
+        #expect((life.history.load(.rps) ?? .infinity) < 25)
+    }
+
     // MARK: Properties
 
     private static func randomRules(_ random: inout SeededGenerator) -> (ScalingRules, ScalingBounds) {

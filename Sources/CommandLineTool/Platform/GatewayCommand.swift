@@ -7,6 +7,7 @@ import GatewayService
 import NIOCore
 import NIOPosix
 import ProcessControl
+import ProcessProvider
 import RemoteProvider
 import RuntimeSettings
 import SystemAPI
@@ -56,7 +57,7 @@ struct GatewayCommand: AsyncParsableCommand {
             front.gateway(settings, credentials: credentials),
             provider: try HTTPFunctionProvider(client: client),
             bundles: nil,
-            counts: nil,
+            counts: try queue.map { try InvocationCounts(path: $0.directory.file("counters")) },
             asynchrony: queue?.queue.asynchrony,
             scaling: settings.scaling(of: .part),
             group: MultiThreadedEventLoopGroup(numberOfThreads: System.coreCount),

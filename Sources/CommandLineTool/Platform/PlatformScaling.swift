@@ -20,7 +20,7 @@ extension PlatformSettings {
         return Gateway.Scaling(
             isOn: isOn,
             prometheus: prometheusURL.map {
-                PrometheusClient(baseURL: $0, http: SystemClient.makeHTTPClient())
+                PrometheusClient(baseURL: $0, http: SystemClient.makeHTTPClient(readTimeout: .seconds(5)))
             }
         )
     }

@@ -31,7 +31,7 @@ struct ListCommand: AsyncParsableCommand {
                 functions.map { function in
                     [
                         function.name, function.martlet?.state.rawValue ?? "-",
-                        "\(function.availableReplicas)/\(function.replicas)", "\(Int(function.invocationCount))",
+                        "\(function.availableReplicas)/\(function.replicas)", "\(function.invocations)",
                         function.image,
                     ]
                 }
@@ -79,7 +79,7 @@ struct DescribeCommand: AsyncParsableCommand {
             ("Reason", status?.reason ?? ""),
             ("Revision", status.map { "\($0.revision) (serving: \($0.readyRevision))" } ?? ""),
             ("Replicas", "\(function.availableReplicas) of \(function.replicas)"),
-            ("Invocations", "\(Int(function.invocationCount))"),
+            ("Invocations", "\(function.invocations)"),
             ("Image", function.image),
             ("Process", function.envProcess ?? ""),
             ("URL", "\(gateway)/function/\(function.id)"),

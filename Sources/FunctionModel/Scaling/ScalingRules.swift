@@ -89,7 +89,7 @@ extension ScalingRules {
         proportion = try Self.proportion(label("target-proportion"))
         downWindow = try Self.downWindow(label("down.window"))
         let idle = try label("zero-duration").map { text throws(PlatformFault) in
-            try RuleReader.duration(text, of: "The label \(Self.prefix).zero-duration")
+            try Self.idleTime(text)
         }
         zeroAfter = try Self.flag(label("zero")) ? idle ?? .seconds(900) : nil
     }
@@ -199,6 +199,19 @@ extension ScalingRules {
             )
         }
         return window == .zero ? nil : window
+    }
+
+    private static func idleTime(_ text: String) throws(PlatformFault) -> Duration {
+        let name = "The label \(prefix).zero-duration"
+        let time = try RuleReader.duration(text, of: name)
+        guard time > .zero else {
+            throw PlatformFault(
+                .invalidValue,
+                "\(name) is \"\(NameRule.printable(text))\".",
+                hint: "Use more than 0, as 5m; a function that is never to sleep goes without the label zero."
+            )
+        }
+        return time
     }
 
     private static func flag(_ text: String?) throws(PlatformFault) -> Bool {

@@ -8,7 +8,7 @@ import Telemetry
 
 /// What the gateway exports, under OpenFaaS' names (contract §12.5).
 enum GatewayMetrics {
-    static func families(_ functions: [FunctionMetrics], routes: [FunctionRoute], version: String) -> [MetricFamily] {
+    static func families(_ functions: [FunctionMetrics], routes: [FunctionRoute]) -> [MetricFamily] {
         [
             invocations(functions),
             MetricFamily(
@@ -30,13 +30,17 @@ enum GatewayMetrics {
                 $0.rules.minReplicas
             },
             targets(routes),
-            MetricFamily(
-                "martlet_build_info",
-                .gauge,
-                help: "The running version, always 1.",
-                samples: [MetricFamily.Sample(labels: [.init("version", version)], value: 1)]
-            ),
         ]
+    }
+
+    /// The running version.
+    static func build(_ version: String) -> MetricFamily {
+        MetricFamily(
+            "martlet_build_info",
+            .gauge,
+            help: "The running version, always 1.",
+            samples: [MetricFamily.Sample(labels: [.init("version", version)], value: 1)]
+        )
     }
 
     /// What the autoscaler takes for the load of functions.

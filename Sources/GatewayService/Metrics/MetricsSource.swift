@@ -22,10 +22,13 @@ struct MetricsSource: Sendable {
     let settings: Gateway.Settings
 
     func families() async -> [MetricFamily] {
-        // Fails only while the event loops are being shut down.
-        let functions = (try? await door.metrics()) ?? []
         let routes = table.routes
-        var families = GatewayMetrics.families(functions, routes: routes, version: settings.version.release)
+        var families = [GatewayMetrics.build(settings.version.release)]
+        // The gateway before a provider counts the same calls: added up they would be twice as many.
+        if !settings.isProvider {
+            // Fails only while the event loops are being shut down.
+            families += GatewayMetrics.families((try? await door.metrics()) ?? [], routes: routes)
+        }
         if let provider { families += GatewayMetrics.usage(await usage(of: routes, provider)) }
         if let autoscaler { families.append(GatewayMetrics.loads(await autoscaler.loads)) }
         if let queue, let worker {

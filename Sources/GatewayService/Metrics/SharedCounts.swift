@@ -14,6 +14,8 @@ final class SharedCounts: Sendable {
     private let prometheus: PrometheusClient
     private let logger: Logger
     private let counts = Mutex<[FunctionID: Double]>([:])
+    /// Beyond it a number is no count.
+    private static let tooMany = 9e15
     private static let interval = Duration.seconds(5)
     private static let expression = "sum by (function_name) (gateway_function_invocation_total)"
 
@@ -44,7 +46,7 @@ final class SharedCounts: Sendable {
         var known: [FunctionID: Double] = [:]
         for sample in samples {
             let name = sample.labels["function_name"] ?? ""
-            if let id = FunctionID(address: name, defaultNamespace: ""), sample.value.isFinite {
+            if let id = FunctionID(address: name, defaultNamespace: ""), (0..<Self.tooMany).contains(sample.value) {
                 known[id] = sample.value
             }
         }

@@ -109,7 +109,7 @@ final class FunctionLogs: Sendable {
     /// Writes what is left and ends all followers.
     func close() {
         loop.execute { [self] in
-            unwritten.value.write()
+            unwritten.value.close()
             for follower in followers.value.values { follower.continuation.finish() }
             followers.value = [:]
         }
@@ -119,13 +119,21 @@ final class FunctionLogs: Sendable {
 /// Lines that are not in their files yet; confined to the logs' event loop.
 private final class UnwrittenLines {
     private var bytes: [LogFile: [UInt8]] = [:]
+    private var isClosed = false
 
     var isEmpty: Bool { bytes.isEmpty }
 
     /// Returns how many bytes wait for the same file now.
     func add(_ line: LogLine, to file: LogFile) -> Int {
+        defer { if isClosed { write() } }
         bytes[file, default: []] += "\(line.timestamp.formatted(fractionDigits: 9))\t\(line.text)\n".utf8
         return bytes[file, default: []].count
+    }
+
+    /// Writes what waits, and from now on each line at once: nobody comes back for it.
+    func close() {
+        isClosed = true
+        write()
     }
 
     func forget(_ folder: String) { bytes = bytes.filter { $0.key.folder != folder } }

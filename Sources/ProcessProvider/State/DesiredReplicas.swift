@@ -11,6 +11,8 @@ struct DesiredReplicas {
 
     /// What is not on disk yet, the last wish of each function.
     private(set) var wishes: [FunctionID: Int] = [:]
+    /// The numbers that are on disk, of functions that were scaled.
+    private(set) var onDisk: [FunctionID: Int] = [:]
     private var waiting: [CheckedContinuation<Outcome, Never>] = []
     /// Whether somebody writes, who takes what comes meanwhile next.
     private(set) var isWriting = false
@@ -19,10 +21,22 @@ struct DesiredReplicas {
     /// Whether a wish of a function is not on disk yet.
     func isPending(_ id: FunctionID) -> Bool { wishes[id] != nil || underWay.contains(id) }
 
-    mutating func wish(_ replicas: Int, of id: FunctionID) { wishes[id] = replicas }
+    /// Takes a wish over; `before` is what is on disk unless that is known from an earlier wish.
+    mutating func wish(_ replicas: Int, of id: FunctionID, onDisk before: Int) {
+        wishes[id] = replicas
+        if onDisk[id] == nil { onDisk[id] = before }
+    }
+
+    /// Wishes have come to the disk.
+    mutating func written(_ wishes: [FunctionID: Int]) {
+        for (id, replicas) in wishes where onDisk[id] != nil { onDisk[id] = replicas }
+    }
 
     /// The function is gone: a later one of its name begins with its own number.
-    mutating func forget(_ id: FunctionID) { wishes[id] = nil }
+    mutating func forget(_ id: FunctionID) {
+        wishes[id] = nil
+        onDisk[id] = nil
+    }
 
     /// Lets somebody wait for what is wished now; true when nobody writes yet.
     mutating func wait(_ continuation: CheckedContinuation<Outcome, Never>) -> Bool {

@@ -141,7 +141,12 @@ struct FunctionPlan: Equatable {
         let wanted = rejected == newest ? serving : newest
         var actions: [Action] = []
         for member in members where member.isLive && member.revision != wanted { actions += replace(member) }
-        guard members.allSatisfy({ $0.revision == wanted && $0.isLive }) else { return actions }
+        guard members.allSatisfy({ $0.revision == wanted && $0.isLive }) else {
+            // Whatever is still draining stands in the way.
+            return actions
+                + members.filter { $0.phase == .draining && !actions.contains(.boundDrain(id: $0.id)) }
+                .map { .boundDrain(id: $0.id) }
+        }
         // Its successor needs the port: it cannot drain for as long as it likes.
         return actions
             + adjust(wanted, to: min(desired, 1)).flatMap { action in

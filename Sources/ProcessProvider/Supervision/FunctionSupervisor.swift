@@ -10,7 +10,8 @@ import ProviderContract
 
 /// Keeps one function as it is wished: carries out what `FunctionPlan` decides, and tells it what happens.
 ///
-/// Confined to the supervision loop. Costs nothing while the function has no replica: no task, timer, file or folder.
+/// Confined to the supervision loop. Costs next to nothing while the function has no replica: no task, timer
+/// or open file; an empty folder waits for the next one.
 final class FunctionSupervisor {
     let id: FunctionID
     let createdAt: Timestamp
@@ -162,6 +163,7 @@ final class FunctionSupervisor {
     /// for ever.
     private func boundDrain(_ number: Int) {
         guard let process = replicas[number] else { return }
+        guard drainLimits[number] == nil else { return }
         let limit = process.revision.rules.execTimeout ?? .seconds(300)
         drainLimits[number] = parts.loop.assumeIsolated().scheduleTask(in: TimeAmount(limit)) { [self] in
             drained(number)
@@ -280,10 +282,12 @@ final class FunctionSupervisor {
     // MARK: Usage
 
     /// What the replicas use: memory now, and CPU over the time since the last reading.
-    func usage() -> FunctionUsage {
+    ///
+    /// `table` is what the system knows of process groups, for replicas without a control group.
+    func usage(_ table: [Int32: ResourceUsage]) -> FunctionUsage {
         var memory: UInt64 = 0
         for (number, replica) in replicas {
-            guard let reading = replica.group?.usage() ?? replica.processID.flatMap(ProcessTable.groupUsage) else {
+            guard let reading = replica.group?.usage() ?? replica.processID.flatMap({ table[$0] }) else {
                 continue
             }
             // Processes that have ended take their share of a group's time with them; what was used stays used.
@@ -310,11 +314,17 @@ final class FunctionSupervisor {
         return milli
     }
 
+    /// Whether use can only be read from the table of all processes.
+    var needsProcessTable: Bool { replicas.values.contains { $0.group == nil && $0.processID != nil } }
+
+    /// Whether memory has to be watched here, since no control group does it.
+    var needsMemoryWatch: Bool { newest.limits.memoryBytes != nil && needsProcessTable }
+
     /// Ends replicas that use more memory than they may, where no control group does it.
-    func enforceMemory() {
+    func enforceMemory(_ table: [Int32: ResourceUsage]) {
         guard let limit = newest.limits.memoryBytes else { return }
         for replica in replicas.values where replica.group == nil {
-            guard let processID = replica.processID, let usage = ProcessTable.groupUsage(leader: processID),
+            guard let processID = replica.processID, let usage = table[processID],
                 usage.memoryBytes > UInt64(limit)
             else { continue }
             replica.killForMemory()

@@ -9,7 +9,7 @@ import Synchronization
 public final class RequestCounts: RouterMiddleware {
     /// What requests are told apart by.
     public struct Key: Hashable, Sendable, Comparable {
-        /// The method, in capitals.
+        /// The method, in capitals; `unknown` for one that HTTP does not define.
         public var method: String
         /// The route without what names a resource, as `/system/function`; `unknown` where there is none.
         public var path: String
@@ -42,7 +42,7 @@ public final class RequestCounts: RouterMiddleware {
         let start = ContinuousClock.now
         let response = try await next(request, context)
         let key = Key(
-            method: request.method.rawValue,
+            method: Self.methods.contains(request.method.rawValue) ? request.method.rawValue : "unknown",
             path: Self.route(context.endpointPath),
             status: response.status.code
         )
@@ -50,6 +50,10 @@ public final class RequestCounts: RouterMiddleware {
         rows.withLock { $0[key, default: FunctionMetrics.Answers()].count(took) }
         return response
     }
+
+    private static let methods: Set<String> = [
+        "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT",
+    ]
 
     /// As many different words as there are routes, whatever clients ask for.
     private static func route(_ path: String?) -> String {

@@ -4,6 +4,7 @@ import FaultModel
 import FunctionModel
 import HTTPTypes
 import Hummingbird
+import Logging
 import NIOCore
 import ProviderContract
 
@@ -42,7 +43,13 @@ struct AlertRoutes: Sendable {
             do throws(PlatformFault) {
                 try await scale(id, isFiring: (alert.status ?? webhook?.status) == "firing")
             } catch {
-                failures.append("[\(failures.count)] \(error.message)\n")
+                switch error.code {
+                // It concerns all of them: AlertManager tells them again.
+                case .providerUnreachable: throw error
+                // Telling it again would change nothing but the other functions of the message.
+                case .invalidValue: context.logger.warning("an alert was refused", metadata: ["why": "\(error)"])
+                default: failures.append("[\(failures.count)] \(error.message)\n")
+                }
             }
         }
         guard failures.isEmpty else {
@@ -88,7 +95,10 @@ struct AlertScaling: Equatable {
     init?(_ status: FunctionStatus) throws(PlatformFault) {
         let labels = status.labels ?? [:]
         guard !ScalingRules.apply(labels: labels, annotations: status.annotations ?? [:]) else { return nil }
-        func number(_ name: String) -> Int? { labels["com.openfaas.scale.\(name)"].flatMap { Int($0) } }
+        // A provider elsewhere may have let pass any number.
+        func number(_ name: String) -> Int? {
+            labels["com.openfaas.scale.\(name)"].flatMap { Int($0) }.map { Swift.min(Swift.max($0, 0), Int(Int32.max)) }
+        }
         self.init(
             min: Swift.max(1, number("min") ?? 1),
             max: number("max") ?? FunctionRules.usualMaximum,
@@ -99,7 +109,7 @@ struct AlertScaling: Equatable {
     func replicas(current: Int, isFiring: Bool) -> Int {
         guard factor > 0 else { return current }
         guard isFiring else { return min }
-        let step = (max * factor + 99) / 100
-        return Swift.min(current + step, max)
+        let step = (max * Swift.min(factor, 100) + 99) / 100
+        return Swift.min(Swift.min(current, max) + step, max)
     }
 }
