@@ -21,7 +21,8 @@ struct DesiredReplicasTests {
         desired.wish(5, of: id, onDisk: 1)
         #expect(desired.isPending(id) && desired.onDisk[id] == 1)
         let outcome = await withCheckedContinuation { (waiting: CheckedContinuation<DesiredReplicas.Outcome, Never>) in
-            #expect(desired.wait(waiting))
+            let isFirst = desired.wait(waiting)
+            #expect(isFirst)
             settle(&desired, succeeds: false)
             waiting.resume(returning: .success(()))
         }
