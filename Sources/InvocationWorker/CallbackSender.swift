@@ -22,6 +22,7 @@ final class CallbackSender: Sendable {
     private let logger: Logger
     private let clients: CallbackClients
     private let underWay = Atomic<Int>(0)
+    private let receivers = CallbackReceivers()
     private let wakeups: AsyncStream<Void>
     private let continuation: AsyncStream<Void>.Continuation
     private let isStopping = Atomic<Bool>(false)
@@ -62,7 +63,14 @@ final class CallbackSender: Sendable {
     private func deliverDue(_ group: inout DiscardingTaskGroup) async {
         let free = Self.places - underWay.load(ordering: .relaxed)
         guard free > 0 else { return }
-        guard let (due, nextDue) = try? await queue.takeCallbacks(atMost: free) else {
+        let admitted = Mutex<[String]>([])
+        let taken = try? await queue.takeCallbacks(atMost: free) { [receivers] url in
+            guard receivers.enter(url) else { return false }
+            admitted.withLock { $0.append(url) }
+            return true
+        }
+        guard let (due, nextDue) = taken else {
+            for url in admitted.withLock({ $0 }) { receivers.leave(url) }
             // What is wrong was logged where it is wrong.
             return wake(in: .seconds(1), &group)
         }
@@ -70,6 +78,7 @@ final class CallbackSender: Sendable {
         for callback in due {
             group.addTask {
                 await self.deliver(callback)
+                self.receivers.leave(callback.url)
                 self.underWay.subtract(1, ordering: .relaxed)
                 self.continuation.yield()
             }

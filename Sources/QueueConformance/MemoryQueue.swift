@@ -135,12 +135,14 @@ public final class MemoryQueue: CallQueue {
 
     /// Takes callbacks that are due.
     public func takeCallbacks(
-        atMost count: Int
+        atMost count: Int,
+        admits: @escaping @Sendable (_ url: String) -> Bool
     ) async throws(PlatformFault) -> (callbacks: [PendingCallback], nextDue: Duration?) {
         let now = ContinuousClock.now
         return state.withLock { state in
             let pending = state.entries.values.filter { $0.callbackDue != nil && !$0.callbackIsUnderWay }
-            let due = pending.filter { ($0.callbackDue ?? now) <= now }.sorted { $0.number < $1.number }.prefix(count)
+            let due = pending.filter { ($0.callbackDue ?? now) <= now }.sorted { $0.number < $1.number }
+                .lazy.filter { admits($0.call.callbackURL ?? "") }.prefix(count).map { $0 }
             for entry in due { state.entries[entry.record.id]?.callbackIsUnderWay = true }
             let next = pending.compactMap(\.callbackDue).filter { $0 > now }.min()
             return (due.map(Self.callback), next.map { $0 - now })

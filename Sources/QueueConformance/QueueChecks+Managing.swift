@@ -219,6 +219,18 @@ extension QueueChecks {
             try expect(callback?.state == "delivered" && callback?.status == 204, "\(callback as Any)")
             try expect(try await subject.queue.takeCallbacks(atMost: 5).callbacks.isEmpty, "it came back")
         },
+        QueueCheck("a callback that is not admitted stays due, and holds back nobody behind it") { subject in
+            for (id, host) in [("a", "hangs"), ("b", "hangs"), ("c", "answers")] {
+                _ = try await subject.queue.accept(
+                    NewCall(function: function, callID: id, callbackURL: "http://\(host)/done")
+                )
+                try await settleTaken(subject, .succeeded, status: 200)
+            }
+            let taken = try await subject.queue.takeCallbacks(atMost: 1) { $0.contains("answers") }.callbacks
+            try expect(taken.map(\.id) == ["c"], "\(taken.map(\.id))")
+            let rest = try await subject.queue.takeCallbacks(atMost: 5).callbacks
+            try expect(rest.map(\.id) == ["a", "b"], "\(rest.map(\.id))")
+        },
         QueueCheck("a callback that failed waits and comes again with its count, until it is given up") { subject in
             _ = try await subject.queue.accept(
                 NewCall(function: function, callID: "a", callbackURL: "http://example.com/done")

@@ -59,8 +59,12 @@ public protocol CallQueue: Sendable {
     func onCallbackDue(_ listener: @escaping @Sendable () -> Void)
 
     /// Takes callbacks that are due; a taken one is due again only when it is settled so, or after a restart.
+    ///
+    /// `admits` is asked about the URL of each before it is taken, on any thread, as they came due; those that it turns
+    /// away stay due. `nextDue` is when the next one will be that is not due yet.
     func takeCallbacks(
-        atMost count: Int
+        atMost count: Int,
+        admits: @escaping @Sendable (_ url: String) -> Bool
     ) async throws(PlatformFault) -> (callbacks: [PendingCallback], nextDue: Duration?)
 
     /// Notes how a delivery ended; changes nothing when the call was sent again meanwhile.
@@ -164,5 +168,14 @@ public struct QueueSettings: Sendable {
         self.callRetention = callRetention
         self.idempotencyWindow = idempotencyWindow
         self.timeToLive = timeToLive
+    }
+}
+
+extension CallQueue {
+    /// Takes callbacks that are due, whoever is called.
+    public func takeCallbacks(
+        atMost count: Int
+    ) async throws(PlatformFault) -> (callbacks: [PendingCallback], nextDue: Duration?) {
+        try await takeCallbacks(atMost: count) { _ in true }
     }
 }

@@ -20,33 +20,40 @@ extension SQLiteQueue {
 
     /// Takes callbacks that are due.
     public func takeCallbacks(
-        atMost count: Int
+        atMost count: Int,
+        admits: @escaping @Sendable (_ url: String) -> Bool
     ) async throws(PlatformFault) -> (callbacks: [PendingCallback], nextDue: Duration?) {
         let (now, underWay, spill) = (clock.wall(), memory.withLock { $0.callbacks }, spill)
         let found = try await read { connection in
-            let rows = try Row.fetchAll(
-                connection,
-                sql: """
-                    SELECT id, call_id, function, callback_url, callback_attempts, attempts, callback_due, seq,
-                        finished_at
-                    FROM calls WHERE callback_state = 1 ORDER BY callback_due LIMIT ?
-                    """,
-                arguments: [count + underWay.count + 1]
-            )
             var due: [PendingCallback] = []
-            var next: Int64?
-            for row in rows where !underWay.contains(CallbackKey(id: row[0], end: row[8])) {
-                let moment: Int64 = row[6]
-                guard moment <= now || moment > now + Self.farthest, due.count < count else {
-                    next = min(next ?? .max, moment)
-                    continue
+            // What seems to be due in days is due now: the clock was set back since.
+            for moments in [Int64.min...now, now + Self.farthest + 1...Int64.max] {
+                let rows = try Self.rows(due: moments, connection)
+                while due.count < count, let row = try rows.next() {
+                    guard !underWay.contains(CallbackKey(id: row[0], end: row[7])), admits(row[3]) else { continue }
+                    due.append(try Self.callback(row, spill, connection))
                 }
-                due.append(try Self.callback(row, spill, connection))
             }
+            let next = try Int64.fetchOne(
+                connection,
+                sql: "SELECT min(callback_due) FROM calls WHERE callback_state = 1 AND callback_due BETWEEN ? AND ?",
+                arguments: [now + 1, now + Self.farthest]
+            )
             return (due, next)
         }
         memory.withLock { $0.callbacks.formUnion(found.0.map { CallbackKey(id: $0.id, end: $0.end) }) }
         return (found.0, found.1.map { .nanoseconds(max(0, $0 - now)) })
+    }
+
+    private static func rows(due moments: ClosedRange<Int64>, _ connection: Database) throws -> RowCursor {
+        try Row.fetchCursor(
+            connection,
+            sql: """
+                SELECT id, call_id, function, callback_url, callback_attempts, attempts, seq, finished_at
+                FROM calls WHERE callback_state = 1 AND callback_due BETWEEN ? AND ? ORDER BY callback_due
+                """,
+            arguments: [moments.lowerBound, moments.upperBound]
+        )
     }
 
     private static func callback(_ row: Row, _ spill: SpillFolder, _ connection: Database) throws -> PendingCallback {
@@ -54,14 +61,14 @@ extension SQLiteQueue {
         let duration = last.map { $0.finishedAt.nanosecondsSinceEpoch - $0.startedAt.nanosecondsSinceEpoch } ?? 0
         return PendingCallback(
             id: row[0],
-            end: row[8],
+            end: row[7],
             callID: row[1],
             function: CallRows.function(row[2]),
             url: row[3],
             attempts: row[4],
             duration: .nanoseconds(duration),
             // Without an answer there is the status that stands for its absence.
-            result: try CallRows.result(row[7], spill, connection) ?? CallResult(status: last?.status ?? 504)
+            result: try CallRows.result(row[6], spill, connection) ?? CallResult(status: last?.status ?? 504)
         )
     }
 

@@ -302,6 +302,21 @@ struct AsyncTests {
         #expect(await martlet.stop() == 0)
     }
 
+    @Test func `a receiver that hangs does not hold back the callbacks of others`() async throws {
+        let hanging = try await ScriptedOrigin { _ in [] }
+        let answering = try await ScriptedOrigin { _ in [.send("HTTP/1.1 204 No Content\r\n\r\n")] }
+        let martlet = try await start()
+        try await deploy("cat", "cat", on: martlet)
+        for _ in 0..<300 {
+            _ = try await send("cat", "x", [("X-Callback-Url", "http://127.0.0.1:\(hanging.port)/")], to: martlet)
+        }
+        #expect(try await eventually { try await martlet.client.queueNumbers().total.succeeded == 300 })
+        let url = "http://127.0.0.1:\(answering.port)/"
+        _ = try await send("cat", "x", [("X-Callback-Url", url), ("X-Call-Id", "last")], to: martlet)
+        #expect(try await eventually { try await martlet.client.call("last").callback?.state == "delivered" })
+        #expect(await martlet.stop() == 0)
+    }
+
     @Test func `a callback to another function of the platform can be asynchronous, too (§7.1)`() async throws {
         let martlet = try await start()
         try await deploy("cat", "cat", on: martlet)

@@ -231,6 +231,42 @@ struct ScalingTests {
         _ = await martlet.stop()
     }
 
+    @Test func `what functions use, and asynchronous calls that are due, are loads`() async throws {
+        let martlet = try await start()
+        try await deploy("fat", ["type": "memory", "target": "100Ki", "max": "2"], to: martlet)
+        try await deploy("hot", ["type": "cpu", "target": "5m", "max": "2"], to: martlet)
+        try await martlet.client.create(
+            FunctionDeployment(
+                service: "busy",
+                image: "host",
+                envProcess: "sleep 2",
+                envVars: ["max_inflight": "1"],
+                labels: ["com.openfaas.scale.type": "queue", "com.openfaas.scale.target": "4"]
+            )
+        )
+        for _ in 0..<8 {
+            #expect(try await martlet.ask("POST", "/async-function/busy", withLogin: false).status == 202)
+        }
+        #expect(try await has(3...3, "busy", martlet))
+        #expect(try await has(2...2, "fat", martlet))
+        let loaded = try await load("hot", clients: 4, on: martlet) { () async throws in
+            #expect(try await has(2...2, "hot", martlet))
+        }
+        #expect(loaded.failures.isEmpty, "\(loaded.failures.prefix(3))")
+        let refused = await #expect(throws: PlatformFault.self) {
+            try await martlet.client.create(
+                FunctionDeployment(
+                    service: "blind",
+                    image: "host",
+                    envProcess: "cat",
+                    labels: ["com.openfaas.scale.type": "cpu"]
+                )
+            )
+        }
+        #expect(refused?.message.contains("cannot be measured") == true, "\(refused as Any)")
+        _ = await martlet.stop()
+    }
+
     @Test func `a gateway alone scales the functions of a provider elsewhere`() async throws {
         let provider = try await RunningMartlet(["provider", "process"], dataDirectory: folder.path + "/provider")
         let data = folder.path + "/gateway"
