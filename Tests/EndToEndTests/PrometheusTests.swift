@@ -14,24 +14,6 @@ import Testing
 struct PrometheusTests {
     private let folder = TemporaryFolder()
 
-    private func deploy(
-        _ name: String,
-        _ labels: [String: String],
-        annotations: [String: String] = [:],
-        to martlet: RunningMartlet
-    ) async throws {
-        try await martlet.client.create(
-            FunctionDeployment(
-                service: name,
-                image: "host",
-                envProcess: ScalingTests.origin,
-                envVars: ["mode": "http"],
-                labels: Dictionary(uniqueKeysWithValues: labels.map { ("com.openfaas.scale.\($0.key)", $0.value) }),
-                annotations: annotations
-            )
-        )
-    }
-
     private func replicas(_ name: String, _ martlet: RunningMartlet) async throws -> Int {
         try await martlet.client.function(name, in: nil).replicas
     }
@@ -53,13 +35,12 @@ struct PrometheusTests {
                 """
         )
         let martlet = peers.martlet
-        try await deploy("hot", ["max": "4", "factor": "100"], to: martlet)
-        try await deploy("ruled", ["type": "jobs", "target": "10", "target-proportion": "1"], to: martlet)
-        try await deploy(
+        try await martlet.deploy("hot", scaledBy: ["max": "4", "factor": "100"])
+        try await martlet.deploy("ruled", scaledBy: ["type": "jobs", "target": "10", "target-proportion": "1"])
+        try await martlet.deploy(
             "asked",
-            ["type": "custom", "target": "1", "target-proportion": "1"],
-            annotations: ["com.martlet.scale.query": "gateway_service_count{function_name=\"$function_name\"} * 0 + 3"],
-            to: martlet
+            scaledBy: ["type": "custom", "target": "1", "target-proportion": "1"],
+            annotations: ["com.martlet.scale.query": "gateway_service_count{function_name=\"$function_name\"} * 0 + 3"]
         )
         #expect(try await martlet.ask("POST", "/async-function/hot", "x", withLogin: false).status == 202)
         let hasGrown = try await eventually(within: .seconds(60)) {
@@ -111,7 +92,7 @@ struct PrometheusTests {
 
     @Test func `promtool has nothing to say but of names that compatibility demands`() async throws {
         let martlet = try await RunningMartlet(dataDirectory: folder.path + "/data")
-        try await deploy("fn", ["target": "5"], to: martlet)
+        try await martlet.deploy("fn", scaledBy: ["target": "5"])
         _ = try await martlet.call("fn")
         _ = try await martlet.ask("POST", "/async-function/fn", "x", withLogin: false)
         _ = try await martlet.client.scaling(of: "fn", in: nil)
@@ -150,7 +131,7 @@ struct PrometheusTests {
             dataDirectory: folder.path + "/data",
             environment: ["faas_prometheus_host": "127.0.0.1", "faas_prometheus_port": "\(origin.port)"]
         )
-        try await deploy("fn", [:], to: martlet)
+        try await martlet.deploy("fn", scaledBy: [:])
         _ = try await martlet.call("fn")
         func count() async throws -> Double? { try await martlet.client.functions(in: nil).first?.invocationCount }
         #expect(try await eventually { try await count() == 1234 })

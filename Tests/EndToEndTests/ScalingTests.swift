@@ -15,29 +15,8 @@ import Testing
 struct ScalingTests {
     private let folder = TemporaryFolder()
 
-    /// A server that is up within milliseconds.
-    static var origin: String { RunningProgram.folder.appendingPathComponent("origin").path }
-
     private func start(_ arguments: String...) async throws -> RunningMartlet {
         try await RunningMartlet(dataDirectory: folder.path + "/data", arguments: arguments)
-    }
-
-    private func deploy(
-        _ name: String,
-        _ labels: [String: String],
-        fprocess: String = ScalingTests.origin,
-        environment: [String: String] = [:],
-        to martlet: RunningMartlet
-    ) async throws {
-        try await martlet.client.create(
-            FunctionDeployment(
-                service: name,
-                image: "host",
-                envProcess: fprocess,
-                envVars: environment.merging(["mode": "http"]) { own, _ in own },
-                labels: Dictionary(uniqueKeysWithValues: labels.map { ("com.openfaas.scale.\($0.key)", $0.value) })
-            )
-        )
     }
 
     /// Waits until a function has so many replicas, wished for and ready.
@@ -96,10 +75,9 @@ struct ScalingTests {
 
     @Test func `replicas rise with the rate of calls and fall after it, and no call fails`() async throws {
         let martlet = try await start()
-        try await deploy(
+        try await martlet.deploy(
             "fn",
-            ["target": "20", "target-proportion": "1", "max": "4", "down.window": "2s"],
-            to: martlet
+            scaledBy: ["target": "20", "target-proportion": "1", "max": "4", "down.window": "2s"]
         )
         let loaded = try await load("fn", clients: 4, on: martlet) { () async throws in
             #expect(try await has(4...4, "fn", martlet))
@@ -115,7 +93,7 @@ struct ScalingTests {
 
     @Test func `a function that nobody calls goes to sleep, and its next call wakes it`() async throws {
         let martlet = try await start()
-        try await deploy("fn", ["zero": "true", "zero-duration": "1s", "min": "2"], to: martlet)
+        try await martlet.deploy("fn", scaledBy: ["zero": "true", "zero-duration": "1s", "min": "2"])
         #expect(try await martlet.call("fn").status == 200)
         #expect(try await has(0...0, "fn", martlet))
         #expect(try await martlet.client.function("fn", in: nil).martlet?.state == .idle)
@@ -132,8 +110,8 @@ struct ScalingTests {
         async throws
     {
         let martlet = try await start()
-        try await deploy("free", [:], to: martlet)
-        try await deploy("kept", ["target": "50", "max": "2"], to: martlet)
+        try await martlet.deploy("free", scaledBy: [:])
+        try await martlet.deploy("kept", scaledBy: ["target": "50", "max": "2"])
         for name in ["free", "kept"] { try await martlet.client.scale(name, in: nil, to: 3) }
         #expect(try await has(2...2, "kept", martlet))
         #expect(try await has(3...3, "free", martlet))
@@ -152,11 +130,11 @@ struct ScalingTests {
         let ledger = "\(folder.path)/ledger"
         let script = folder.write(
             "start.sh",
-            "#!/bin/sh\necho \"$OPENFAAS_NAME\" >> \(ledger)\nexec \(Self.origin)\n"
+            "#!/bin/sh\necho \"$OPENFAAS_NAME\" >> \(ledger)\nexec \(RunningMartlet.origin)\n"
         )
         let names = (0..<100).map { "fn-\($0)" }
         for name in names {
-            try await deploy(name, ["zero": "true"], fprocess: "/bin/sh \(script)", to: martlet)
+            try await martlet.deploy(name, scaledBy: ["zero": "true"], fprocess: "/bin/sh \(script)")
             try await martlet.client.scale(name, in: nil, to: 0)
         }
         #expect(
@@ -177,7 +155,7 @@ struct ScalingTests {
 
     @Test func `no call fails while replicas are added and taken away`() async throws {
         let martlet = try await start()
-        try await deploy("fn", [:], to: martlet)
+        try await martlet.deploy("fn", scaledBy: [:])
         let loaded = try await load("fn", clients: 8, on: martlet) { () async throws in
             for _ in 0..<5 {
                 for count in [8, 1] {
@@ -212,14 +190,19 @@ struct ScalingTests {
             http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
             """
         )
-        try await deploy("fn", [:], fprocess: "python3 \(script)", environment: ["exec_timeout": "300ms"], to: martlet)
+        try await martlet.deploy(
+            "fn",
+            scaledBy: [:],
+            fprocess: "python3 \(script)",
+            environment: ["exec_timeout": "300ms"]
+        )
         let answer = try await martlet.client.send("GET", "/function/fn", withLogin: false)
         var events = answer.body.makeAsyncIterator()
         _ = try await events.next()
         try await martlet.client.scale("fn", in: nil, to: 0)
         #expect(try await has(0...0, "fn", martlet))
         // Far beyond the limit of a call: another function is started, called and removed meanwhile.
-        try await deploy("other", [:], to: martlet)
+        try await martlet.deploy("other", scaledBy: [:])
         #expect(try await martlet.call("other").status == 200)
         let waited = ContinuousClock.now
         let isLate = await eventually { ContinuousClock.now - waited > .milliseconds(600) }
@@ -233,8 +216,8 @@ struct ScalingTests {
 
     @Test func `what functions use, and asynchronous calls that are due, are loads`() async throws {
         let martlet = try await start()
-        try await deploy("fat", ["type": "memory", "target": "100Ki", "max": "2"], to: martlet)
-        try await deploy("hot", ["type": "cpu", "target": "5m", "max": "2"], to: martlet)
+        try await martlet.deploy("fat", scaledBy: ["type": "memory", "target": "100Ki", "max": "2"])
+        try await martlet.deploy("hot", scaledBy: ["type": "cpu", "target": "5m", "max": "2"])
         try await martlet.client.create(
             FunctionDeployment(
                 service: "busy",
@@ -279,7 +262,10 @@ struct ScalingTests {
             dataDirectory: data,
             arguments: ["--autoscaler", "true", "--provider-url", "\(provider.client.baseURL)/"]
         )
-        try await deploy("fn", ["type": "rps", "target": "10", "zero": "true", "zero-duration": "3s"], to: gateway)
+        try await gateway.deploy(
+            "fn",
+            scaledBy: ["type": "rps", "target": "10", "zero": "true", "zero-duration": "3s"]
+        )
         let loaded = try await load("fn", clients: 4, on: gateway) { () async throws in
             #expect(try await has(4...20, "fn", gateway))
         }
