@@ -164,6 +164,14 @@ let package = Package(
             ]
         ),
 
+        module(
+            "JetStreamQueue",
+            [
+                "FaultModel", "FunctionModel", "NATSClient", "QueueContract", crypto, deque, heap, logging, nioCore,
+                nioFoundation,
+            ]
+        ),
+
         // Contracts.
         module("QueueContract", ["FaultModel", "FunctionModel", deque, heap, nioCore]),
         module("ProviderContract", ["FaultModel", "FunctionModel"]),
@@ -177,6 +185,8 @@ let package = Package(
         ),
         module("PrometheusClient", ["FaultModel", httpClient, nioCore, nioFoundation, nioHTTP1]),
         module("SystemClient", ["FaultModel", "FunctionModel", httpClient, nioCore, nioFoundation, nioHTTP1, nioSSL]),
+        module("NATSClient", ["CNATS", "FaultModel", nioCore]),
+        .target(name: "CNATS"),
         module("ProcessControl", ["CProcessControl", deque]),
         .target(name: "CProcessControl"),
         module("RuntimeSettings", ["FaultModel", "FunctionModel", "YAMLReading"]),
@@ -228,7 +238,10 @@ let package = Package(
             of: "SQLiteQueue",
             ["FaultModel", "FunctionModel", "QueueContract", "TestSupport", logging, nioCore, sqlite]
         ),
-        tests(of: "QueueConformance", ["QueueContract", "SQLiteQueue", "TestSupport", logging]),
+        tests(
+            of: "QueueConformance",
+            ["JetStreamQueue", "NATSClient", "QueueContract", "SQLiteQueue", "TestSupport", logging]
+        ),
         tests(
             of: "ProviderConformance",
             [

@@ -31,6 +31,8 @@ public struct NewCall: Sendable, Equatable {
     public var clientAddress: String
     /// `X-Call-Id`: the client's, else made here; it may repeat.
     public var callID: String
+    /// Whether it was made here a moment ago, so that nobody else has it.
+    public var isCallIDFresh: Bool
     /// `Idempotency-Key`.
     public var idempotencyKey: String?
     /// `X-Callback-Url`.
@@ -50,6 +52,7 @@ public struct NewCall: Sendable, Equatable {
         body: ByteBuffer = ByteBuffer(),
         clientAddress: String = "",
         callID: String,
+        isCallIDFresh: Bool = false,
         idempotencyKey: String? = nil,
         callbackURL: String? = nil,
         start: Start = .now,
@@ -63,6 +66,7 @@ public struct NewCall: Sendable, Equatable {
         self.body = body
         self.clientAddress = clientAddress
         self.callID = callID
+        self.isCallIDFresh = isCallIDFresh
         self.idempotencyKey = idempotencyKey
         self.callbackURL = callbackURL
         self.start = start

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import JetStreamQueue
 import Logging
+import NATSClient
 import QueueConformance
 import QueueContract
 import SQLiteQueue
@@ -18,6 +20,13 @@ struct QueueConformanceTests {
     func `the embedded queue keeps its promises`(check: QueueCheck) async throws {
         try await check.run(on: try SQLiteSubject())
     }
+
+    @Test(.enabled(if: RunningNATS.isThere), arguments: QueueChecks.all)
+    func `the queue on JetStream keeps its promises`(check: QueueCheck) async throws {
+        let subject = try await JetStreamSubject(url: try await RunningNATS.shared.value.url)
+        try await check.run(on: subject)
+        await subject.queue.close()
+    }
 }
 
 private struct MemorySubject: QueueUnderTest {
@@ -27,6 +36,34 @@ private struct MemorySubject: QueueUnderTest {
     init() { queue = MemoryQueue(settings: QueueSettings(bodyLimit: bodyLimit)) }
 
     func reopened() async throws -> (any QueueUnderTest)? { nil }
+}
+
+private struct JetStreamSubject: QueueUnderTest {
+    let queue: any CallQueue
+    let bodyLimit = 500_000
+    private let url: String
+    private let name: String
+
+    init(url: String, name: String = "q\(UInt64.random(in: 0 ... .max))") async throws {
+        (self.url, self.name) = (url, name)
+        let opened = try JetStreamQueue(
+            JetStreamQueue.Settings(
+                connection: NATSConnection.Settings(servers: [url], name: "conformance"),
+                name: name,
+                worker: "the-worker",
+                queue: QueueSettings(bodyLimit: bodyLimit)
+            ),
+            logger: Logger(label: "queue") { _ in SwiftLogNoOpLogHandler() }
+        )
+        try await opened.opened()
+        queue = opened
+    }
+
+    /// A worker of the same name starts after this one was cut off.
+    func reopened() async throws -> (any QueueUnderTest)? {
+        (queue as? JetStreamQueue)?.abandon()
+        return try await JetStreamSubject(url: url, name: name)
+    }
 }
 
 private struct SQLiteSubject: QueueUnderTest {

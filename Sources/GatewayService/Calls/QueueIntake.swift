@@ -35,6 +35,7 @@ struct QueueIntake: CallIntake {
             body: request.body,
             clientAddress: request.clientAddress,
             callID: request.callID ?? CallIDs.fresh(at: acceptedAt),
+            isCallIDFresh: request.callID == nil,
             idempotencyKey: try key(request),
             callbackURL: try callback(request),
             start: try start(request),

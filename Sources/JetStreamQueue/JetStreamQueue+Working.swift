@@ -1,0 +1,309 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import FaultModel
+import Foundation
+public import FunctionModel
+import Logging
+import NIOCore
+import NIOFoundationCompat
+public import QueueContract
+import Synchronization
+
+extension JetStreamQueue {
+    /// Who is told that calls of a function may be taken now.
+    public func onDue(_ listener: @escaping @Sendable (FunctionID) -> Void) {
+        listeners.withLock { $0.due = listener }
+    }
+
+    /// Who is told that a call under way here was cancelled.
+    public func onCancel(_ listener: @escaping @Sendable (CallLease) -> Void) {
+        listeners.withLock { $0.cancel = listener }
+    }
+
+    /// The functions that have calls waiting.
+    public func waitingFunctions() async -> [FunctionID] {
+        (try? await upToDate())?.withIndex { $0.waitingFunctions } ?? []
+    }
+
+    // MARK: Taking
+
+    /// Takes calls of one function that are due.
+    public func take(
+        from function: FunctionID,
+        atMost count: Int,
+        lease: Duration
+    ) async throws(PlatformFault) -> (calls: [LeasedCall], nextDue: Duration?) {
+        let follower = try await upToDate()
+        let line = line(function)
+        try await line.make()
+        var calls: [LeasedCall] = []
+        // More than once where what came was not to be carried out: cancelled meanwhile, delivered twice, early.
+        for _ in 0..<3 where calls.isEmpty {
+            let expected = follower.withIndex { index in
+                index.advance(to: .now(), of: function)
+                return index.dueCount(of: function)
+            }
+            let requests = await line.take(atMost: count, expected: expected)
+            guard !requests.isEmpty else { break }
+            calls = await claim(requests, of: function, lease, follower)
+        }
+        return (calls, nextDue(of: function, isAnyTaken: !calls.isEmpty, follower))
+    }
+
+    private func nextDue(of function: FunctionID, isAnyTaken: Bool, _ follower: LogFollower) -> Duration? {
+        let now = Timestamp.now()
+        let (due, later) = follower.withIndex { index in
+            index.advance(to: now, of: function)
+            return (index.dueCount(of: function), index.nextDue(of: function))
+        }
+        // Due and not here: others have it, or the server delivers it in a moment.
+        if due > 0 { return isAnyTaken ? .zero : .milliseconds(100) }
+        return later.map { max(.milliseconds(1), $0.distance(from: now)) }
+    }
+
+    private func claim(
+        _ requests: [Request],
+        of function: FunctionID,
+        _ lease: Duration,
+        _ follower: LogFollower
+    ) async -> [LeasedCall] {
+        await withTaskGroup(of: (Int, LeasedCall?).self) { group in
+            for (place, request) in requests.enumerated() {
+                group.addTask { (place, await self.claim(request, of: function, lease, follower)) }
+            }
+            var calls = [LeasedCall?](repeating: nil, count: requests.count)
+            for await (place, call) in group { calls[place] = call }
+            return calls.compactMap(\.self)
+        }
+    }
+
+    /// Makes one delivered request this worker's, if it is still to be carried out.
+    private func claim(
+        _ request: Request,
+        of function: FunctionID,
+        _ lease: Duration,
+        _ follower: LogFollower
+    ) async -> LeasedCall? {
+        guard let message = QueueRequest(request.payload) else {
+            logger.error("a message in the queue is no request, and is dropped", metadata: ["function": "\(function)"])
+            acknowledge(.done, request)
+            return nil
+        }
+        let (id, call, due) = message.call(function, fallback: "\(settings.name)-\(request.delivery.sequence)")
+        var known = follower.withIndex { $0.entries[id] }.map { (facts: $0.facts, last: $0.last) }
+        do throws(PlatformFault) {
+            // Whoever is overtaken looks again at what holds now.
+            for _ in 0..<8 {
+                if known == nil { known = try await lookForClaim(id, call, due, request) }
+                guard let (facts, last) = known else { continue }
+                guard await isToBeCarriedOut(request, id, facts, last), let line = facts.taken(by: incarnation) else {
+                    return nil
+                }
+                var details = LogDetails()
+                details.acknowledge = request.delivery.subject
+                if let token = try await write(line, details, of: id, expected: last) {
+                    return hold(id, call, line.facts, token, request, lease, follower)
+                }
+                known = nil
+            }
+        } catch {
+            line(function).putBack(request)
+        }
+        return nil
+    }
+
+    /// What the log says of a call whose request was delivered; it is noted as accepted where nobody has done so.
+    private func lookForClaim(
+        _ id: String,
+        _ call: NewCall,
+        _ due: Timestamp,
+        _ request: Request
+    ) async throws(PlatformFault) -> (facts: CallFacts, last: UInt64)? {
+        if let (stored, line) = try await look(id) { return (line.facts, stored.last) }
+        let line = Self.acceptedLine(call, due: due, request: request.delivery.sequence)
+        let reserved = try await server.last(of: streams.logSubject(id), in: streams.log)?.sequence ?? 0
+        guard let sequence = try await write(line, LogDetails(call), of: id, expected: reserved) else { return nil }
+        var facts = line.facts
+        facts.number = sequence
+        return (facts, sequence)
+    }
+
+    /// Whether a request is this call's present one, and due; says a word to the server where it is not.
+    private func isToBeCarriedOut(_ request: Request, _ id: String, _ facts: CallFacts, _ last: UInt64) async -> Bool {
+        let isPresent = facts.request == request.delivery.sequence
+        guard !facts.state.isFinished else {
+            // A newer request of a call that is over: somebody sends it again, and the log will say so in a moment.
+            let isAhead = !isPresent && request.delivery.delivered < 10
+            acknowledge(isAhead ? .later(.milliseconds(500)) : .done, request)
+            return false
+        }
+        guard isPresent else {
+            acknowledge(.done, request)
+            return false
+        }
+        if facts.state == .running, adopt(request, last) { return false }
+        let now = Timestamp.now()
+        if facts.due > now {
+            acknowledge(.later(facts.due.distance(from: now)), request)
+            return false
+        }
+        guard let limit = settings.queue.timeToLive, facts.due.later(by: limit) < now, facts.state == .waiting else {
+            return true
+        }
+        try? await expire(id)
+        return false
+    }
+
+    /// A request that is under way here was delivered once more: the server wants to hear of this delivery from now on.
+    private func adopt(_ request: Request, _ token: UInt64) -> Bool {
+        held.withLock { held in
+            guard held[token] != nil else { return false }
+            held[token]?.delivery = request.delivery
+            return true
+        }
+    }
+
+    private func hold(
+        _ id: String,
+        _ call: NewCall,
+        _ facts: CallFacts,
+        _ token: UInt64,
+        _ request: Request,
+        _ lease: Duration,
+        _ follower: LogFollower
+    ) -> LeasedCall? {
+        held.withLock { held in
+            held[token] = Held(
+                id: id,
+                facts: facts,
+                payload: request.payload,
+                delivery: request.delivery,
+                expiry: .now + lease
+            )
+        }
+        // Cancelled, or taken by another, before this thread came to note it: the follower could not tell us.
+        let isLost = follower.withIndex { $0.position > token && $0.entries[id]?.last != token }
+        if isLost {
+            held.withLock { $0[token] = nil }
+            return nil
+        }
+        return LeasedCall(lease: CallLease(id: id, token: token), call: call, attempt: facts.attempts + 1)
+    }
+
+    func acknowledge(_ word: Acknowledgement, _ request: Request) {
+        word.send(request.delivery, over: server.connection)
+    }
+
+    // MARK: Carrying out
+
+    /// Makes a lease last for so long from now.
+    public func renew(_ lease: CallLease, for duration: Duration) async -> Bool {
+        let delivery = held.withLock { held -> Delivery? in
+            held[lease.token]?.expiry = .now + duration
+            return held[lease.token]?.delivery
+        }
+        guard let delivery else { return false }
+        Acknowledgement.underWay.send(delivery, over: server.connection)
+        return true
+    }
+
+    /// Gives a call back as if it had not been taken.
+    public func release(_ lease: CallLease) async {
+        guard let mine = held.withLock({ $0.removeValue(forKey: lease.token) }) else { return }
+        guard let line = mine.facts.line(.released, .released) else { return }
+        let kept = try? await write(line, of: lease.id, expected: lease.token)
+        // Where the log cannot be written, the next one takes it from us when the lease is over.
+        guard kept != nil else { return }
+        self.line(mine.facts.function).putBack(Request(payload: mine.payload, delivery: mine.delivery))
+    }
+
+    /// Notes how an attempt ended.
+    public func settle(
+        _ lease: CallLease,
+        attempt: CallAttempt,
+        verdict: CallVerdict,
+        done: @escaping @Sendable (Result<Bool, PlatformFault>) -> Void
+    ) {
+        guard let mine = held.withLock({ $0.removeValue(forKey: lease.token) }) else { return done(.success(false)) }
+        Task {
+            do throws(PlatformFault) {
+                done(.success(try await settle(lease, mine, attempt, verdict)))
+            } catch {
+                // Not kept: it is still ours, to be settled again.
+                held.withLock { $0[lease.token] = mine }
+                done(.failure(error))
+            }
+        }
+    }
+
+    private func settle(
+        _ lease: CallLease,
+        _ mine: Held,
+        _ attempt: CallAttempt,
+        _ verdict: CallVerdict
+    ) async throws(PlatformFault) -> Bool {
+        var details = LogDetails()
+        details.attempt = LogDetails.Attempt(attempt)
+        switch verdict {
+        case .retry(let wait):
+            guard let line = mine.facts.retried(after: wait),
+                try await write(line, details, of: lease.id, expected: lease.token) != nil
+            else { return false }
+            Acknowledgement.later(wait).send(mine.delivery, over: server.connection)
+        case .end(let end, let reason, let result):
+            guard let line = mine.facts.ended(end) else { return false }
+            details.reason = reason
+            details.answer = try await keep(result, of: lease)
+            try await keepRequest(mine.payload, of: lease.id, isDead: end == .dead)
+            guard try await write(line, details, of: lease.id, expected: lease.token) != nil else { return false }
+            Acknowledgement.done.send(mine.delivery, over: server.connection)
+        }
+        return true
+    }
+
+    /// Keeps the request of a call that is over, for whoever sends it again.
+    func keepRequest(_ payload: ByteBuffer, of id: String, isDead: Bool) async throws(PlatformFault) {
+        let subject = isDead ? streams.deadSubject(id) : streams.keptSubject(id)
+        _ = try await server.publish(
+            JetStreamServer.Message(subject: subject, id: freshMessageID(), payload: payload)
+        )
+    }
+
+    // MARK: Answers
+
+    /// Longest body that the log itself holds.
+    private static let shortBody = 4096
+
+    /// Keeps an answer's body: a short one in the log, a longer one in parts.
+    private func keep(_ result: CallResult?, of lease: CallLease) async throws(PlatformFault) -> LogDetails.Answer? {
+        guard let result else { return nil }
+        var answer = LogDetails.Answer(status: result.status, fields: Data(buffer: result.fields), size: result.size)
+        guard result.body.readableBytes > Self.shortBody else {
+            answer.body = Data(buffer: result.body)
+            return answer
+        }
+        var rest = result.body
+        var parts = 0
+        while let part = rest.readSlice(length: min(rest.readableBytes, server.maxPayload / 2)), part.readableBytes > 0
+        {
+            let subject = streams.resultSubject(lease.id, end: String(lease.token), part: String(parts))
+            _ = try await server.publish(
+                JetStreamServer.Message(subject: subject, id: freshMessageID(), payload: part)
+            )
+            parts += 1
+        }
+        (answer.parts, answer.partsName, answer.partsBytes) = (parts, String(lease.token), result.body.readableBytes)
+        return answer
+    }
+
+    /// An answer with its body; nil when a part is no longer kept.
+    func result(_ answer: LogDetails.Answer, of id: String) async throws(PlatformFault) -> CallResult? {
+        var body = answer.body.map { ByteBuffer(data: $0) } ?? ByteBuffer()
+        for part in 0..<(answer.parts ?? 0) {
+            let subject = streams.resultSubject(id, end: answer.partsName ?? "", part: String(part))
+            guard let message = try await server.last(of: subject, in: streams.results) else { return nil }
+            body.writeImmutableBuffer(message.payload)
+        }
+        return CallResult(status: answer.status, fields: ByteBuffer(data: answer.fields), body: body, size: answer.size)
+    }
+}

@@ -1,0 +1,352 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import FaultModel
+import Foundation
+import FunctionModel
+public import Logging
+public import NATSClient
+import NIOCore
+public import QueueContract
+import Synchronization
+
+/// The queue on NATS JetStream, shared by any number of gateways and workers.
+///
+/// A stream holds the requests of calls that are not over, and delivers each to one worker. A second stream is the log:
+/// whatever happens to a call is an entry of it, and an entry is kept only when the call's last entry is the one that
+/// its writer knew. So of two that take, settle or cancel the same call one wins, and the log alone decides who.
+/// Everybody reads the log as it grows and knows from it what is where.
+public final class JetStreamQueue: CallQueue {
+    /// Where the queue is and who uses it.
+    public struct Settings: Sendable {
+        /// The server.
+        public var connection: NATSConnection.Settings
+        /// The queue's name, as OpenFaaS' `queue_name`: the stream is `OF_` and this.
+        public var name: String
+        /// On how many servers of a cluster each stream is kept.
+        public var replicas: Int
+        /// Who works here: whoever starts under a name that was used before carries on what was under way there.
+        public var worker: String
+        /// How long the server waits for a sign of life of a call under way.
+        public var lease: Duration
+        /// What is kept how long.
+        public var queue: QueueSettings
+
+        /// Makes settings.
+        public init(
+            connection: NATSConnection.Settings,
+            name: String = "faas-request",
+            replicas: Int = 1,
+            worker: String,
+            lease: Duration = .seconds(60),
+            queue: QueueSettings = QueueSettings()
+        ) {
+            self.connection = connection
+            self.name = name
+            self.replicas = replicas
+            self.worker = worker
+            self.lease = lease
+            self.queue = queue
+        }
+    }
+
+    /// A call that this process carries out.
+    struct Held: Sendable {
+        let id: String
+        let facts: CallFacts
+        let payload: ByteBuffer
+        var delivery: Delivery
+        var expiry: ContinuousClock.Instant
+    }
+
+    /// A callback that this process delivers.
+    struct HeldCallback: Sendable {
+        let facts: CallFacts
+        let taken: UInt64
+    }
+
+    struct Listeners: Sendable {
+        var due: @Sendable (FunctionID) -> Void = { _ in }
+        var cancel: @Sendable (CallLease) -> Void = { _ in }
+        var callback: @Sendable () -> Void = {}
+    }
+
+    private enum Stage: Sendable {
+        case opening(PlatformFault)
+        case open
+        case closed
+    }
+
+    let settings: Settings
+    let server: JetStreamServer
+    let streams: Streams
+    /// Who this process is, for as long as it lives.
+    let incarnation = UUID().uuidString.lowercased()
+    let logger: Logger
+    let listeners = Mutex(Listeners())
+    let held = Mutex<[UInt64: Held]>([:])
+    let heldCallbacks = Mutex<[String: HeldCallback]>([:])
+    let lines = Mutex<[FunctionID: RequestLine]>([:])
+    private let following = Mutex<LogFollower?>(nil)
+    private let stage: Mutex<Stage>
+    private let inbox: String
+    private let lastMessage = Atomic<UInt64>(0)
+    /// The last entry of the log that this process has written.
+    private let lastOwn = Atomic<UInt64>(0)
+
+    /// Begins to open the queue; goes on trying while the server cannot be reached.
+    ///
+    /// - Throws: `badSettings` when the library of NATS is missing, or the settings cannot be used.
+    public init(_ settings: Settings, logger: Logger) throws(PlatformFault) {
+        self.settings = settings
+        self.logger = logger
+        streams = Streams(queue: settings.name)
+        let connection = try NATSConnection(settings.connection)
+        server = JetStreamServer(connection)
+        inbox = connection.makeInbox()
+        stage = Mutex(
+            .opening(
+                PlatformFault(
+                    .storageUnavailable,
+                    "The NATS server that keeps asynchronous calls has not answered yet.",
+                    hint: "Look at the gateway's log.",
+                    retryAfterSeconds: 5
+                )
+            )
+        )
+        connection.onChange { [weak self] isConnected in self?.connectionChanged(isConnected) }
+        Task { [weak self] in await self?.openPatiently() }
+        Task { [weak self] in await JetStreamQueue.keepHouse { self } }
+    }
+
+    // MARK: Opening
+
+    /// Why calls cannot be kept at the moment; nil when they can.
+    public var problem: PlatformFault? {
+        if case .opening(let fault) = stage.withLock({ $0 }) { return fault }
+        return nil
+    }
+
+    /// Returns once the queue is open.
+    ///
+    /// - Throws: Why it is not, when that takes longer.
+    public func opened(within limit: Duration = .seconds(10)) async throws(PlatformFault) {
+        let deadline = ContinuousClock.now + limit
+        while let problem {
+            guard ContinuousClock.now < deadline, (try? await Task.sleep(for: .milliseconds(10))) != nil else {
+                throw problem
+            }
+        }
+    }
+
+    private func openPatiently() async {
+        var isLogged = false
+        while true {
+            do throws(PlatformFault) {
+                return try await open()
+            } catch {
+                let isOver = stage.withLock { stage in
+                    if case .closed = stage { return true }
+                    stage = .opening(error)
+                    return false
+                }
+                if isOver { return }
+                if !isLogged { logger.error("the queue cannot be used yet", metadata: ["why": "\(error)"]) }
+                isLogged = true
+            }
+            guard (try? await Task.sleep(for: .seconds(1))) != nil else { return }
+        }
+    }
+
+    private func open() async throws(PlatformFault) {
+        try await streams.makeAll(on: server, replicas: settings.replicas, settings.queue)
+        let counted = try await readCounts()
+        let follower = LogFollower(
+            server,
+            streams,
+            index: CallIndex(counts: counted.counts, counted: counted.position, position: counted.floor - 1),
+            incarnation: incarnation,
+            news: { [weak self] in self?.tell($0) }
+        )
+        try await follower.open()
+        try listen()
+        if let predecessor = try await takeName() { await takeOver(from: predecessor, follower) }
+        following.withLock { $0 = follower }
+        stage.withLock { $0 = .open }
+        tellAll(follower)
+    }
+
+    /// Where requests come in, and where others ask whether we are there.
+    private func listen() throws(PlatformFault) {
+        do throws(NATSFailure) {
+            try server.connection.subscribe(to: "\(inbox).*.*") { [weak self] in self?.arrived($0) }
+            let presence = streams.presenceSubject(incarnation)
+            try server.connection.subscribe(to: presence) { [server] question in
+                if let reply = question.reply { try? server.connection.publish(reply) }
+            }
+        } catch { throw PlatformFault(.storageUnavailable, "The NATS server hangs up.", cause: error) }
+    }
+
+    /// The follower of the log.
+    ///
+    /// - Throws: `storageUnavailable` while the queue is not open.
+    func follower() async throws(PlatformFault) -> LogFollower {
+        if let follower = following.withLock({ $0 }) { return follower }
+        try await opened(within: .seconds(1))
+        guard let follower = following.withLock({ $0 }) else {
+            throw PlatformFault(.storageUnavailable, "The queue is closed.")
+        }
+        return follower
+    }
+
+    /// The follower, when it has read what this process has written.
+    func upToDate() async throws(PlatformFault) -> LogFollower {
+        let follower = try await follower()
+        await follower.reach(lastOwn.load(ordering: .acquiring))
+        return follower
+    }
+
+    // MARK: The log
+
+    /// Writes an entry; nil when the call's last entry is not the expected one any more.
+    func write(
+        _ line: LogLine,
+        _ details: LogDetails = LogDetails(),
+        of id: String,
+        expected: UInt64
+    ) async throws(PlatformFault) -> UInt64? {
+        let message = JetStreamServer.Message(
+            subject: streams.logSubject(id),
+            id: freshMessageID(),
+            expected: expected,
+            headers: [LogLine.header, line.text],
+            payload: details.payload
+        )
+        switch try await server.publish(message) {
+        case .kept(let sequence), .keptBefore(let sequence):
+            lastOwn.max(sequence, ordering: .acquiringAndReleasing)
+            return sequence
+        case .overtaken: return nil
+        }
+    }
+
+    func freshMessageID() -> String {
+        "\(incarnation)-\(lastMessage.add(1, ordering: .relaxed).newValue)"
+    }
+
+    /// What the log says of a call; nil where it knows none.
+    func look(_ id: String) async throws(PlatformFault) -> (stored: StoredCall, line: LogLine)? {
+        let entries = try await server.all(of: streams.logSubject(id), in: streams.log)
+        guard let stored = StoredCall(entries), let line = stored.line else { return nil }
+        return (stored, line)
+    }
+
+    // MARK: Being told
+
+    private func tell(_ news: [CallIndex.News]) {
+        let listeners = listeners.withLock { $0 }
+        for news in news {
+            switch news {
+            case .due(let function): listeners.due(function)
+            case .callbackDue: listeners.callback()
+            case .lost(let taken): held.withLock { $0[taken] = nil }
+            case .cancelled(let id, let taken):
+                guard held.withLock({ $0.removeValue(forKey: taken) }) != nil else { continue }
+                listeners.cancel(CallLease(id: id, token: taken))
+            }
+        }
+    }
+
+    private func tellAll(_ follower: LogFollower) {
+        let (functions, hasCallbacks) = follower.withIndex { ($0.waitingFunctions, !$0.callbacks.isEmpty) }
+        tell(functions.map { .due($0) } + (hasCallbacks ? [.callbackDue] : []))
+    }
+
+    private func arrived(_ message: NATSMessage) {
+        // Both a request's subject and the inbox end with the function.
+        let words = message.subject.split(separator: ".").suffix(2).map(String.init)
+        guard words.count == 2 else { return }
+        let function = FunctionID(name: words[1], namespace: words[0])
+        if let delivery = Delivery(message.reply) {
+            line(function).arrived(Request(payload: message.payload, delivery: delivery))
+        } else {
+            line(function).forgotten(isGone: message.status == 409)
+        }
+        listeners.withLock(\.due)(function)
+    }
+
+    /// The line of a function's requests.
+    func line(_ function: FunctionID) -> RequestLine {
+        lines.withLock { lines in
+            if let line = lines[function] { return line }
+            let line = RequestLine(
+                function,
+                server,
+                streams,
+                inbox: "\(inbox).\(function.namespace).\(function.name)",
+                lease: settings.lease
+            )
+            lines[function] = line
+            return line
+        }
+    }
+
+    private func connectionChanged(_ isConnected: Bool) {
+        if isConnected { logger.info("the NATS server is back") } else { logger.error("the NATS server is away") }
+        guard isConnected, let follower = following.withLock({ $0 }) else { return }
+        for line in lines.withLock({ Array($0.values) }) { line.forgotten(isGone: true) }
+        for held in held.withLock({ Array($0.values) }) {
+            Acknowledgement.underWay.send(held.delivery, over: server.connection)
+        }
+        Task {
+            try? await follower.follow()
+            tellAll(follower)
+        }
+    }
+
+    // MARK: Keeping house
+
+    private static func keepHouse(_ owner: () -> JetStreamQueue?) async {
+        var lastCounts = ContinuousClock.now
+        while (try? await Task.sleep(for: .milliseconds(100))) != nil {
+            guard let queue = owner() else { return }
+            if case .closed = queue.stage.withLock({ $0 }) { return }
+            guard let follower = queue.following.withLock({ $0 }) else { continue }
+            queue.endLeases()
+            for line in queue.lines.withLock({ Array($0.values) }) { line.giveBack() }
+            try? await follower.followAgainIfSilent()
+            guard ContinuousClock.now - lastCounts > .seconds(10), queue.server.connection.isConnected else { continue }
+            lastCounts = .now
+            await queue.writeCounts(follower)
+            await queue.expireWaiting(follower)
+            await queue.carryOn(follower)
+        }
+    }
+
+    /// Takes calls away from whoever does not renew the lease, and lets them be taken again.
+    private func endLeases() {
+        let now = ContinuousClock.now
+        let ended = held.withLock { held in
+            let ended = held.filter { $0.value.expiry <= now }
+            for token in ended.keys { held[token] = nil }
+            return ended.values
+        }
+        for held in ended {
+            line(held.facts.function).putBack(Request(payload: held.payload, delivery: held.delivery))
+            listeners.withLock(\.due)(held.facts.function)
+        }
+    }
+
+    /// Gives back what was not begun, notes the counts and hangs up.
+    public func close() async {
+        for line in lines.withLock({ Array($0.values) }) { line.giveBack(all: true) }
+        if let follower = try? await upToDate() { await writeCounts(follower) }
+        abandon()
+    }
+
+    /// Hangs up without a farewell, as a killed process does.
+    package func abandon() {
+        stage.withLock { $0 = .closed }
+        following.withLock { $0 = nil }
+        server.connection.close()
+    }
+}

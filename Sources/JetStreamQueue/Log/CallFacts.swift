@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import FunctionModel
+import QueueContract
+
+/// What a queue has to know of a call to carry it on; each entry of the log tells all of it.
+struct CallFacts: Sendable, Equatable {
+    /// Where a call's callback is.
+    enum Callback: String, Sendable {
+        /// The call has none, or is cancelled.
+        case none = "-"
+        /// The call is not over.
+        case pending
+        /// It is to be delivered.
+        case waiting
+        /// Somebody delivers it.
+        case taken
+        /// It was delivered.
+        case delivered
+        /// It was given up.
+        case failed
+    }
+
+    var function: FunctionID
+    var state = CallState.waiting
+    /// Attempts that have ended since it was last sent.
+    var attempts = 0
+    var acceptedAt: Timestamp
+    /// When its next attempt may begin.
+    var due: Timestamp
+    /// The sequence of its request in the stream of requests.
+    var request: UInt64
+    /// Its place in the order of acceptance: the sequence of its first entry in the log; 0 in that entry itself.
+    var number: UInt64 = 0
+    /// Who carries it out, or delivers its callback; empty for nobody.
+    var worker = ""
+    var callback = Callback.none
+    var callbackAttempts = 0
+    /// When its callback may be delivered next.
+    var callbackDue = Timestamp(nanosecondsSinceEpoch: 0)
+    /// Where its result goes; empty for nowhere.
+    var callbackURL = ""
+    /// The sequence of the entry that ended it; 0 while it is not over, and in that entry itself.
+    var end: UInt64 = 0
+
+    /// Whether anything is still to be done about it.
+    var isOpen: Bool { !state.isFinished || callback == .waiting || callback == .taken }
+}
+
+/// What happened to a call.
+enum LogEvent: String, Sendable {
+    case accepted, taken, released, retried, ended, cancelled, expired, orphaned, resent
+    case callbackTaken, callbackRetried, callbackEnded
+    /// Nothing: said again, so that older entries can go.
+    case carried
+    /// The id is spoken for by a call that is about to be accepted.
+    case reserved
+}
+
+/// The header of an entry of the log: what happened, and what holds since.
+struct LogLine: Sendable, Equatable {
+    /// The header's name.
+    static let header = "Martlet-Call"
+
+    var event: LogEvent
+    /// The state before; nil for the first entry.
+    var from: CallState?
+    var facts: CallFacts
+    var at: Timestamp
+
+    /// As words, split by spaces.
+    var text: String {
+        let words: [String] = [
+            event.rawValue, from?.rawValue ?? "-", facts.state.rawValue, facts.function.namespace, facts.function.name,
+            String(facts.attempts), String(facts.acceptedAt.nanosecondsSinceEpoch),
+            String(facts.due.nanosecondsSinceEpoch), String(facts.request), String(facts.number),
+            facts.worker.isEmpty ? "-" : facts.worker, facts.callback.rawValue, String(facts.callbackAttempts),
+            String(facts.callbackDue.nanosecondsSinceEpoch), String(facts.end), String(at.nanosecondsSinceEpoch),
+            facts.callbackURL.isEmpty ? "-" : facts.callbackURL.replacing(" ", with: "%20"),
+        ]
+        return words.joined(separator: " ")
+    }
+
+    init(_ event: LogEvent, from: CallState?, _ facts: CallFacts, at: Timestamp = .now()) {
+        self.event = event
+        self.from = from
+        self.facts = facts
+        self.at = at
+    }
+
+    /// Nil for what no version of ours has written.
+    init?(_ text: String) {
+        let words = text.split(separator: " ")
+        guard words.count >= 17,
+            let event = LogEvent(rawValue: String(words[0])), let state = CallState(rawValue: String(words[2])),
+            let attempts = Int(words[5]), let acceptedAt = Timestamp(word: words[6]),
+            let due = Timestamp(word: words[7]), let request = UInt64(words[8]), let number = UInt64(words[9]),
+            let callback = CallFacts.Callback(rawValue: String(words[11])), let callbackAttempts = Int(words[12]),
+            let callbackDue = Timestamp(word: words[13]), let end = UInt64(words[14]),
+            let at = Timestamp(word: words[15])
+        else { return nil }
+        self.event = event
+        from = CallState(rawValue: String(words[1]))
+        facts = CallFacts(
+            function: FunctionID(name: String(words[4]), namespace: String(words[3])),
+            state: state,
+            attempts: attempts,
+            acceptedAt: acceptedAt,
+            due: due,
+            request: request,
+            number: number,
+            worker: words[10] == "-" ? "" : String(words[10]),
+            callback: callback,
+            callbackAttempts: callbackAttempts,
+            callbackDue: callbackDue,
+            callbackURL: words[16] == "-" ? "" : String(words[16]),
+            end: end
+        )
+        self.at = at
+    }
+}
+
+extension Timestamp {
+    fileprivate init?(word: Substring) {
+        guard let nanoseconds = Int64(word) else { return nil }
+        self.init(nanosecondsSinceEpoch: nanoseconds)
+    }
+
+    /// The moment that lies a duration later.
+    func later(by duration: Duration) -> Timestamp {
+        let (sum, overflows) = nanosecondsSinceEpoch.addingReportingOverflow(duration.nanoseconds)
+        return Timestamp(nanosecondsSinceEpoch: overflows ? .max : sum)
+    }
+
+    /// How long it is until then; negative when it is past.
+    func distance(from earlier: Timestamp) -> Duration {
+        .nanoseconds(nanosecondsSinceEpoch - earlier.nanosecondsSinceEpoch)
+    }
+}
+
+// MARK: - What can happen
+
+extension CallFacts {
+    /// The line of something that happens to this call in its life; nil where it cannot.
+    ///
+    /// `sequence` is that of the entry that these facts are from.
+    func line(_ event: LogEvent, _ cycle: CallEvent, change: (inout CallFacts) -> Void = { _ in }) -> LogLine? {
+        var life = CallLifeCycle(state)
+        guard life.apply(cycle) else { return nil }
+        var next = self
+        next.state = life.state
+        next.worker = ""
+        change(&next)
+        return LogLine(event, from: state, next)
+    }
+
+    /// Somebody takes it; from another's hands, when that one did not renew its lease.
+    func taken(by worker: String) -> LogLine? {
+        guard state == .running || state == .waiting else { return nil }
+        var next = self
+        next.state = .running
+        next.worker = worker
+        return LogLine(.taken, from: state, next)
+    }
+
+    func retried(after wait: Duration) -> LogLine? {
+        line(.retried, .retried) { next in
+            next.attempts += 1
+            next.due = Timestamp.now().later(by: wait)
+        }
+    }
+
+    func ended(_ end: CallEnd) -> LogLine? {
+        line(.ended, .ended(end)) { next in
+            next.attempts += 1
+            if next.callback == .pending {
+                next.callback = .waiting
+                next.callbackDue = .now()
+            }
+        }
+    }
+
+    /// Its end without an attempt: it calls nobody back.
+    func stopped(_ event: LogEvent, _ cycle: CallEvent) -> LogLine? {
+        line(event, cycle) { next in next.callback = .none }
+    }
+
+    /// What becomes of its callback, which is under way.
+    func calledBack(_ verdict: CallbackVerdict) -> LogLine {
+        var next = self
+        next.worker = ""
+        switch verdict {
+        case .delivered: next.callback = .delivered
+        case .failed: next.callback = .failed
+        case .retry(let wait, _):
+            next.callback = .waiting
+            next.callbackAttempts += 1
+            next.callbackDue = Timestamp.now().later(by: wait)
+        }
+        return LogLine(next.callback == .waiting ? .callbackRetried : .callbackEnded, from: state, next)
+    }
+
+    /// Whoever has it, or its callback, is gone.
+    func letGo() -> LogLine? {
+        var next = self
+        next.worker = ""
+        if state == .running {
+            next.state = .waiting
+        } else if callback == .taken {
+            next.callback = .waiting
+        } else {
+            return nil
+        }
+        return LogLine(.released, from: state, next)
+    }
+
+    func resent(request: UInt64) -> LogLine? {
+        line(.resent, .sentAgain) { next in
+            next.attempts = 0
+            next.due = .now()
+            next.request = request
+            next.end = 0
+            next.callback = next.callbackURL.isEmpty ? .none : .pending
+            next.callbackAttempts = 0
+        }
+    }
+}

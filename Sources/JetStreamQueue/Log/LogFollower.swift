@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import FaultModel
+import FunctionModel
+import NATSClient
+import QueueContract
+import Synchronization
+
+/// Reads the log of the queue as it grows, whoever writes it, and keeps the index of it.
+final class LogFollower: Sendable {
+    private struct State {
+        var index: CallIndex
+        var consumers = 0
+        /// The present consumer; what comes from earlier ones is late.
+        var consumer = ""
+        var isBeginning = false
+        var subscription: NATSSubscription?
+        var place: UInt64 = 0
+        var isCaughtUp = false
+        var heardAt = ContinuousClock.now
+        var waiters: [Waiter] = []
+    }
+
+    private struct Waiter {
+        let sequence: UInt64
+        let deadline: ContinuousClock.Instant
+        let continuation: CheckedContinuation<Void, Never>
+    }
+
+    private let server: JetStreamServer
+    private let streams: Streams
+    private let inbox: String
+    private let incarnation: String
+    private let state: Mutex<State>
+    private let news: @Sendable ([CallIndex.News]) -> Void
+    /// The consumer is made anew behind a silence longer than this.
+    private static let longestSilence = Duration.seconds(6)
+
+    /// `news` hears what the log says, once `open` has returned.
+    init(
+        _ server: JetStreamServer,
+        _ streams: Streams,
+        index: CallIndex,
+        incarnation: String,
+        news: @escaping @Sendable ([CallIndex.News]) -> Void
+    ) {
+        self.server = server
+        self.streams = streams
+        self.incarnation = incarnation
+        self.news = news
+        inbox = server.connection.makeInbox()
+        state = Mutex(State(index: index))
+    }
+
+    /// Begins to read, and returns when everything that is there was read.
+    func open() async throws(PlatformFault) {
+        try await follow()
+        while !state.withLock({ $0.isCaughtUp }) {
+            guard (try? await Task.sleep(for: .milliseconds(2))) != nil else { return }
+            try await followAgainIfSilent()
+        }
+    }
+
+    /// Lets the server deliver what comes behind the last entry that was read.
+    func follow() async throws(PlatformFault) {
+        let begun = state.withLock { state -> (name: String, start: UInt64)? in
+            // Somebody does so already.
+            guard !state.isBeginning else { return nil }
+            state.isBeginning = true
+            state.consumers += 1
+            state.consumer = "\(incarnation)-\(state.consumers)"
+            state.place = 0
+            state.heardAt = .now
+            return (state.consumer, state.index.position + 1)
+        }
+        guard let (name, start) = begun else { return }
+        defer { state.withLock { $0.isBeginning = false } }
+        try subscribe(name)
+        var settings = ConsumerSettings.reader(name, from: start, to: "\(inbox).\(name)")
+        settings.flowControl = true
+        settings.idleHeartbeat = 2_000_000_000
+        let pending = try await server.makeConsumer(settings, of: streams.log)
+        if pending == 0 { state.withLock { $0.isCaughtUp = true } }
+    }
+
+    /// Listens for a consumer's messages, by its very subject: some servers do not deliver to wildcards.
+    private func subscribe(_ name: String) throws(PlatformFault) {
+        do throws(NATSFailure) {
+            let headers = [LogLine.header, "Nats-Consumer-Stalled", "Nats-Last-Consumer"]
+            let next = try server.connection.subscribe(to: "\(inbox).\(name)", headers: headers) { [weak self] in
+                self?.take($0)
+            }
+            let last = state.withLock { state in
+                defer { state.subscription = next }
+                return state.subscription
+            }
+            last?.end()
+        } catch {
+            throw PlatformFault(.storageUnavailable, "The NATS server hangs up.", cause: error)
+        }
+    }
+
+    /// To be called now and then: the consumer may be gone with its server.
+    func followAgainIfSilent() async throws(PlatformFault) {
+        let now = ContinuousClock.now
+        let (isSilent, overdue) = state.withLock { state in
+            let overdue = state.waiters.filter { $0.deadline <= now }
+            state.waiters.removeAll { $0.deadline <= now }
+            return (now - state.heardAt > Self.longestSilence, overdue)
+        }
+        for waiter in overdue { waiter.continuation.resume() }
+        if isSilent { try await follow() }
+    }
+
+    // MARK: Reading
+
+    private func take(_ message: NATSMessage) {
+        if message.status != nil { return takeStatus(message) }
+        guard let delivery = Delivery(message.reply), let id = streams.id(ofLog: message.subject) else { return }
+        read(message.headers[0].flatMap { LogLine($0) }, id, delivery)
+    }
+
+    /// A sign of life, with the place of the last delivery; or the wish to hear how far we are.
+    private func takeStatus(_ message: NATSMessage) {
+        let last = message.headers[2].flatMap { UInt64($0) }
+        let (isOurs, isLost) = state.withLock { state in
+            guard message.subject.hasSuffix(".\(state.consumer)") else { return (false, false) }
+            state.heardAt = .now
+            return (true, last.map { $0 > state.place } ?? false)
+        }
+        guard isOurs else { return }
+        if isLost { Task { try? await follow() } }
+        if let answer = message.reply ?? message.headers[1] { try? server.connection.publish(answer) }
+    }
+
+    private func read(_ line: LogLine?, _ id: String, _ delivery: Delivery) {
+        let (told, reached, isLost) = state.withLock { state -> ([CallIndex.News], [Waiter], Bool) in
+            guard state.consumer == delivery.consumer else { return ([], [], false) }
+            state.heardAt = .now
+            guard delivery.place == state.place + 1 else { return ([], [], true) }
+            state.place = delivery.place
+            let news = line.map { state.index.read($0, id: id, sequence: delivery.sequence) } ?? []
+            state.index.skip(to: delivery.sequence)
+            if delivery.pending == 0 { state.isCaughtUp = true }
+            let reached = state.waiters.filter { $0.sequence <= delivery.sequence }
+            if !reached.isEmpty { state.waiters.removeAll { $0.sequence <= delivery.sequence } }
+            return (state.isCaughtUp ? news : [], reached, false)
+        }
+        for waiter in reached { waiter.continuation.resume() }
+        if !told.isEmpty { news(told) }
+        if isLost { Task { try? await follow() } }
+    }
+
+    // MARK: Asking
+
+    /// Returns when an entry was read, at the latest in a few seconds.
+    func reach(_ sequence: UInt64) async {
+        guard state.withLock({ $0.index.position < sequence }) else { return }
+        await withCheckedContinuation { continuation in
+            let isReached = state.withLock { state in
+                guard state.index.position < sequence else { return true }
+                state.waiters.append(
+                    Waiter(sequence: sequence, deadline: .now + .seconds(5), continuation: continuation)
+                )
+                return false
+            }
+            if isReached { continuation.resume() }
+        }
+    }
+
+    /// Looks at the index.
+    func withIndex<Value: Sendable>(_ work: (inout CallIndex) -> Value) -> Value {
+        state.withLock { work(&$0.index) }
+    }
+}
