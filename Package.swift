@@ -98,7 +98,8 @@ let package = Package(
             "CommandLineTool",
             [
                 "Dashboard", "FaultModel", "FunctionBuilder", "FunctionModel", "GatewayService", "InvocationEngine",
-                "InvocationWorker", "ProcessControl", "ProcessProvider", "PrometheusClient", "ProviderContract",
+                "InvocationWorker", "JetStreamQueue", "NATSClient", "ProcessControl", "ProcessProvider",
+                "PrometheusClient", "ProviderContract",
                 "QueueContract", "RemoteProvider", "RuntimeSettings", "SQLiteQueue", "SystemAPI", "SystemClient",
                 "Telemetry",
                 "YAMLReading", arguments, httpClient, logging, nioCore, nioPosix, nioSSL,

@@ -31,7 +31,8 @@ public struct MartletCommand: AsyncParsableCommand {
             CommandGroup(
                 name: "Platform",
                 subcommands: [
-                    UpCommand.self, GatewayCommand.self, ProviderCommand.self, DoctorCommand.self, LoginCommand.self,
+                    UpCommand.self, GatewayCommand.self, ProviderCommand.self, QueueWorkerCommand.self,
+                    DoctorCommand.self, LoginCommand.self,
                     LogoutCommand.self,
                     SecretCommand.self, NamespaceCommand.self,
                     VersionCommand.self,

@@ -29,14 +29,26 @@ public final class Gateway: Sendable {
         public var queue: any CallQueue
         /// How they are carried out.
         public var worker: WorkerSettings
+        /// Whether they are carried out here.
+        public var isCarriedOutHere: Bool
         /// Most bytes of a call's body.
         public var bodyLimit: Int
+        /// The queue's name and the worker's, for metrics.
+        public var names: (queue: String, worker: String)
 
         /// Describes it.
-        public init(queue: any CallQueue, worker: WorkerSettings, bodyLimit: Int) {
+        public init(
+            queue: any CallQueue,
+            worker: WorkerSettings,
+            isCarriedOutHere: Bool = true,
+            bodyLimit: Int,
+            names: (queue: String, worker: String) = ("faas-request", "martlet")
+        ) {
             self.queue = queue
             self.worker = worker
+            self.isCarriedOutHere = isCarriedOutHere
             self.bodyLimit = bodyLimit
+            self.names = names
         }
     }
 
@@ -150,7 +162,7 @@ public final class Gateway: Sendable {
             ledger: counts
         )
         self.door = door
-        let worker = asynchrony.map { Self.worker($0, table, door, logger) }
+        let worker = asynchrony.flatMap { $0.isCarriedOutHere ? Self.worker($0, table, door, logger) : nil }
         self.worker = worker
         let autoscaler =
             scaling.isOn ? Self.autoscaler(provider, table, door, asynchrony?.queue, scaling.prometheus, logger) : nil
@@ -160,7 +172,7 @@ public final class Gateway: Sendable {
             door: door,
             table: table,
             provider: settings.exportsUsage ? provider : nil,
-            queue: asynchrony?.queue,
+            asynchrony: asynchrony,
             worker: worker,
             autoscaler: autoscaler,
             requests: requests,
@@ -292,6 +304,14 @@ public final class Gateway: Sendable {
         let api = try await listen(door, settings.port, "--port", settings.prepareConnection)
         guard let port = settings.metricsPort else { return Addresses(api: api, metrics: nil) }
         return Addresses(api: api, metrics: try await listen(metricsDoor, port, "--metrics-port", nil))
+    }
+
+    /// Listens for questions about metrics alone: calls of functions come from the queue, and from nowhere else.
+    ///
+    /// - Throws: `conflict` naming the port that is taken.
+    public func startWithoutAPI() async throws(PlatformFault) -> SocketAddress? {
+        guard let port = settings.metricsPort else { return nil }
+        return try await listen(metricsDoor, port, "--metrics-port", nil)
     }
 
     private func listen(

@@ -28,10 +28,7 @@ extension JetStreamQueue {
 
     private func keep(_ call: NewCall) async throws(PlatformFault) -> CallReceipt {
         guard call.body.readableBytes <= settings.queue.bodyLimit else {
-            throw PlatformFault(
-                .bodyTooLarge,
-                "The body of an asynchronous call may have \(settings.queue.bodyLimit) bytes."
-            )
+            throw PlatformFault.callTooLarge(limit: settings.queue.bodyLimit)
         }
         _ = try await follower()
         if let key = call.idempotencyKey { return try await keepOnce(call, key) }
@@ -82,10 +79,13 @@ extension JetStreamQueue {
         let due = Timestamp(nanosecondsSinceEpoch: request.own?.due ?? call.acceptedAt.nanosecondsSinceEpoch)
         let line = Self.acceptedLine(call, due: due, request: sequence)
         do throws(PlatformFault) {
-            let subject = streams.logSubject(id)
-            let expected =
-                if let last { last } else { try await server.last(of: subject, in: streams.log)?.sequence ?? 0 }
-            _ = try await write(line, LogDetails(call), of: id, expected: expected)
+            var expected = last
+            if expected == nil {
+                let (known, last) = try await lookClosely(id)
+                if known != nil { return }
+                expected = last
+            }
+            _ = try await write(line, LogDetails(call), of: id, expected: expected ?? 0)
         } catch {
             logger.warning("a call was accepted, and its log does not say so yet", metadata: ["id": "\(id)"])
         }

@@ -19,9 +19,7 @@ extension JetStreamQueue {
     public func calls(_ query: CallQuery) async throws(PlatformFault) -> CallPage {
         let before: UInt64
         if let cursor = query.cursor {
-            guard let place = UInt64(cursor) else {
-                throw PlatformFault(.invalidValue, "\"\(NameRule.printable(cursor))\" is no cursor of a list of calls.")
-            }
+            guard let place = UInt64(cursor) else { throw PlatformFault.badCursor(cursor) }
             before = place
         } else {
             before = .max
@@ -41,12 +39,20 @@ extension JetStreamQueue {
         let found = follower.withIndex { $0.open(state) }
             .filter { $0.entry.facts.number < before && Self.matches(query, $0.entry.facts) }
             .sorted { $0.entry.facts.number > $1.entry.facts.number }
-        var calls: [CallRecord] = []
-        for (id, _) in found.prefix(query.limit) {
-            if let (stored, line) = try await look(id) { calls.append(record(id, stored, line)) }
-        }
+        let calls = try await records(found.prefix(query.limit).map(\.id)).compactMap(\.self)
         let isMore = found.count > query.limit
         return CallPage(calls: calls, next: isMore ? String(found[query.limit - 1].entry.facts.number) : nil)
+    }
+
+    /// The records of calls, in their order, nil for one that is forgotten.
+    private func records(_ ids: [String]) async throws(PlatformFault) -> [CallRecord?] {
+        let found = Mutex([CallRecord?](repeating: nil, count: ids.count))
+        try await eachOf(Array(ids.enumerated())) { [self] place, id throws(PlatformFault) in
+            guard let (stored, line) = try await look(id) else { return }
+            let record = record(id, stored, line)
+            found.withLock { $0[place] = record }
+        }
+        return found.withLock { $0 }
     }
 
     private static func matches(_ query: CallQuery, _ facts: CallFacts) -> Bool {
@@ -62,20 +68,29 @@ extension JetStreamQueue {
     ) async throws(PlatformFault) -> CallPage {
         var calls: [CallRecord] = []
         var end = before == .max ? follower.withIndex { $0.position } : before - 1
+        // What calls have become, as far as was read: all that is behind the end, on the first page.
+        var states: [String: CallState] = [:]
         for _ in 0..<Self.mostWindows {
             guard let (window, start) = try await window(endingAt: end) else {
                 return CallPage(calls: calls, next: nil)
             }
-            for (id, sequence, line) in window.reversed()
-            where line.event == .accepted && Self.matches(query, line.facts) {
-                guard let (stored, now) = try await look(id), query.state == nil || now.facts.state == query.state
-                else {
-                    continue
+            var found: [(id: String, sequence: UInt64)] = []
+            for (id, sequence, line) in window.reversed() {
+                if before == .max, states[id] == nil { states[id] = line.facts.state }
+                let isOther = states[id].map { query.state != nil && $0 != query.state } ?? false
+                guard line.event == .accepted, !isOther, Self.matches(query, line.facts) else { continue }
+                found.append((id, sequence))
+            }
+            // A few at a time, so that not many more are looked up than fit on the page.
+            while !found.isEmpty {
+                let some = found.prefix(query.limit - calls.count + 1)
+                found.removeFirst(some.count)
+                for (record, entry) in zip(try await records(some.map(\.id)), some) {
+                    guard let record, query.state == nil || record.state == query.state else { continue }
+                    if calls.count == query.limit { return CallPage(calls: calls, next: String(end + 1)) }
+                    calls.append(record)
+                    end = entry.sequence - 1
                 }
-                // There is one more than fits.
-                if calls.count == query.limit { return CallPage(calls: calls, next: String(end + 1)) }
-                calls.append(record(id, stored, now))
-                end = sequence - 1
             }
             end = start - 1
         }

@@ -23,20 +23,20 @@ extension JetStreamQueue {
     public func result(_ id: String) async throws(PlatformFault) -> CallResult {
         let (stored, line) = try await known(id)
         guard line.facts.state.isFinished else {
-            throw PlatformFault(.conflict, "The call \(NameRule.printable(id)) is not over yet.")
+            throw PlatformFault.callNotOver(id)
         }
         if let answer = stored.answer, stored.expiry(settings.queue.resultRetention) > .now(),
             let result = try await result(answer, of: id)
         {
             return result
         }
-        throw PlatformFault(.gone, "No answer of the call \(NameRule.printable(id)) is kept.")
+        throw PlatformFault.resultGone(id)
     }
 
     private func known(_ id: String) async throws(PlatformFault) -> (stored: StoredCall, line: LogLine) {
         _ = try await follower()
         guard let found = try await look(id) else {
-            throw PlatformFault(.notFound, "There is no call \(NameRule.printable(id)).")
+            throw PlatformFault.unknownCall(id)
         }
         return found
     }
@@ -60,7 +60,7 @@ extension JetStreamQueue {
         while true {
             let (stored, line) = try await known(id)
             guard let next = line.facts.stopped(.cancelled, .cancelled) else {
-                throw PlatformFault(.conflict, "The call \(NameRule.printable(id)) is \(line.facts.state.rawValue).")
+                throw PlatformFault.callIsOver(id, line.facts.state)
             }
             if try await stop(id, line.facts, stored.last, next, isDead: false) { return }
         }
@@ -147,12 +147,7 @@ extension JetStreamQueue {
     public func sendAgain(_ id: String) async throws(PlatformFault) {
         while true {
             let (stored, line) = try await known(id)
-            guard line.facts.state.isFinished else {
-                throw PlatformFault(
-                    .conflict,
-                    "The call \(NameRule.printable(id)) is \(line.facts.state.rawValue); only one that is over can be sent again."
-                )
-            }
+            guard line.facts.state.isFinished else { throw PlatformFault.callNotOver(id) }
             if try await sendAgain(id, line.facts, stored.last) { return }
         }
     }
@@ -162,7 +157,7 @@ extension JetStreamQueue {
         var request = try await server.last(of: streams.deadSubject(id), in: streams.dead)
         if request == nil { request = try await server.last(of: streams.keptSubject(id), in: streams.kept) }
         guard let request else {
-            throw PlatformFault(.gone, "The request of the call \(NameRule.printable(id)) is no longer kept.")
+            throw PlatformFault.requestGone(id)
         }
         let outcome = try await server.publish(
             JetStreamServer.Message(
@@ -198,13 +193,7 @@ extension JetStreamQueue {
 
     /// Forgets calls that are over.
     public func purge(function: FunctionID?, state: CallState?) async throws(PlatformFault) -> Int {
-        if let state, !state.isFinished {
-            throw PlatformFault(
-                .invalidValue,
-                "Calls that are \(state.rawValue) are not over, and cannot be forgotten.",
-                hint: "Cancel them first."
-            )
-        }
+        if let state, !state.isFinished { throw PlatformFault.callsNotOver(state) }
         let follower = try await upToDate()
         // Whoever starts later cannot count them any more.
         await writeCounts(follower)

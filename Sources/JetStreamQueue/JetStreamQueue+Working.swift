@@ -43,11 +43,33 @@ extension JetStreamQueue {
                 index.advance(to: .now(), of: function)
                 return index.dueCount(of: function)
             }
-            let requests = await line.take(atMost: count, expected: expected)
+            var requests = await line.take(atMost: count, expected: expected)
+            if requests.isEmpty, expected > 0 { requests = try await fetchLost(function, atMost: count, follower) }
             guard !requests.isEmpty else { break }
             calls = await claim(requests, of: function, lease, follower)
         }
         return (calls, nextDue(of: function, isAnyTaken: !calls.isEmpty, follower))
+    }
+
+    /// How long a call may be due without being delivered.
+    private static let lostAfter = Duration.seconds(2)
+
+    /// Requests that the server has delivered to a worker that is gone, and would not deliver again for long.
+    ///
+    /// Harmless where that worker lives: the log lets one of them have the call.
+    private func fetchLost(
+        _ function: FunctionID,
+        atMost count: Int,
+        _ follower: LogFollower
+    ) async throws(PlatformFault) -> [Request] {
+        let border = Timestamp.now().earlier(by: Self.lostAfter)
+        let lost = follower.withIndex { $0.due(of: function, since: border, atMost: min(count, 16)) }
+        var requests: [Request] = []
+        for facts in lost {
+            guard let found = try await server.message(facts.request, in: streams.requests) else { continue }
+            requests.append(Request(payload: found.payload, delivery: Delivery(fetched: facts.request)))
+        }
+        return requests
     }
 
     private func nextDue(of function: FunctionID, isAnyTaken: Bool, _ follower: LogFollower) -> Duration? {
@@ -119,10 +141,10 @@ extension JetStreamQueue {
         _ due: Timestamp,
         _ request: Request
     ) async throws(PlatformFault) -> (facts: CallFacts, last: UInt64)? {
-        if let (stored, line) = try await look(id) { return (line.facts, stored.last) }
+        let (known, last) = try await lookClosely(id)
+        if let (stored, line) = known { return (line.facts, stored.last) }
         let line = Self.acceptedLine(call, due: due, request: request.delivery.sequence)
-        let reserved = try await server.last(of: streams.logSubject(id), in: streams.log)?.sequence ?? 0
-        guard let sequence = try await write(line, LogDetails(call), of: id, expected: reserved) else { return nil }
+        guard let sequence = try await write(line, LogDetails(call), of: id, expected: last) else { return nil }
         var facts = line.facts
         facts.number = sequence
         return (facts, sequence)
@@ -190,8 +212,14 @@ extension JetStreamQueue {
         return LeasedCall(lease: CallLease(id: id, token: token), call: call, attempt: facts.attempts + 1)
     }
 
-    func acknowledge(_ word: Acknowledgement, _ request: Request) {
-        word.send(request.delivery, over: server.connection)
+    func acknowledge(_ word: Acknowledgement, _ request: Request) { acknowledge(word, request.delivery) }
+
+    /// Says a word about a request; one that was not delivered is thrown away when it is done with.
+    func acknowledge(_ word: Acknowledgement, _ delivery: Delivery) {
+        if delivery.subject.isEmpty, case .done = word {
+            Task { try? await server.delete(delivery.sequence, from: streams.requests) }
+        }
+        word.send(delivery, over: server.connection)
     }
 
     // MARK: Carrying out
@@ -249,14 +277,14 @@ extension JetStreamQueue {
             guard let line = mine.facts.retried(after: wait),
                 try await write(line, details, of: lease.id, expected: lease.token) != nil
             else { return false }
-            Acknowledgement.later(wait).send(mine.delivery, over: server.connection)
+            acknowledge(.later(wait), mine.delivery)
         case .end(let end, let reason, let result):
             guard let line = mine.facts.ended(end) else { return false }
             details.reason = reason
             details.answer = try await keep(result, of: lease)
             try await keepRequest(mine.payload, of: lease.id, isDead: end == .dead)
             guard try await write(line, details, of: lease.id, expected: lease.token) != nil else { return false }
-            Acknowledgement.done.send(mine.delivery, over: server.connection)
+            acknowledge(.done, mine.delivery)
         }
         return true
     }

@@ -235,9 +235,17 @@ public final class JetStreamQueue: CallQueue {
 
     /// What the log says of a call; nil where it knows none.
     func look(_ id: String) async throws(PlatformFault) -> (stored: StoredCall, line: LogLine)? {
+        try await lookClosely(id).call
+    }
+
+    /// The same, and the sequence of the last entry, which may be a reservation that is no call yet; 0 for none.
+    func lookClosely(
+        _ id: String
+    ) async throws(PlatformFault) -> (call: (stored: StoredCall, line: LogLine)?, last: UInt64) {
         let entries = try await server.all(of: streams.logSubject(id), in: streams.log)
-        guard let stored = StoredCall(entries), let line = stored.line else { return nil }
-        return (stored, line)
+        let last = entries.last?.sequence ?? 0
+        guard let stored = StoredCall(entries), let line = stored.line else { return (nil, last) }
+        return ((stored, line), last)
     }
 
     // MARK: Being told
@@ -338,7 +346,8 @@ public final class JetStreamQueue: CallQueue {
 
     /// Gives back what was not begun, notes the counts and hangs up.
     public func close() async {
-        for line in lines.withLock({ Array($0.values) }) { line.giveBack(all: true) }
+        for line in lines.withLock({ Array($0.values) }) { line.close() }
+        // Asks the server something, and its answer comes behind everything that it has sent and heard before.
         if let follower = try? await upToDate() { await writeCounts(follower) }
         abandon()
     }

@@ -269,15 +269,22 @@ public final class NATSSubscription: Sendable {
 
 /// The handler of a subscription.
 private final class HandlerBox: Sendable {
+    /// A closure by itself, as the state of a mutex, would be wrapped once more at each access.
+    private struct Handler: Sendable {
+        let take: @Sendable (NATSMessage) -> Void
+    }
+
     private let headers: [String]
-    private let handler: Mutex<(@Sendable (NATSMessage) -> Void)?>
+    private let handler: Mutex<Handler?>
 
     init(headers: [String], handler: @escaping @Sendable (NATSMessage) -> Void) {
         self.headers = headers
-        self.handler = Mutex(handler)
+        self.handler = Mutex(Handler(take: handler))
     }
 
-    func take(_ message: OpaquePointer) { handler.withLock { $0 }?(NATSMessage(message, headers: headers)) }
+    func take(_ message: OpaquePointer) {
+        handler.withLock { $0 }?.take(NATSMessage(message, headers: headers))
+    }
 
     func end() { handler.withLock { $0 = nil } }
 }

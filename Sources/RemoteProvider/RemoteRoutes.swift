@@ -176,5 +176,6 @@ extension FunctionRules {
             logLineLimit: nil
         )
         scaling = try? ScalingRules(labels: function.scaling ?? [:], annotations: [:])
+        retry = function.retry?.rules ?? Retry()
     }
 }

@@ -4,6 +4,10 @@
 public struct AsynchronySettings: Sendable {
     /// In bytes.
     public let bodyLimit: Int
+    /// Whether this process carries calls out, too.
+    public let isCarriedOutHere: Bool
+    /// How long a call stays a worker's without a sign of life of it.
+    public let lease: Duration
     /// Calls of one function at a time.
     public let concurrency: Int
     /// At least 1.
@@ -29,6 +33,8 @@ public struct AsynchronySettings: Sendable {
     init?(_ reader: inout SettingsReader) {
         let isOn = reader.flag("async")
         bodyLimit = reader.number("async-body-limit", in: 0...Int(Int32.max))
+        isCarriedOutHere = reader.flag("async-worker")
+        lease = reader.duration("async-lease", allowsZero: false)
         concurrency = reader.number("async-concurrency", in: 1...100_000)
         attempts = max(1, reader.number("retry-attempts", in: 0...10_000))
         firstWait = reader.duration("retry-first-wait", allowsZero: true)

@@ -68,6 +68,8 @@ public struct PlatformSettings: Sendable {
     public let drainTimeout: Duration
     /// How asynchronous calls are kept and tried again; nil where none are accepted.
     public let asynchrony: AsynchronySettings?
+    /// Where they are kept when it is not the data directory.
+    public let jetStream: JetStreamSettings?
     /// `true`, `false`, or `auto`: with the whole platform only.
     public let autoscaler: String
     /// The address of Prometheus, as `http://127.0.0.1:9090`; nil where none is configured.
@@ -86,6 +88,8 @@ public struct PlatformSettings: Sendable {
     public let logFormat: String
     /// The provider's address for a gateway alone.
     public let providerURL: String?
+    /// The gateway's address for a queue worker alone.
+    public let gatewayURL: String
     /// The folder of the credentials' files.
     public let credentialsFolder: String
 
@@ -123,6 +127,7 @@ public struct PlatformSettings: Sendable {
         bodyLimit = body == 0 ? nil : body
         drainTimeout = reader.duration("drain-timeout", allowsZero: true)
         asynchrony = AsynchronySettings(&reader)
+        jetStream = JetStreamSettings(&reader)
         autoscaler = reader.word("autoscaler", of: ["auto", "true", "false"])
         prometheusURL = reader.address("prometheus-host", "prometheus-port")
         let address = reader.text("public-url")
@@ -134,6 +139,7 @@ public struct PlatformSettings: Sendable {
         logFormat = reader.word("log-format", of: ["auto", "text", "json"])
         let url = reader.text("functions-provider-url")
         providerURL = url.isEmpty ? nil : url
+        gatewayURL = reader.text("gateway-url")
         let credentials = reader.text("secret-mount-path")
         credentialsFolder = credentials.isEmpty ? folder : credentials
         values = reader.values
@@ -253,12 +259,12 @@ struct SettingsReader {
         return first.isEmpty ? nil : (first, second)
     }
 
-    /// A host and a port, as the address of an HTTP server; nil where there is no host.
-    mutating func address(_ host: String, _ port: String) -> String? {
+    /// A host and a port, as the address of a server; nil where there is no host.
+    mutating func address(_ host: String, _ port: String, scheme: String = "http") -> String? {
         let (name, number) = (text(host), number(port, in: 1...65_535))
         guard !name.isEmpty else { return nil }
         guard !name.contains(where: { "/@ ".contains($0) }) else { return refuse(host, "is no host's name", nil) }
-        return "http://\(name):\(number)"
+        return "\(scheme)://\(name):\(number)"
     }
 
     mutating func namespace(_ name: String) -> String {
@@ -267,7 +273,7 @@ struct SettingsReader {
         return text
     }
 
-    private mutating func refuse<Value>(_ name: String, _ why: String, _ fallback: Value) -> Value {
+    mutating func refuse<Value>(_ name: String, _ why: String, _ fallback: Value) -> Value {
         let value = values[name]
         problems.append(
             "\(name) = \"\(NameRule.printable(value?.text ?? ""))\" (\(value?.source.description ?? "")) \(why)."

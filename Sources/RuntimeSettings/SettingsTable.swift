@@ -47,6 +47,17 @@ public enum SettingsTable {
         SettingDefinition("async", "true", "Whether calls are accepted for later (/async-function/)."),
         SettingDefinition("async-body-limit", "16777216", "Longest body of an asynchronous call, in bytes."),
         SettingDefinition(
+            "async-worker",
+            "true",
+            "Whether this process carries asynchronous calls out itself, or leaves them to martlet queue-worker."
+        ),
+        SettingDefinition(
+            "async-lease",
+            also: ["ack_wait"],
+            "60s",
+            "How long a call stays a worker's without a sign of life; calls may take longer than that."
+        ),
+        SettingDefinition(
             "async-concurrency",
             also: ["max_inflight"],
             "100",
@@ -84,6 +95,47 @@ public enum SettingsTable {
             "call-ttl",
             "0",
             "How long an asynchronous call may wait once it is due; 0 means for ever."
+        ),
+        SettingDefinition(
+            "nats-url",
+            "",
+            "NATS servers whose JetStream keeps asynchronous calls, as nats://user:password@host:4222, split by commas; by default the data directory keeps them."
+        ),
+        SettingDefinition(
+            "nats-host",
+            also: ["faas_nats_address", "nats_host"],
+            "",
+            "The same by its name alone, as OpenFaaS has it."
+        ),
+        SettingDefinition("nats-port", also: ["faas_nats_port", "nats_port"], "4222", "The port of that server."),
+        SettingDefinition("nats-creds", "", "File of the credentials (JWT and seed) that NATS wants."),
+        SettingDefinition(
+            "nats-ca",
+            "",
+            "File of the authorities (PEM) that NATS servers' certificates are checked against; with it TLS is a must."
+        ),
+        SettingDefinition(
+            "nats-replicas",
+            also: ["nats_stream_replicas"],
+            "1",
+            "On how many servers of a NATS cluster each call is kept: 1, 3 or 5."
+        ),
+        SettingDefinition(
+            "queue-name",
+            also: ["queue_name", "faas_nats_channel"],
+            "faas-request",
+            "The queue's name on the NATS server; its streams begin with OF_ and this."
+        ),
+        SettingDefinition(
+            "worker-name",
+            "",
+            "By which a worker that starts again knows what it had under way; the machine's name by default."
+        ),
+        SettingDefinition(
+            "gateway-url",
+            also: ["gateway_url"],
+            "http://127.0.0.1:8080/",
+            "Queue worker alone: the gateway that calls go to."
         ),
         SettingDefinition(
             "autoscaler",

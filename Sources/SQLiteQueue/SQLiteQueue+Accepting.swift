@@ -10,15 +10,7 @@ extension SQLiteQueue {
     /// Keeps a call; `done` hears of it when it is on disk.
     public func accept(_ call: NewCall, done: @escaping @Sendable (Result<CallReceipt, PlatformFault>) -> Void) {
         guard call.body.readableBytes <= settings.bodyLimit else {
-            return done(
-                .failure(
-                    PlatformFault(
-                        .bodyTooLarge,
-                        "The body is larger than the limit of \(settings.bodyLimit) bytes for asynchronous calls.",
-                        hint: "Raise async-body-limit, or pass a reference to the data instead."
-                    )
-                )
-            )
+            return done(.failure(PlatformFault.callTooLarge(limit: settings.bodyLimit)))
         }
         spill(call.body) { [self] outcome in
             switch outcome {

@@ -32,9 +32,9 @@ extension SQLiteQueue {
                     arguments: [id]
                 )
             else { throw PlatformFault.unknownCall(id) }
-            guard row[1] as Int != 0 else { throw PlatformFault(.conflict, "The call \(id) is not over yet.") }
+            guard row[1] as Int != 0 else { throw PlatformFault.callNotOver(id) }
             guard let result = try CallRows.result(row[0], spill, connection, notExpiredAt: now) else {
-                throw PlatformFault(.gone, "The result of the call \(id) is not kept any more, or there was none.")
+                throw PlatformFault.resultGone(id)
             }
             return result
         }
@@ -55,11 +55,7 @@ extension SQLiteQueue {
 
     private static func number(ofCursor text: String) throws(PlatformFault) -> Int64 {
         guard text.hasPrefix("c"), let number = Int64(text.dropFirst(), radix: 36), number > 0 else {
-            throw PlatformFault(
-                .invalidValue,
-                "The cursor \"\(NameRule.printable(text))\" is none.",
-                hint: "Use what \"next\" of the page before says."
-            )
+            throw PlatformFault.badCursor(text)
         }
         return number
     }
@@ -99,7 +95,7 @@ extension SQLiteQueue {
         try await line.submit { batch in
             guard let row = try CallRows.place(id, batch.database) else { throw PlatformFault.unknownCall(id) }
             guard row.state == .waiting else {
-                throw PlatformFault(.conflict, "The call \(id) is over: it is \(row.state.rawValue).")
+                throw PlatformFault.callIsOver(id, row.state)
             }
             _ = try CallRows.end(row, as: .cancelled, reason: nil, &batch)
             batch.effects.append { memory in
@@ -117,9 +113,9 @@ extension SQLiteQueue {
     public func sendAgain(_ id: String) async throws(PlatformFault) {
         try await line.submit { [self] batch in
             guard let row = try CallRows.place(id, batch.database) else { throw PlatformFault.unknownCall(id) }
-            guard row.state != .waiting else { throw PlatformFault(.conflict, "The call \(id) is not over yet.") }
+            guard row.state != .waiting else { throw PlatformFault.callNotOver(id) }
             guard try CallRows.hasRequest(row.number, batch.database) else {
-                throw PlatformFault(.gone, "The request of the call \(id) is not kept any more.")
+                throw PlatformFault.requestGone(id)
             }
             try sendAgain(row, &batch)
         }
@@ -165,11 +161,7 @@ extension SQLiteQueue {
     /// Forgets calls that are over.
     public func purge(function: FunctionID?, state: CallState?) async throws(PlatformFault) -> Int {
         if let state, !state.isFinished {
-            throw PlatformFault(
-                .invalidValue,
-                "Calls that are \(state.rawValue) are not over, so they cannot be forgotten.",
-                hint: "Cancel them first."
-            )
+            throw PlatformFault.callsNotOver(state)
         }
         var purged = 0
         for state in state.map({ [$0] }) ?? CallState.allCases.filter(\.isFinished) {
@@ -218,15 +210,5 @@ extension SQLiteQueue {
             total += changed
             guard changed == Self.step else { return total }
         }
-    }
-}
-
-extension PlatformFault {
-    static func unknownCall(_ id: String) -> PlatformFault {
-        PlatformFault(
-            .notFound,
-            "There is no call \(NameRule.printable(id)).",
-            hint: "List the calls there are: martlet calls list"
-        )
     }
 }

@@ -6,15 +6,37 @@ import SystemClient
 import TestSupport
 import Testing
 
-/// Asynchronous calls through the real binary (contract §7).
+/// Where asynchronous calls are kept.
+enum QueueKind: String, CaseIterable, CustomTestStringConvertible {
+    case embedded
+    case jetStream
+
+    /// Those that can be tested here.
+    static var here: [QueueKind] { RunningNATS.isThere ? allCases : [.embedded] }
+
+    var testDescription: String { rawValue }
+
+    /// What tells a platform to use it; `name` keeps the queues of tests apart.
+    func variables(_ name: String) async throws -> [String: String] {
+        guard self == .jetStream else { return [:] }
+        return [
+            "MARTLET_NATS_URL": try await RunningNATS.shared.value.url, "queue_name": name,
+            "MARTLET_WORKER_NAME": "martlet",
+        ]
+    }
+}
+
+/// Asynchronous calls through the real binary (contract §7), whatever keeps them.
 struct AsyncTests {
     private let folder = TemporaryFolder()
+    private let queueName = "t\(UInt64.random(in: 0 ... .max))"
 
-    private func start(_ arguments: String...) async throws -> RunningMartlet {
-        try await RunningMartlet(
+    private func start(_ queue: QueueKind, _ arguments: String...) async throws -> RunningMartlet {
+        let variables = ["initial_retry_wait": "200ms", "max_retry_wait": "200ms", "backoff": "exponential"]
+        return try await RunningMartlet(
             dataDirectory: folder.path + "/data",
             arguments: arguments,
-            environment: ["initial_retry_wait": "200ms", "max_retry_wait": "200ms", "backoff": "exponential"]
+            environment: variables.merging(try await queue.variables(queueName)) { _, new in new }
         )
     }
 
@@ -66,10 +88,13 @@ struct AsyncTests {
 
     // MARK: Accepting and carrying out
 
-    @Test func `a call reaches its function as a synchronous one would, and its fate can be seen (§7.1, §29)`()
+    @Test(arguments: QueueKind.here)
+    func `a call reaches its function as a synchronous one would, and its fate can be seen (§7.1, §29)`(
+        queue: QueueKind
+    )
         async throws
     {
-        let martlet = try await start()
+        let martlet = try await start(queue)
         try await deploy("env", "env", on: martlet)
         try await deploy("cat", "cat", on: martlet, environment: ["content_type": "text/plain"])
         let accepted = try await send(
@@ -104,8 +129,10 @@ struct AsyncTests {
         #expect(await martlet.stop() == 0)
     }
 
-    @Test func `what cannot be accepted is refused at once, with a sentence (§7.1, §28)`() async throws {
-        let martlet = try await start("--async-body-limit", "1000")
+    @Test(arguments: QueueKind.here) func `what cannot be accepted is refused at once, with a sentence (§7.1, §28)`(
+        queue: QueueKind
+    ) async throws {
+        let martlet = try await start(queue, "--async-body-limit", "1000")
         try await deploy("cat", "cat", on: martlet)
         let unknown = try await send("nobody", to: martlet)
         #expect(unknown.status == 404 && unknown.body.contains("nobody.openfaas-fn"))
@@ -128,8 +155,9 @@ struct AsyncTests {
         #expect(await martlet.stop() == 0)
     }
 
-    @Test func `an idempotency key answers with the first call's ids, and the call runs once`() async throws {
-        let martlet = try await start()
+    @Test(arguments: QueueKind.here)
+    func `an idempotency key answers with the first call's ids, and the call runs once`(queue: QueueKind) async throws {
+        let martlet = try await start(queue)
         try await deploy("note", ledger(), on: martlet)
         let first = try await send("note", "", [("Idempotency-Key", "k")], to: martlet)
         let again = try await send("note", "", [("Idempotency-Key", "k")], to: martlet)
@@ -142,10 +170,13 @@ struct AsyncTests {
         #expect(await martlet.stop() == 0)
     }
 
-    @Test func `a call is tried again, then dead, and can be sent again when its function is mended (§7.4)`()
+    @Test(arguments: QueueKind.here)
+    func `a call is tried again, then dead, and can be sent again when its function is mended (§7.4)`(
+        queue: QueueKind
+    )
         async throws
     {
-        let martlet = try await start()
+        let martlet = try await start(queue)
         try await deploy(
             "flaky",
             ledger("exit 1"),
@@ -168,9 +199,11 @@ struct AsyncTests {
         #expect(await martlet.stop() == 0)
     }
 
-    @Test func `a call waits for its time, and can be cancelled while it waits and while it runs (§7.1)`() async throws
-    {
-        let martlet = try await start()
+    @Test(arguments: QueueKind.here)
+    func `a call waits for its time, and can be cancelled while it waits and while it runs (§7.1)`(
+        queue: QueueKind
+    ) async throws {
+        let martlet = try await start(queue)
         try await deploy("slow", ledger("exec sleep 60"), on: martlet, environment: ["exec_timeout": "60s"])
         let begun = ContinuousClock.now
         let delayed = try await send("slow", "", [("X-Delay", "500ms"), ("X-Call-Id", "later")], to: martlet)
@@ -189,8 +222,11 @@ struct AsyncTests {
         #expect(await martlet.stop() == 0)
     }
 
-    @Test func `a slow function delays nobody, and no more calls run at a time than it takes (§7.4)`() async throws {
-        let martlet = try await start("--drain-timeout", "200ms")
+    @Test(arguments: QueueKind.here)
+    func `a slow function delays nobody, and no more calls run at a time than it takes (§7.4)`(
+        queue: QueueKind
+    ) async throws {
+        let martlet = try await start(queue, "--drain-timeout", "200ms")
         try await deploy("slow", "sleep 60", on: martlet, environment: ["exec_timeout": "60s", "max_inflight": "2"])
         try await deploy("quick", "cat", on: martlet)
         for _ in 0..<20 { _ = try await send("slow", to: martlet) }
@@ -213,8 +249,10 @@ struct AsyncTests {
         try await martlet.client.queueNumbers().functions.first { $0.function == "\(name).openfaas-fn" }?.dead ?? 0
     }
 
-    @Test func `a function at zero is started for its asynchronous calls (§6)`() async throws {
-        let martlet = try await start()
+    @Test(arguments: QueueKind.here) func `a function at zero is started for its asynchronous calls (§6)`(
+        queue: QueueKind
+    ) async throws {
+        let martlet = try await start(queue)
         try await deploy("cat", "cat", on: martlet)
         try await martlet.client.scale("cat", in: nil, to: 0)
         #expect(try await eventually { try await martlet.client.function("cat", in: nil).martlet?.state == .idle })
@@ -223,8 +261,10 @@ struct AsyncTests {
         #expect(await martlet.stop() == 0)
     }
 
-    @Test func `the verbs list, show, send again, cancel, forget and count`() async throws {
-        let martlet = try await start()
+    @Test(arguments: QueueKind.here) func `the verbs list, show, send again, cancel, forget and count`(
+        queue: QueueKind
+    ) async throws {
+        let martlet = try await start(queue)
         try await deploy("cat", "cat", on: martlet, environment: ["content_type": "text/plain"])
         let sent = try await martlet.run("invoke", "cat", "--async", input: "hello")
         #expect(sent.code == 0, "\(sent)")
@@ -250,8 +290,10 @@ struct AsyncTests {
         #expect(await martlet.stop() == 0)
     }
 
-    @Test func `metrics tell of the queue under OpenFaaS' names (§12.5)`() async throws {
-        let martlet = try await start()
+    @Test(arguments: QueueKind.here) func `metrics tell of the queue under OpenFaaS' names (§12.5)`(
+        queue: QueueKind
+    ) async throws {
+        let martlet = try await start(queue)
         try await deploy("cat", "cat", on: martlet)
         let id = try #require(try await send("cat", "x", to: martlet).headers["x-martlet-call-id"])
         #expect(try await isCall(id, "succeeded", on: martlet))
@@ -261,11 +303,12 @@ struct AsyncTests {
             http: RunningMartlet.http
         )
         let text = String(decoding: try await metrics.collect(try await metrics.send("GET", "/metrics")), as: UTF8.self)
+        let name = queue == .embedded ? "faas-request" : queueName
         for line in [
             "queue_worker_messages_submitted_total 1",
-            "queue_worker_messages_processed_total{queue_name=\"faas-request\",kubernetes_pod_name=\"martlet\"} 1",
-            "queue_worker_pending_messages{queue_name=\"faas-request\",function_name=\"cat.openfaas-fn\"} 0",
-            "martlet_queue_drift{queue_name=\"faas-request\",function_name=\"cat.openfaas-fn\"} 0",
+            "queue_worker_messages_processed_total{queue_name=\"\(name)\",kubernetes_pod_name=\"martlet\"} 1",
+            "queue_worker_pending_messages{queue_name=\"\(name)\",function_name=\"cat.openfaas-fn\"} 0",
+            "martlet_queue_drift{queue_name=\"\(name)\",function_name=\"cat.openfaas-fn\"} 0",
             "gateway_function_invocation_started{function_name=\"cat.openfaas-fn\"} 1",
         ] {
             #expect(text.contains(line), "\(line) is missing")
@@ -275,13 +318,15 @@ struct AsyncTests {
 
     // MARK: Callbacks
 
-    @Test
+    @Test(arguments: QueueKind.here)
     func
-        `a callback brings the answer with what the receiver wants to know, and outlasts a receiver that is away (§7.3)`()
+        `a callback brings the answer with what the receiver wants to know, and outlasts a receiver that is away (§7.3)`(
+            queue: QueueKind
+        )
         async throws
     {
         let port = try await ScriptedOrigin { _ in [] }.port
-        let martlet = try await start()
+        let martlet = try await start(queue)
         try await deploy("cat", "cat", on: martlet, environment: ["content_type": "text/x-thing"])
         let url = "http://127.0.0.1:\(port)/cb?k=1"
         _ = try await send("cat", "Hi", [("X-Callback-Url", url), ("X-Call-Id", "eb82")], to: martlet)
@@ -302,10 +347,12 @@ struct AsyncTests {
         #expect(await martlet.stop() == 0)
     }
 
-    @Test func `a receiver that hangs does not hold back the callbacks of others`() async throws {
+    @Test(arguments: QueueKind.here) func `a receiver that hangs does not hold back the callbacks of others`(
+        queue: QueueKind
+    ) async throws {
         let hanging = try await ScriptedOrigin { _ in [] }
         let answering = try await ScriptedOrigin { _ in [.send("HTTP/1.1 204 No Content\r\n\r\n")] }
-        let martlet = try await start()
+        let martlet = try await start(queue)
         try await deploy("cat", "cat", on: martlet)
         for _ in 0..<300 {
             _ = try await send("cat", "x", [("X-Callback-Url", "http://127.0.0.1:\(hanging.port)/")], to: martlet)
@@ -317,8 +364,10 @@ struct AsyncTests {
         #expect(await martlet.stop() == 0)
     }
 
-    @Test func `a callback to another function of the platform can be asynchronous, too (§7.1)`() async throws {
-        let martlet = try await start()
+    @Test(arguments: QueueKind.here)
+    func `a callback to another function of the platform can be asynchronous, too (§7.1)`(queue: QueueKind) async throws
+    {
+        let martlet = try await start(queue)
         try await deploy("cat", "cat", on: martlet)
         try await deploy("note", ledger("cat > \(folder.path)/noted"), on: martlet)
         let url = "http://127.0.0.1:\(martlet.port)/async-function/note"
@@ -332,11 +381,15 @@ struct AsyncTests {
         #expect(await martlet.stop() == 0)
     }
 
-    @Test func `callbacks go through the proxy that the environment names`() async throws {
+    @Test(arguments: QueueKind.here) func `callbacks go through the proxy that the environment names`(
+        queue: QueueKind
+    ) async throws {
         let proxy = try await ScriptedOrigin { _ in [.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")] }
         let martlet = try await RunningMartlet(
             dataDirectory: folder.path + "/data",
-            environment: ["HTTP_PROXY": "http://127.0.0.1:\(proxy.port)", "NO_PROXY": "", "http_proxy": ""]
+            environment: ["HTTP_PROXY": "http://127.0.0.1:\(proxy.port)", "NO_PROXY": "", "http_proxy": ""].merging(
+                try await queue.variables(queueName)
+            ) { _, new in new }
         )
         try await deploy("cat", "cat", on: martlet)
         _ = try await send(
@@ -353,14 +406,16 @@ struct AsyncTests {
 
     // MARK: Stops and crashes
 
-    @Test func `calls under way when the platform stops are carried out by the next start`() async throws {
-        let first = try await start("--drain-timeout", "200ms")
+    @Test(arguments: QueueKind.here) func `calls under way when the platform stops are carried out by the next start`(
+        queue: QueueKind
+    ) async throws {
+        let first = try await start(queue, "--drain-timeout", "200ms")
         try await deploy("slow", ledger("[ -e \(folder.path)/go ] || exec sleep 60"), on: first)
         _ = try await send("slow", "", [("X-Call-Id", "a")], to: first)
         #expect(await eventually { lines == ["a"] })
         #expect(await first.stop() == 0)
         folder.write("go", "")
-        let second = try await start()
+        let second = try await start(queue)
         #expect(try await isCall("a", "succeeded", on: second))
         #expect(try await second.client.call("a").attempts.map(\.number) == [1])
         #expect(lines == ["a", "a"])
@@ -404,17 +459,17 @@ struct AsyncTests {
         )
         for id in ["small", "large", "after"] { #expect(try await isCall(id, "succeeded", on: martlet)) }
         await martlet.kill()
-        let again = try await start()
+        let again = try await start(.embedded)
         for id in ["small", "large", "after"] { #expect(try await again.client.call(id).state == "succeeded") }
         #expect(try await again.client.callResult("large").count == 100_000)
         #expect(await again.stop() == 0)
     }
 
     @Test func `a damaged queue does not keep the platform from starting, and doctor names it`() async throws {
-        await (try start()).kill()
+        await (try start(.embedded)).kill()
         folder.write("data/calls.sqlite", String(repeating: "this is no database ", count: 500))
         for name in ["calls.sqlite-wal", "calls.sqlite-shm"] { folder.remove("data/\(name)") }
-        let martlet = try await start()
+        let martlet = try await start(.embedded)
         #expect(martlet.startText.contains("asynchronous calls get 503"), "\(martlet.startText)")
         try await deploy("cat", "cat", on: martlet)
         let refused = try await send("cat", to: martlet)
@@ -427,10 +482,12 @@ struct AsyncTests {
     }
 
     /// `MARTLET_TEST_KILLS` makes it longer.
-    @Test func `whatever the moment of a SIGKILL, every 202 is kept and no success runs twice`() async throws {
+    @Test(arguments: QueueKind.here)
+    func `whatever the moment of a SIGKILL, every 202 is kept and no success runs twice`(queue: QueueKind) async throws
+    {
         let kills = ProcessInfo.processInfo.environment["MARTLET_TEST_KILLS"].flatMap { Int($0) } ?? 12
         let record = CrashRecord()
-        var martlet = try await start()
+        var martlet = try await start(queue)
         try await deploy("note", ledger(), on: martlet)
         for kill in 1...kills {
             let running = martlet
@@ -446,7 +503,7 @@ struct AsyncTests {
                 await running.kill()
                 record.stop()
             }
-            martlet = try await start()
+            martlet = try await start(queue)
             record.go()
         }
         let last = martlet

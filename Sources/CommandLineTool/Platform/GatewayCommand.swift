@@ -63,6 +63,10 @@ struct GatewayCommand: AsyncParsableCommand {
             group: MultiThreadedEventLoopGroup(numberOfThreads: System.coreCount),
             logger: logger
         )
+        await queue?.queue.settle(within: .seconds(3))
+        if let problem = queue?.queue.problem {
+            printError("Warning: asynchronous calls get 503. \(problem.message)")
+        }
         let addresses = try await gateway.start()
         // Ends with the process.
         Task { await gateway.followProvider() }

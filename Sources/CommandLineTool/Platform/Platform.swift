@@ -70,6 +70,7 @@ struct Platform: Sendable {
         // Lives as long as the process; the provider's end of the stream ends it.
         Task { await gateway.followProvider { continuation.finish() } }
         for await _ in known {}
+        await queue?.settle(within: .seconds(3))
         do throws(PlatformFault) {
             let addresses = try await gateway.start()
             ServiceNotification.ready()

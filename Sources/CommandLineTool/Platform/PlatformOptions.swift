@@ -45,6 +45,12 @@ struct PlatformOptions: ParsableArguments {
     @Option(help: "Longest body of an asynchronous call, in bytes (16777216).")
     var asyncBodyLimit: String?
 
+    @Option(help: "NATS servers whose JetStream keeps asynchronous calls, as nats://HOST:4222 (the data directory).")
+    var natsUrl: String?
+
+    @Option(help: "Whether this process carries asynchronous calls out itself: true, false (true).")
+    var asyncWorker: String?
+
     @Option(help: "A line per call of a function: off, errors, all (off).")
     var accessLog: String?
 
@@ -71,6 +77,8 @@ struct PlatformOptions: ParsableArguments {
         flags["tls-key"] = tlsKey
         flags["autoscaler"] = autoscaler
         flags["async-body-limit"] = asyncBodyLimit
+        flags["nats-url"] = natsUrl
+        flags["async-worker"] = asyncWorker
         flags["access-log"] = accessLog
         flags["log-level"] = logLevel
         flags["log-format"] = logFormat

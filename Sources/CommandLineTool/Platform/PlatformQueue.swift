@@ -5,41 +5,92 @@ import Foundation
 import FunctionModel
 import GatewayService
 import InvocationWorker
+import JetStreamQueue
 import Logging
+import NATSClient
 import ProcessProvider
 import QueueContract
 import RuntimeSettings
 import SQLiteQueue
 
-/// The embedded queue, as the settings have it.
+/// The queue, as the settings have it: in the data directory, or on NATS JetStream.
 struct PlatformQueue: Sendable {
-    private let queue: SQLiteQueue
+    private let queue: any CallQueue
+    private let currentProblem: @Sendable () -> PlatformFault?
     let asynchrony: Gateway.Asynchrony
 
     /// Why calls cannot be kept at the moment; nil when they can.
-    var problem: PlatformFault? { queue.problem }
+    var problem: PlatformFault? { currentProblem() }
 
-    /// Opens the queue of the data directory; nil where asynchronous calls are switched off.
+    /// Opens the queue, that of a folder where no other is named; nil where asynchronous calls are switched off.
     ///
-    /// - Throws: `badSettings` for a file of a newer Martlet.
+    /// - Throws: `badSettings` for a file of a newer Martlet, or where NATS cannot be used as the settings have it.
     init?(_ settings: PlatformSettings, folder: String, logger: Logger) throws(PlatformFault) {
         guard let wanted = settings.asynchrony else { return nil }
-        queue = try SQLiteQueue(
-            folder: folder,
-            settings: QueueSettings(
-                bodyLimit: wanted.bodyLimit,
-                resultLimit: wanted.resultLimit,
-                resultRetention: wanted.resultRetention,
-                callRetention: wanted.callRetention,
-                timeToLive: wanted.timeToLive
-            ),
-            logger: logger
-        )
+        if let jetStream = settings.jetStream {
+            self = try PlatformQueue(settings, wanted, jetStream, logger)
+            return
+        }
+        let embedded = try SQLiteQueue(folder: folder, settings: wanted.queue, logger: logger)
+        queue = embedded
+        currentProblem = { embedded.problem }
         asynchrony = Gateway.Asynchrony(
             queue: queue,
             worker: Self.worker(wanted, settings),
             bodyLimit: wanted.bodyLimit
         )
+    }
+
+    /// Opens the queue of a NATS server.
+    ///
+    /// - Throws: `badSettings` where NATS cannot be used as the settings have it.
+    init(
+        _ settings: PlatformSettings,
+        _ wanted: AsynchronySettings,
+        _ jetStream: JetStreamSettings,
+        _ logger: Logger
+    ) throws(PlatformFault) {
+        let name = jetStream.worker ?? Self.machineName
+        let shared = try JetStreamQueue(
+            JetStreamQueue.Settings(
+                connection: NATSConnection.Settings(
+                    servers: jetStream.servers,
+                    name: "martlet \(name)",
+                    credentialsFile: jetStream.credentialsFile,
+                    authoritiesFile: jetStream.authoritiesFile
+                ),
+                name: jetStream.queue,
+                replicas: jetStream.replicas,
+                worker: name,
+                lease: wanted.lease,
+                queue: wanted.queue
+            ),
+            logger: logger
+        )
+        queue = shared
+        currentProblem = { shared.problem }
+        asynchrony = Gateway.Asynchrony(
+            queue: queue,
+            worker: Self.worker(wanted, settings),
+            isCarriedOutHere: wanted.isCarriedOutHere,
+            bodyLimit: wanted.bodyLimit,
+            names: (jetStream.queue, name)
+        )
+    }
+
+    /// The machine's name, without asking anybody else for it.
+    private static var machineName: String {
+        var name = [CChar](repeating: 0, count: 256)
+        guard gethostname(&name, name.count - 1) == 0 else { return "martlet" }
+        return String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    }
+
+    /// Waits a while for a queue elsewhere; what is wrong is told by `problem`.
+    func settle(within limit: Duration) async {
+        let deadline = ContinuousClock.now + limit
+        while problem != nil, ContinuousClock.now < deadline {
+            guard (try? await Task.sleep(for: .milliseconds(20))) != nil else { return }
+        }
     }
 
     /// The queue of a gateway alone, with the folder that it lives in, which is taken possession of.
@@ -54,7 +105,7 @@ struct PlatformQueue: Sendable {
         return try PlatformQueue(settings, folder: directory.path, logger: logger).map { ($0, directory) }
     }
 
-    /// Writes everything back and closes the file.
+    /// Gives back or writes down what it holds, and closes.
     func close() async { await queue.close() }
 
     private static func worker(_ wanted: AsynchronySettings, _ settings: PlatformSettings) -> WorkerSettings {
@@ -71,6 +122,7 @@ struct PlatformQueue: Sendable {
             retry: retry,
             callbackRetry: callbackRetry,
             concurrency: wanted.concurrency,
+            lease: wanted.lease,
             answerLimit: wanted.resultLimit,
             callbackAnswerLimit: max(wanted.resultLimit, wanted.bodyLimit),
             defaultNamespace: settings.defaultNamespace,
@@ -91,5 +143,18 @@ struct PlatformQueue: Sendable {
             hosts.insert(url.port.map { "\(host):\($0)" } ?? host)
         }
         return hosts
+    }
+}
+
+extension AsynchronySettings {
+    /// What is kept how long.
+    var queue: QueueSettings {
+        QueueSettings(
+            bodyLimit: bodyLimit,
+            resultLimit: resultLimit,
+            resultRetention: resultRetention,
+            callRetention: callRetention,
+            timeToLive: timeToLive
+        )
     }
 }

@@ -14,6 +14,37 @@ public struct WatchRecord: Sendable, Codable, Equatable {
         case heartbeat
     }
 
+    /// How a function's asynchronous calls are tried again; nil where the platform's settings hold.
+    public struct Retry: Sendable, Codable, Equatable {
+        /// Most attempts in all.
+        public var attempts: Int?
+        /// Statuses that are tried again.
+        public var codes: [Int]?
+        /// The wait behind the first attempt in seconds.
+        public var firstWaitSeconds: Double?
+        /// The longest wait in seconds.
+        public var longestWaitSeconds: Double?
+
+        /// What a function's annotations say; nil where they say nothing.
+        public init?(_ retry: FunctionRules.Retry) {
+            guard retry != FunctionRules.Retry() else { return nil }
+            attempts = retry.attempts
+            codes = retry.codes
+            firstWaitSeconds = retry.firstWait?.inSeconds
+            longestWaitSeconds = retry.longestWait?.inSeconds
+        }
+
+        /// The same as a router has it.
+        public var rules: FunctionRules.Retry {
+            var rules = FunctionRules.Retry()
+            rules.attempts = attempts
+            rules.codes = codes
+            rules.firstWait = firstWaitSeconds.map { .milliseconds(Int64($0 * 1000)) }
+            rules.longestWait = longestWaitSeconds.map { .milliseconds(Int64($0 * 1000)) }
+            return rules
+        }
+    }
+
     /// A function as a router needs it.
     public struct Function: Sendable, Codable, Equatable {
         /// The function's name.
@@ -38,6 +69,8 @@ public struct WatchRecord: Sendable, Codable, Equatable {
         public var maxReplicas: Int?
         /// The labels of the autoscaler (`ScalingRules.labels`); nil for a function that it leaves alone.
         public var scaling: [String: String]?
+        /// How its asynchronous calls are tried again, where it differs from the platform's settings.
+        public var retry: Retry?
         /// Why no replica is ready.
         public var notReadyReason: String
 
@@ -54,6 +87,7 @@ public struct WatchRecord: Sendable, Codable, Equatable {
             minReplicas: Int,
             maxReplicas: Int? = nil,
             scaling: [String: String]? = nil,
+            retry: Retry? = nil,
             notReadyReason: String
         ) {
             self.name = name
@@ -67,6 +101,7 @@ public struct WatchRecord: Sendable, Codable, Equatable {
             self.minReplicas = minReplicas
             self.maxReplicas = maxReplicas
             self.scaling = scaling
+            self.retry = retry
             self.notReadyReason = notReadyReason
         }
     }

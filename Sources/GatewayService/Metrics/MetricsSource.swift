@@ -15,7 +15,7 @@ struct MetricsSource: Sendable {
     let table: RoutingTable
     /// Asked for what functions use; nil where that is somebody else's to export.
     let provider: (any FunctionProvider)?
-    let queue: (any CallQueue)?
+    let asynchrony: Gateway.Asynchrony?
     let worker: InvocationWorker?
     let autoscaler: Autoscaler?
     let requests: RequestCounts
@@ -31,8 +31,9 @@ struct MetricsSource: Sendable {
         }
         if let provider { families += GatewayMetrics.usage(await usage(of: routes, provider)) }
         if let autoscaler { families.append(GatewayMetrics.loads(await autoscaler.loads)) }
-        if let queue, let worker {
-            families += QueueMetrics.families(await queue.counts(), processed: worker.processed)
+        if let asynchrony {
+            let metrics = QueueMetrics(queue: asynchrony.names.queue, worker: asynchrony.names.worker)
+            families += metrics.families(await asynchrony.queue.counts(), processed: worker?.processed ?? 0)
         }
         families += GatewayMetrics.requests(requests.answers, isProvider: settings.isProvider)
         return families + ProcessMetrics.families()

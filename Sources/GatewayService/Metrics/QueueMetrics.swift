@@ -5,8 +5,11 @@ import QueueContract
 import Telemetry
 
 /// What the queue exports, under the names of OpenFaaS' queue worker (contract §12.5) and of our own.
-enum QueueMetrics {
-    static func families(_ counts: QueueCounts, processed: Int) -> [MetricFamily] {
+struct QueueMetrics {
+    let queue: String
+    let worker: String
+
+    func families(_ counts: QueueCounts, processed: Int) -> [MetricFamily] {
         let functions = counts.functions.sorted { $0.key < $1.key }
         return [
             family("queue_worker_pending_messages", .gauge, "Calls that wait.", functions) { $0.waiting },
@@ -28,7 +31,7 @@ enum QueueMetrics {
                 help: "Asynchronous calls that this worker has brought to an end.",
                 samples: [
                     MetricFamily.Sample(
-                        labels: [.init("queue_name", queueName), .init("kubernetes_pod_name", "martlet")],
+                        labels: [.init("queue_name", queue), .init("kubernetes_pod_name", worker)],
                         value: Double(processed)
                     )
                 ]
@@ -49,9 +52,7 @@ enum QueueMetrics {
         ]
     }
 
-    private static let queueName = "faas-request"
-
-    private static func states(_ functions: [(key: FunctionID, value: CallCounts)]) -> MetricFamily {
+    private func states(_ functions: [(key: FunctionID, value: CallCounts)]) -> MetricFamily {
         MetricFamily(
             "martlet_queue_calls",
             .gauge,
@@ -67,7 +68,7 @@ enum QueueMetrics {
         )
     }
 
-    private static func family(
+    private func family(
         _ name: String,
         _ kind: MetricFamily.Kind,
         _ help: String,
@@ -80,7 +81,7 @@ enum QueueMetrics {
             help: help,
             samples: functions.map { function, counts in
                 MetricFamily.Sample(
-                    labels: [.init("queue_name", queueName), .init("function_name", function.description)],
+                    labels: [.init("queue_name", queue), .init("function_name", function.description)],
                     value: Double(number(counts))
                 )
             }

@@ -141,6 +141,15 @@ struct CallIndex: Sendable {
         (counts[function]?.waiting ?? 0) - (lines[function]?.early ?? 0)
     }
 
+    /// Calls of a function that are due since a moment, the longest first.
+    func due(of function: FunctionID, since moment: Timestamp, atMost count: Int) -> [CallFacts] {
+        let found = entries.values.filter { entry in
+            let facts = entry.facts
+            return facts.function == function && facts.state == .waiting && max(facts.due, entry.lastAt) < moment
+        }
+        return found.map(\.facts).sorted { $0.due < $1.due }.prefix(count).map(\.self)
+    }
+
     /// When the next call of a function will be due that is not yet.
     func nextDue(of function: FunctionID) -> Timestamp? { lines[function]?.later.min?.due }
 

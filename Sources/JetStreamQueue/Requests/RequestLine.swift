@@ -26,6 +26,7 @@ final class RequestLine: Sendable {
         var askedUntil = ContinuousClock.now
         var waiters: [Waiter] = []
         var lastWaiter = 0
+        var isClosed = false
     }
 
     private struct Waiter {
@@ -146,7 +147,8 @@ final class RequestLine: Sendable {
     func putBack(_ request: Request) { add(request, isFirst: true, wasAsked: false) }
 
     private func add(_ request: Request, isFirst: Bool, wasAsked: Bool) {
-        let ready = state.withLock { state -> [Waiter] in
+        let ready = state.withLock { state -> [Waiter]? in
+            if state.isClosed { return nil }
             if wasAsked { state.asked = max(0, state.asked - 1) }
             let entry = (request: request, until: ContinuousClock.now + Self.hold)
             if isFirst { state.requests.prepend(entry) } else { state.requests.append(entry) }
@@ -156,6 +158,7 @@ final class RequestLine: Sendable {
             state.waiters.removeAll { $0.wanted <= state.requests.count || isLast }
             return ready
         }
+        guard let ready else { return leave(request) }
         for waiter in ready { waiter.continuation.resume() }
     }
 
@@ -171,15 +174,30 @@ final class RequestLine: Sendable {
         for waiter in waiters { waiter.continuation.resume() }
     }
 
-    /// Gives those to other workers that nobody takes here; all of them when this worker stops.
-    func giveBack(all: Bool = false) {
+    /// Gives those to other workers that nobody takes here.
+    func giveBack() {
         let now = ContinuousClock.now
         let overdue = state.withLock { state in
-            let overdue = state.requests.filter { all || $0.until <= now }
-            if !overdue.isEmpty { state.requests.removeAll { all || $0.until <= now } }
+            let overdue = state.requests.filter { $0.until <= now }
+            if !overdue.isEmpty { state.requests.removeAll { $0.until <= now } }
             return overdue
         }
         for (request, _) in overdue { Acknowledgement.again.send(request.delivery, over: server.connection) }
+    }
+
+    /// Gives all to other workers, also those that are on their way.
+    func close() {
+        let left = state.withLock { state in
+            state.isClosed = true
+            defer { state.requests = [] }
+            return state.requests
+        }
+        for (request, _) in left { leave(request) }
+    }
+
+    /// Not at once: the server would give it back to us, who have asked for it and are gone in a moment.
+    private func leave(_ request: Request) {
+        Acknowledgement.later(.milliseconds(200)).send(request.delivery, over: server.connection)
     }
 }
 
@@ -198,6 +216,8 @@ enum Acknowledgement {
     func send(_ delivery: Delivery, over connection: NATSConnection) { send(delivery.subject, over: connection) }
 
     func send(_ subject: String, over connection: NATSConnection) {
+        // Nobody waits for a word about a message that was fetched.
+        guard !subject.isEmpty else { return }
         let word =
             switch self {
             case .done: "+ACK"

@@ -5,7 +5,7 @@
 /// `$JS.ACK.STREAM.CONSUMER.DELIVERED.SEQUENCE.PLACE.TIME.PENDING`; newer servers put a domain and an account behind
 /// `ACK`, and a word at the end.
 struct Delivery: Sendable {
-    /// The subject itself.
+    /// The subject itself; empty for a message that was fetched, not delivered.
     let subject: String
     /// The consumer that it is delivered to.
     let consumer: String
@@ -17,6 +17,12 @@ struct Delivery: Sendable {
     let place: UInt64
     /// Messages of the consumer that were not delivered yet.
     let pending: Int
+
+    /// A message that somebody fetched by its sequence.
+    init(fetched sequence: UInt64) {
+        (subject, consumer, delivered, place, pending) = ("", "", 0, 0, 0)
+        self.sequence = sequence
+    }
 
     init?(_ subject: String?) {
         guard let subject, subject.hasPrefix("$JS.ACK.") else { return nil }

@@ -79,6 +79,7 @@ extension WatchRecord.Function {
             minReplicas: route.rules.minReplicas,
             maxReplicas: route.rules.maxReplicas,
             scaling: route.rules.scaling?.labels,
+            retry: WatchRecord.Retry(route.rules.retry),
             notReadyReason: route.notReadyReason
         )
     }

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ArgumentParser
+import FaultModel
+import Foundation
+import GatewayService
+import NIOCore
+import NIOPosix
+import ProcessControl
+import RemoteProvider
+import RuntimeSettings
+import SystemClient
+
+/// `martlet queue-worker`: carries asynchronous calls out, and nothing else.
+struct QueueWorkerCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "queue-worker",
+        abstract: "Carry out the asynchronous calls of a queue on NATS, through a gateway elsewhere.",
+        discussion: """
+            Several workers share the calls of each function. OpenFaaS' own variables are understood: gateway_url, \
+            nats_host, nats_port, queue_name, max_inflight, ack_wait, max_retry_attempts, initial_retry_wait, \
+            max_retry_wait, retry_http_codes, backoff, basic_auth, secret_mount_path.
+            """
+    )
+
+    @OptionGroup var options: PlatformOptions
+
+    @Option(help: "The gateway that calls go to (http://127.0.0.1:8080/).")
+    var gatewayUrl: String?
+
+    func run() async throws {
+        try await runCommand {
+            let settings = try options.settings()
+            if options.showSettings { return options.printSettings(settings) }
+            guard let asynchrony = settings.asynchrony, let jetStream = settings.jetStream else {
+                throw PlatformFault(
+                    .badSettings,
+                    "A queue worker needs a queue on NATS.",
+                    hint:
+                        "Name its server by --nats-url, as nats://127.0.0.1:4222; a queue in a data directory has its worker within."
+                )
+            }
+            try await run(settings, asynchrony, jetStream)
+        }
+    }
+
+    private func run(
+        _ settings: PlatformSettings,
+        _ asynchrony: AsynchronySettings,
+        _ jetStream: JetStreamSettings
+    ) async throws {
+        let signals = TerminationSignals()
+        let logger = PlatformLog.logger(settings)
+        let front = try PlatformFront(settings, signals: signals, logger: logger)
+        let login = settings.requiresCredentials ? try CredentialFiles(folder: settings.credentialsFolder).login() : nil
+        let client = SystemClient(
+            baseURL: gatewayUrl ?? settings.gatewayURL,
+            login: login,
+            http: SystemClient.makeHTTPClient()
+        )
+        let queue = try PlatformQueue(settings, asynchrony, jetStream, logger)
+        await queue.settle(within: .seconds(5))
+        if let problem = queue.problem { printError("Warning: no calls yet. \(problem.message)") }
+        // To a worker the gateway is what a provider is to a gateway: there the functions are.
+        let worker = Gateway(
+            front.gateway(settings, credentials: nil),
+            provider: try HTTPFunctionProvider(client: client),
+            bundles: nil,
+            counts: nil,
+            asynchrony: queue.asynchrony,
+            scaling: Gateway.Scaling(isOn: false),
+            group: MultiThreadedEventLoopGroup(numberOfThreads: System.coreCount),
+            logger: logger
+        )
+        let metrics = try await worker.startWithoutAPI()
+        // Ends with the process.
+        Task { await worker.followProvider() }
+        print("The queue worker \(queue.asynchrony.names.worker) is ready, gateway \(client.baseURL)")
+        if let port = metrics?.port { print("Metrics   http://\(settings.host):\(port)/metrics") }
+        fflush(nil)
+        ServiceNotification.ready()
+        await signals.first()
+        signals.endAtNext()
+        ServiceNotification.stopping()
+        await worker.drain(within: settings.drainTimeout)
+        await queue.close()
+        await front.close()
+    }
+}
