@@ -253,8 +253,9 @@ let package = Package(
         .testTarget(
             name: "EndToEndTests",
             dependencies: [
-                "FaultModel", "FunctionBuilder", "FunctionModel", "ProcessControl", "PrometheusClient", "QueueContract",
-                "SQLiteQueue", "SystemClient", "TestSupport", "fwatchdog", "martlet", "origin", httpClient, logging,
+                "FaultModel", "FunctionBuilder", "FunctionModel", "NATSClient", "ProcessControl", "PrometheusClient",
+                "QueueContract", "SQLiteQueue", "SystemClient", "TestSupport", "fwatchdog", "martlet", "origin",
+                httpClient, logging,
                 nioCore,
             ],
             swiftSettings: strict

@@ -43,7 +43,6 @@ typedef void (*natsMsgHandler)(natsConnection *, natsSubscription *, natsMsg *, 
     X(natsStatus, natsOptions_SetDisconnectedCB, (natsOptions *, natsConnectionHandler, void *))                      \
     X(natsStatus, natsOptions_SetReconnectedCB, (natsOptions *, natsConnectionHandler, void *))                       \
     X(natsStatus, natsOptions_SetClosedCB, (natsOptions *, natsConnectionHandler, void *))                            \
-    X(natsStatus, natsOptions_SetRetryOnFailedConnect, (natsOptions *, bool, natsConnectionHandler, void *))          \
     X(natsStatus, natsConnection_GetLastError, (natsConnection *, const char **))                                     \
     X(natsStatus, natsConnection_Connect, (natsConnection **, natsOptions *))                                         \
     X(void, natsConnection_Close, (natsConnection *))                                                                 \
@@ -152,7 +151,6 @@ static natsStatus configure(natsOptions *options, const struct martlet_nats_opti
     THEN(natsOptions_SetDisconnectedCB(options, disconnected, self));
     THEN(natsOptions_SetReconnectedCB(options, reconnected, self));
     THEN(natsOptions_SetClosedCB(options, closed, self));
-    THEN(natsOptions_SetRetryOnFailedConnect(options, true, reconnected, self));
 #undef THEN
     return status;
 }
@@ -163,20 +161,16 @@ int martlet_nats_connect(const struct martlet_nats_options *wanted, struct martl
     natsOptions *options = NULL;
     natsStatus status = library.natsOptions_Create(&options);
     if (status == 0) status = configure(options, wanted, self);
+    const bool is_usable = status == 0;
     if (status == 0) status = library.natsConnection_Connect(&self->connection, options);
     library.natsOptions_Destroy(options);
-    // With a connection that is not there yet, the library goes on trying.
-    if (status != 0 && self->connection) {
-        *connection = self;
-        return MARTLET_NATS_LATER;
-    }
-    // Without one nobody is left who might call back.
+    // Without a connection nobody is left who might call back.
     if (status != 0) {
         free(self);
         self = NULL;
     }
     *connection = self;
-    return status;
+    return is_usable ? status : MARTLET_NATS_BAD_OPTIONS;
 }
 
 void martlet_nats_close(struct martlet_nats_connection *self) { library.natsConnection_Close(self->connection); }

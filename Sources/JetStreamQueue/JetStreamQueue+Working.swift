@@ -20,9 +20,9 @@ extension JetStreamQueue {
         listeners.withLock { $0.cancel = listener }
     }
 
-    /// The functions that have calls waiting.
+    /// The functions that have calls waiting, or under way somewhere.
     public func waitingFunctions() async -> [FunctionID] {
-        (try? await upToDate())?.withIndex { $0.waitingFunctions } ?? []
+        (try? await upToDate())?.withIndex { $0.openFunctions } ?? []
     }
 
     // MARK: Taking

@@ -150,7 +150,10 @@ public final class JetStreamQueue: CallQueue {
                     return false
                 }
                 if isOver { return }
-                if !isLogged { logger.error("the queue cannot be used yet", metadata: ["why": "\(error)"]) }
+                if !isLogged {
+                    let why = server.connection.lastError ?? "\(error)"
+                    logger.error("the queue cannot be used yet", metadata: ["why": "\(why)"])
+                }
                 isLogged = true
             }
             guard (try? await Task.sleep(for: .seconds(1))) != nil else { return }
@@ -265,7 +268,7 @@ public final class JetStreamQueue: CallQueue {
     }
 
     private func tellAll(_ follower: LogFollower) {
-        let (functions, hasCallbacks) = follower.withIndex { ($0.waitingFunctions, !$0.callbacks.isEmpty) }
+        let (functions, hasCallbacks) = follower.withIndex { ($0.openFunctions, !$0.callbacks.isEmpty) }
         tell(functions.map { .due($0) } + (hasCallbacks ? [.callbackDue] : []))
     }
 
@@ -299,7 +302,12 @@ public final class JetStreamQueue: CallQueue {
     }
 
     private func connectionChanged(_ isConnected: Bool) {
-        if isConnected { logger.info("the NATS server is back") } else { logger.error("the NATS server is away") }
+        if isConnected {
+            logger.info("the NATS server is there")
+        } else {
+            let why = server.connection.lastError ?? "it hung up"
+            logger.error("the NATS server is away", metadata: ["why": "\(why)"])
+        }
         guard isConnected, let follower = following.withLock({ $0 }) else { return }
         for line in lines.withLock({ Array($0.values) }) { line.forgotten(isGone: true) }
         for held in held.withLock({ Array($0.values) }) {

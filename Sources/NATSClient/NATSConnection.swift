@@ -42,8 +42,25 @@ public final class NATSConnection: Sendable {
     private struct State {
         var pending: [UInt64: Pending] = [:]
         var lastRequest: UInt64 = 0
-        var listeners: [@Sendable (Bool) -> Void] = []
+        var listeners: [Listener] = []
+        var subscriptions: [UInt64: Subscription] = [:]
+        var lastSubscription: UInt64 = 0
         var handle: Handle?
+        var isClosed = false
+        var lastError: String?
+    }
+
+    /// A closure by itself, as the state of a mutex, would be wrapped once more at each access.
+    private struct Listener: Sendable {
+        let tell: @Sendable (Bool) -> Void
+    }
+
+    /// What somebody listens to, over all connections to come.
+    private struct Subscription {
+        let subject: String
+        let box: HandlerBox
+        /// The library's; nil while there is no connection.
+        var made: LibrarySubscription?
     }
 
     private struct Pending {
@@ -51,7 +68,15 @@ public final class NATSConnection: Sendable {
         let done: @Sendable (Result<NATSMessage, NATSFailure>) -> Void
     }
 
+    /// When we last tried to connect, and whether we do so now.
+    private struct Attempt {
+        var last = ContinuousClock.now
+        var isUnderWay = false
+    }
+
+    private let settings: Settings
     private let connected = Atomic(false)
+    private let attempt = Mutex(Attempt())
     private let state = Mutex(State())
     private let inbox: String
 
@@ -63,10 +88,11 @@ public final class NATSConnection: Sendable {
 
     /// What went wrong last; nil when nothing did.
     public var lastError: String? {
-        withHandle { martlet_nats_connection_error($0).map { String(cString: $0) } } ?? nil
+        let (handle, error) = state.withLock { ($0.handle, $0.lastError) }
+        return handle?.lastError ?? error
     }
 
-    /// Connects, and goes on trying where no server answers.
+    /// Connects, and goes on trying where no server answers or lets us in.
     ///
     /// - Throws: `badSettings` when the library is missing, or an address, credentials or certificates cannot be used.
     public init(_ settings: Settings) throws(PlatformFault) {
@@ -77,25 +103,43 @@ public final class NATSConnection: Sendable {
                 hint: "Install it, on Debian by: apt-get install libnats3.4"
             )
         }
+        self.settings = settings
         inbox = "_INBOX.\(UUID().uuidString)"
-        let handle = try Handle(settings, for: self)
-        state.withLock { $0.handle = handle }
-        if handle.isConnected { connected.store(true, ordering: .releasing) }
-        do throws(NATSFailure) {
-            try subscribe(to: "\(inbox).*") { [weak self] in self?.answered($0) }
-        } catch { throw PlatformFault(.storageUnavailable, "The NATS server hangs up.", cause: error) }
+        try connect()
+        _ = try? subscribe(to: "\(inbox).*") { [weak self] in self?.answered($0) }
         Task { [weak self] in
-            while (try? await Task.sleep(for: .milliseconds(100))) != nil, self?.dropOverdue() == true {}
+            while (try? await Task.sleep(for: .milliseconds(100))) != nil, self?.keepUp() == true {}
         }
     }
 
     deinit { state.withLock { $0.handle?.close() } }
 
+    /// Makes a connection of the library's, which makes itself anew when it breaks, but not when it was refused.
+    ///
+    /// Blocks until a server has answered, or none has.
+    private func connect() throws(PlatformFault) {
+        let outcome = Handle.open(settings, for: self)
+        switch outcome {
+        case .failure(let failure):
+            state.withLock { $0.lastError = failure.why }
+            if failure.isForGood { throw failure.fault(settings) }
+        case .success(let handle):
+            state.withLock { state in
+                guard !state.isClosed else { return }
+                state.handle = handle
+                for (number, subscription) in state.subscriptions {
+                    state.subscriptions[number]?.made = try? handle.subscribe(subscription.subject, subscription.box)
+                }
+            }
+            changed(isConnected: true)
+        }
+    }
+
     /// Closes the connection at once; nothing comes any more.
     public func close() {
         connected.store(false, ordering: .releasing)
         let handle = state.withLock { state in
-            defer { state.handle = nil }
+            defer { (state.handle, state.isClosed, state.subscriptions) = (nil, true, [:]) }
             return state.handle
         }
         handle?.close()
@@ -104,7 +148,7 @@ public final class NATSConnection: Sendable {
 
     /// Who is told that the connection broke (false) or is back (true).
     public func onChange(_ listener: @escaping @Sendable (Bool) -> Void) {
-        state.withLock { $0.listeners.append(listener) }
+        state.withLock { $0.listeners.append(Listener(tell: listener)) }
     }
 
     /// A fresh subject for answers that are not those of `request`.
@@ -185,16 +229,32 @@ public final class NATSConnection: Sendable {
         state.withLock { $0.pending.removeValue(forKey: number) }?.done(outcome)
     }
 
-    /// False when the connection is closed for good.
-    private func dropOverdue() -> Bool {
+    /// Ends what took too long, and connects again where the library has given up; false when it is closed for good.
+    private func keepUp() -> Bool {
         let now = ContinuousClock.now
-        let (overdue, isOpen) = state.withLock { state in
+        let (overdue, isOpen, isGivenUp) = state.withLock { state in
             let overdue = state.pending.filter { $0.value.deadline <= now }
             for number in overdue.keys { state.pending[number] = nil }
-            return (overdue, state.handle != nil)
+            let isGivenUp = !state.isClosed && state.handle?.isGivenUp ?? true
+            return (overdue, !state.isClosed, isGivenUp)
         }
         for pending in overdue.values { pending.done(.failure(.timedOut)) }
+        if isGivenUp { tryAgain() }
         return isOpen
+    }
+
+    /// Connects on a thread of its own, since that blocks; one attempt at a time, and not at once behind the last.
+    private func tryAgain() {
+        let isFirst = attempt.withLock { attempt in
+            guard !attempt.isUnderWay, ContinuousClock.now - attempt.last > .seconds(1) else { return false }
+            attempt.isUnderWay = true
+            return true
+        }
+        guard isFirst else { return }
+        Thread.detachNewThread { [self] in
+            try? connect()
+            attempt.withLock { $0 = Attempt() }
+        }
     }
 
     private func failPending() {
@@ -217,22 +277,20 @@ public final class NATSConnection: Sendable {
         _ handler: @escaping @Sendable (NATSMessage) -> Void
     ) throws(NATSFailure) -> NATSSubscription {
         let box = HandlerBox(headers: headers, handler: handler)
-        // Never released: a thread of the library may be inside, and nobody knows for how long.
-        let context = Unmanaged.passRetained(box).toOpaque()
-        var subscription: OpaquePointer?
-        let status = withHandle { handle in
-            martlet_nats_subscribe(
-                handle,
-                subject,
-                { context, message in
-                    Unmanaged<HandlerBox>.fromOpaque(context).takeUnretainedValue().take(message)
-                },
-                context,
-                &subscription
-            )
+        return try state.withLock { state throws(NATSFailure) in
+            if state.isClosed { throw .disconnected }
+            state.lastSubscription += 1
+            let number = state.lastSubscription
+            state.subscriptions[number] = Subscription(subject: subject, box: box)
+            state.subscriptions[number]?.made = try state.handle?.subscribe(subject, box)
+            return NATSSubscription(self, number)
         }
-        guard status == 0, let subscription else { throw status.map { failure($0, 0) } ?? .disconnected }
-        return NATSSubscription(subscription, box)
+    }
+
+    fileprivate func end(subscription number: UInt64) {
+        let subscription = state.withLock { $0.subscriptions.removeValue(forKey: number) }
+        subscription?.box.end()
+        subscription?.made?.end()
     }
 
     // MARK: The library's calls
@@ -245,26 +303,33 @@ public final class NATSConnection: Sendable {
     fileprivate func changed(isConnected: Bool) {
         connected.store(isConnected, ordering: .releasing)
         if !isConnected { failPending() }
-        for listener in state.withLock({ $0.listeners }) { listener(isConnected) }
+        for listener in state.withLock({ $0.listeners }) { listener.tell(isConnected) }
     }
 }
 
 /// The messages of a subject, as they come.
-public final class NATSSubscription: Sendable {
+public struct NATSSubscription: Sendable {
+    private let connection: NATSConnection
+    private let number: UInt64
+
+    fileprivate init(_ connection: NATSConnection, _ number: UInt64) {
+        self.connection = connection
+        self.number = number
+    }
+
+    /// Ends it; nothing is handed over any more.
+    public func end() { connection.end(subscription: number) }
+}
+
+/// The library's part of a subscription.
+private final class LibrarySubscription: Sendable {
     // The library locks inside: its subscriptions may be used by many threads.
     nonisolated(unsafe) private let subscription: OpaquePointer
-    private let box: HandlerBox
 
-    fileprivate init(_ subscription: OpaquePointer, _ box: HandlerBox) {
-        self.subscription = subscription
-        self.box = box
-    }
+    init(_ subscription: OpaquePointer) { self.subscription = subscription }
 
-    /// Ends it, once; nothing is handed over any more.
-    public func end() {
-        box.end()
-        martlet_nats_unsubscribe(subscription)
-    }
+    /// Ends it, once.
+    func end() { martlet_nats_unsubscribe(subscription) }
 }
 
 /// The handler of a subscription.
@@ -294,21 +359,42 @@ private final class Handle: Sendable {
     /// What the library's threads are told about.
     private final class Owner: Sendable {
         weak let connection: NATSConnection?
+        let isGivenUp = Atomic(false)
         init(_ connection: NATSConnection) { self.connection = connection }
+    }
+
+    /// Why there is none.
+    struct Failure: Error {
+        let why: String
+        /// Whether it will be so at the next attempt, too.
+        let isForGood: Bool
+
+        func fault(_ settings: NATSConnection.Settings) -> PlatformFault {
+            PlatformFault(
+                .badSettings,
+                "NATS cannot be used with \(settings.servers.map(withoutPassword).joined(separator: ", ")): \(why).",
+                hint: "Check the address, and the files of credentials and authorities."
+            )
+        }
     }
 
     // The library locks inside: its connections may be used by many threads.
     nonisolated(unsafe) let connection: OpaquePointer
-    /// Whether a server has answered at once.
-    let isConnected: Bool
+    private let owner: Owner
 
-    init(_ settings: NATSConnection.Settings, for owner: NATSConnection) throws(PlatformFault) {
+    private init(_ connection: OpaquePointer, _ owner: Owner) {
+        self.connection = connection
+        self.owner = owner
+    }
+
+    static func open(_ settings: NATSConnection.Settings, for connection: NATSConnection) -> Result<Handle, Failure> {
+        let owner = Owner(connection)
         // Kept for good, like the handlers.
-        let context = Unmanaged.passRetained(Owner(owner)).toOpaque()
+        let context = Unmanaged.passRetained(owner).toOpaque()
         var made: OpaquePointer?
         let status = withCStrings(settings.servers) { servers in
             withCStrings([settings.name, settings.credentialsFile ?? "", settings.authoritiesFile ?? ""]) { texts in
-                guard let first = servers.baseAddress else { return Int32(0) }
+                guard let first = servers.baseAddress else { return Int32(MARTLET_NATS_BAD_OPTIONS) }
                 var options = martlet_nats_options(
                     servers: first,
                     server_count: Int32(servers.count),
@@ -320,33 +406,54 @@ private final class Handle: Sendable {
                     reconnect_wait_ms: Int32(settings.reconnectWait / .milliseconds(1)),
                     on_disconnected: { Handle.told($0, false) },
                     on_reconnected: { Handle.told($0, true) },
-                    on_closed: { Handle.told($0, false) },
+                    on_closed: { Handle.toldClosed($0) },
                     context: context
                 )
                 return martlet_nats_connect(&options, &made)
             }
         }
-        guard let made else { throw Self.fault(status, settings) }
-        connection = made
-        isConnected = status == 0
+        guard let made else {
+            let why = martlet_nats_last_error() ?? martlet_nats_status_text(status)
+            return .failure(
+                Failure(why: String(cString: why), isForGood: status == Int32(MARTLET_NATS_BAD_OPTIONS))
+            )
+        }
+        return .success(Handle(made, owner))
     }
 
     deinit { martlet_nats_destroy(connection) }
 
     func close() { martlet_nats_close(connection) }
 
+    /// Whether the library has given up, as it does where it is refused.
+    var isGivenUp: Bool { owner.isGivenUp.load(ordering: .acquiring) }
+
+    var lastError: String? { martlet_nats_connection_error(connection).map { String(cString: $0) } }
+
+    func subscribe(_ subject: String, _ box: HandlerBox) throws(NATSFailure) -> LibrarySubscription {
+        // Never released: a thread of the library may be inside, and nobody knows for how long.
+        let context = Unmanaged.passRetained(box).toOpaque()
+        var subscription: OpaquePointer?
+        let status = martlet_nats_subscribe(
+            connection,
+            subject,
+            { context, message in
+                Unmanaged<HandlerBox>.fromOpaque(context).takeUnretainedValue().take(message)
+            },
+            context,
+            &subscription
+        )
+        guard status == 0, let subscription else { throw .disconnected }
+        return LibrarySubscription(subscription)
+    }
+
     private static func told(_ context: UnsafeMutableRawPointer, _ isConnected: Bool) {
         Unmanaged<Owner>.fromOpaque(context).takeUnretainedValue().connection?.changed(isConnected: isConnected)
     }
 
-    private static func fault(_ status: Int32, _ settings: NATSConnection.Settings) -> PlatformFault {
-        let why =
-            martlet_nats_last_error().map { String(cString: $0) } ?? String(cString: martlet_nats_status_text(status))
-        return PlatformFault(
-            .badSettings,
-            "NATS cannot be used with \(settings.servers.map(withoutPassword).joined(separator: ", ")): \(why).",
-            hint: "Check the address, and the files of credentials and authorities."
-        )
+    private static func toldClosed(_ context: UnsafeMutableRawPointer) {
+        Unmanaged<Owner>.fromOpaque(context).takeUnretainedValue().isGivenUp.store(true, ordering: .releasing)
+        told(context, false)
     }
 
     /// A URL as it may be shown.

@@ -48,7 +48,12 @@ public final class RunningMartlet: Sendable {
             [Self.binary.path] + verb + ["--port", "0", "--metrics-port", "0", "--data-dir", dataDirectory] + arguments,
             environment: environment
         )
-        let lastWords = verb == ["gateway"] ? "The gateway is ready at" : "deploy only what you trust."
+        let lastWords =
+            switch verb {
+            case ["gateway"]: "The gateway is ready at"
+            case ["queue-worker"]: "/metrics"
+            default: "deploy only what you trust."
+            }
         guard await program.prints(lastWords) else { throw StartFailure(output: program.output) }
         startText = program.output
         let scheme = startText.contains("is ready at https://") ? "https" : "http"

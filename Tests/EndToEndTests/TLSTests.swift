@@ -91,7 +91,8 @@ struct TLSTests {
     }
 }
 
-private enum OpenSSL {
+/// The command `openssl`.
+enum OpenSSL {
     static func isThere() async -> Bool { await run("version").isSuccess }
 
     static func run(_ arguments: String...) async -> (isSuccess: Bool, output: String) {

@@ -46,9 +46,10 @@ const char *_Nonnull martlet_nats_status_text(int status);
 /// What went wrong last on this thread; NULL when nothing is known.
 const char *_Nullable martlet_nats_last_error(void);
 
-/// No server has answered yet; `on_reconnected` is told when one does.
-#define MARTLET_NATS_LATER (-1)
+/// An address, or a file, cannot be used at all.
+#define MARTLET_NATS_BAD_OPTIONS (-1)
 
+/// Tries each server once; blocks for as long as that takes.
 int martlet_nats_connect(
     const struct martlet_nats_options *_Nonnull options,
     struct martlet_nats_connection *_Nullable *_Nonnull connection

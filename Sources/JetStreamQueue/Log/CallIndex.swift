@@ -162,8 +162,8 @@ struct CallIndex: Sendable {
         }
     }
 
-    /// The functions that have calls waiting.
-    var waitingFunctions: [FunctionID] { counts.filter { $0.value.waiting > 0 }.keys.sorted() }
+    /// The functions that have calls waiting, or under way: those may be left by whoever has them.
+    var openFunctions: [FunctionID] { counts.filter { $0.value.waiting + $0.value.running > 0 }.keys.sorted() }
 
     /// How long the oldest waiting call has waited.
     func oldest(now: Timestamp) -> Duration? {

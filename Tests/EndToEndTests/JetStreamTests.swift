@@ -1,0 +1,391 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import FunctionModel
+import NATSClient
+import NIOCore
+import ProcessControl
+import SystemClient
+import TestSupport
+import Testing
+
+/// What a queue on NATS JetStream adds: several workers, and a server that can go away.
+@Suite(.enabled(if: RunningNATS.isThere))
+struct JetStreamTests {
+    private let folder = TemporaryFolder()
+    private let queueName = "t\(UInt64.random(in: 0 ... .max))"
+
+    private func variables(_ url: String, _ more: [String: String] = [:]) -> [String: String] {
+        [
+            "MARTLET_NATS_URL": url, "queue_name": queueName, "initial_retry_wait": "200ms", "max_retry_wait": "1s",
+            "backoff": "exponential", "ack_wait": "2s",
+        ].merging(more) { _, new in new }
+    }
+
+    private func start(
+        _ url: String,
+        _ more: [String: String] = [:],
+        _ arguments: String...
+    ) async throws
+        -> RunningMartlet
+    {
+        try await RunningMartlet(
+            dataDirectory: "\(folder.path)/data",
+            arguments: arguments,
+            environment: variables(url, more)
+        )
+    }
+
+    private func startWorker(_ name: String, of martlet: RunningMartlet, _ url: String) async throws -> RunningMartlet {
+        try await RunningMartlet(
+            ["queue-worker"],
+            dataDirectory: "\(folder.path)/data",
+            arguments: ["--gateway-url", martlet.client.baseURL],
+            environment: variables(url, ["MARTLET_WORKER_NAME": name])
+        )
+    }
+
+    /// Deploys a function that writes a line into a file for each call.
+    private func deployLedger(_ rest: String = "", on martlet: RunningMartlet) async throws {
+        let program = folder.write(
+            "ledger.sh",
+            "#!/bin/sh\necho \"$Http_X_Call_Id\" >> \(folder.path)/ledger\n\(rest)\n",
+            isExecutable: true
+        )
+        try await martlet.client.create(
+            FunctionDeployment(service: "note", image: "host", envProcess: program, envVars: ["exec_timeout": "60s"])
+        )
+    }
+
+    private var lines: [String] {
+        let text = (try? String(contentsOfFile: "\(folder.path)/ledger", encoding: .utf8)) ?? ""
+        return text.split(separator: "\n").map(String.init)
+    }
+
+    private func send(
+        _ id: String,
+        to martlet: RunningMartlet,
+        _ body: String = "x"
+    ) async throws -> (status: Int, headers: [String: String], body: String) {
+        try await martlet.ask(
+            "POST",
+            "/async-function/note",
+            body,
+            headers: [("X-Call-Id", id)],
+            withLogin: false
+        )
+    }
+
+    private func hasSucceeded(
+        _ count: Int,
+        on martlet: RunningMartlet,
+        within limit: Duration = .seconds(60)
+    )
+        async throws -> Bool
+    {
+        try await eventually(within: limit) {
+            let numbers = try await martlet.client.queueNumbers().total
+            return numbers.succeeded == count && numbers.accepted == count
+        }
+    }
+
+    // MARK: Workers
+
+    @Test func `workers share the calls of a function, and nobody else carries any out`() async throws {
+        let url = try await RunningNATS.shared.value.url
+        let martlet = try await start(url, [:], "--async-worker", "false")
+        try await deployLedger("sleep 0.1", on: martlet)
+        for number in 0..<3 { #expect(try await send("early-\(number)", to: martlet).status == 202) }
+        #expect(try await martlet.client.queueNumbers().total.waiting == 3)
+        var workers: [RunningMartlet] = []
+        for name in ["one", "two"] { workers.append(try await startWorker(name, of: martlet, url)) }
+        for number in 0..<100 { #expect(try await send("call-\(number)", to: martlet).status == 202) }
+        #expect(try await hasSucceeded(103, on: martlet))
+        #expect(Set(lines).count == 103 && lines.count == 103, "\(lines.count) runs")
+        for worker in workers {
+            let name = "queue_worker_messages_processed_total{queue_name=\"\(queueName)\""
+            let text = try await metrics(of: worker)
+            let count = text.split(separator: "\n").first { $0.hasPrefix(name) }?.split(separator: " ").last
+            #expect(count.flatMap { Double($0) } ?? 0 > 10, "\(text)")
+            #expect(text.contains("queue_worker_pending_messages{queue_name=\"\(queueName)\""))
+            #expect(await worker.stop() == 0)
+        }
+        #expect(await martlet.stop() == 0)
+    }
+
+    private func metrics(of martlet: RunningMartlet) async throws -> String {
+        let client = SystemClient(
+            baseURL: "http://127.0.0.1:\(martlet.metricsPort)",
+            login: nil,
+            http: RunningMartlet.http
+        )
+        return String(decoding: try await client.collect(try await client.send("GET", "/metrics")), as: UTF8.self)
+    }
+
+    @Test func `what a killed worker held is carried out by another, once its lease is over`() async throws {
+        let url = try await RunningNATS.shared.value.url
+        let martlet = try await start(url, [:], "--async-worker", "false")
+        try await deployLedger("[ -e \(folder.path)/go ] || exec sleep 60", on: martlet)
+        let first = try await startWorker("one", of: martlet, url)
+        #expect(try await send("held", to: martlet).status == 202)
+        #expect(await eventually { lines == ["held"] })
+        await first.kill()
+        folder.write("go", "")
+        let second = try await startWorker("two", of: martlet, url)
+        #expect(try await hasSucceeded(1, on: martlet, within: .seconds(20)))
+        #expect(lines == ["held", "held"])
+        #expect(try await martlet.client.call("held").attempts.map(\.number) == [1])
+        #expect(await second.stop() == 0)
+        #expect(await martlet.stop() == 0)
+    }
+
+    /// `MARTLET_TEST_KILLS` makes it longer.
+    @Test func `whatever worker is killed at whatever moment, every 202 runs and no success runs twice`() async throws {
+        let kills = ProcessInfo.processInfo.environment["MARTLET_TEST_KILLS"].flatMap { Int($0) } ?? 10
+        let url = try await RunningNATS.shared.value.url
+        let martlet = try await start(url, [:], "--async-worker", "false")
+        try await deployLedger(on: martlet)
+        let record = CrashRecord()
+        var workers: [RunningMartlet] = []
+        for name in ["one", "two"] { workers.append(try await startWorker(name, of: martlet, url)) }
+        for kill in 1...kills {
+            for number in 0..<Int.random(in: 1...30) {
+                let id = "k\(kill)-\(number)"
+                record.noteSent(id)
+                if try await send(id, to: martlet).status == 202 { record.notePromised(id) }
+            }
+            let done = try await martlet.client.calls(
+                function: nil,
+                state: "succeeded",
+                since: nil,
+                limit: 1000,
+                cursor: nil
+            )
+            record.noteSuccesses(done.calls.map(\.id), lines)
+            let victim = Int.random(in: 0...1)
+            await workers[victim].kill()
+            // Under its own name, as after a crash, or under another one, as a worker elsewhere.
+            workers[victim] = try await startWorker(kill.isMultiple(of: 2) ? "n\(kill)" : "one", of: martlet, url)
+        }
+        #expect(try await hasSucceeded(record.promised.count, on: martlet))
+        let seen = Dictionary(grouping: lines, by: \.self).mapValues(\.count)
+        #expect(record.promised.subtracting(seen.keys).isEmpty, "never ran: \(record.promised.subtracting(seen.keys))")
+        #expect(Set(seen.keys).subtracting(record.sent).isEmpty, "invented")
+        for (id, count) in record.successes { #expect(seen[id] == count, "\(id) ran after its success") }
+        for worker in workers { #expect(await worker.stop() == 0) }
+        #expect(await martlet.stop() == 0)
+    }
+
+    // MARK: The server
+
+    @Test func `a NATS server that is killed and started again in the midst of it all loses nothing`() async throws {
+        let nats = try await RunningNATS()
+        let martlet = try await start(nats.url)
+        try await deployLedger(on: martlet)
+        let record = CrashRecord()
+        for round in 1...3 {
+            await withTaskGroup(of: Void.self) { group in
+                for client in 0..<4 {
+                    group.addTask {
+                        for number in 0... {
+                            guard !record.isStopped() else { return }
+                            let id = "r\(round)-c\(client)-\(number)"
+                            record.noteSent(id)
+                            if (try? await self.send(id, to: martlet).status) == 202 { record.notePromised(id) }
+                        }
+                    }
+                }
+                let enough = record.promised.count + 100
+                _ = await eventually { record.promised.count >= enough }
+                await nats.stop()
+                try? await nats.startAgain()
+                _ = await eventually { record.promised.count >= enough + 50 }
+                record.stop()
+            }
+            record.go()
+        }
+        #expect(
+            try await eventually(within: .seconds(60)) {
+                let numbers = try await martlet.client.queueNumbers().total
+                return numbers.waiting + numbers.running == 0
+            }
+        )
+        #expect(record.promised.subtracting(lines).isEmpty, "never ran: \(record.promised.subtracting(lines))")
+        #expect(Set(lines).subtracting(record.sent).isEmpty, "invented: \(Set(lines).subtracting(record.sent))")
+        let numbers = try await martlet.client.queueNumbers().total
+        #expect(numbers.succeeded == numbers.accepted && numbers.accepted >= record.promised.count, "\(numbers)")
+        #expect(await martlet.stop() == 0)
+        await nats.stop(SIGTERM)
+    }
+
+    @Test func `while the NATS server is away new calls get 503 and other calls work; it may come later`() async throws
+    {
+        let nats = try await RunningNATS()
+        let martlet = try await start(nats.url)
+        try await deployLedger(on: martlet)
+        #expect(try await send("before", to: martlet).status == 202)
+        #expect(try await hasSucceeded(1, on: martlet))
+        await nats.stop()
+        let refused = try await send("away", to: martlet)
+        #expect(refused.status == 503 && refused.body.contains("NATS"), "\(refused)")
+        #expect(refused.headers["retry-after"] != nil && refused.headers["x-openfaas-internal"] != nil)
+        #expect(try await martlet.call("note", method: "POST", body: "x").status == 200)
+        try await nats.startAgain()
+        #expect(try await eventually { try await self.send("after", to: martlet).status == 202 })
+        #expect(try await eventually { try await martlet.client.call("after").state == "succeeded" })
+        #expect(await martlet.stop() == 0)
+        await nats.stop(SIGTERM)
+        // Started before its server.
+        let early = try await start(nats.url)
+        #expect(early.startText.contains("asynchronous calls get 503"), "\(early.startText)")
+        #expect(try await send("early", to: early).status == 503)
+        try await nats.startAgain()
+        #expect(try await eventually { try await self.send("late", to: early).status == 202 })
+        #expect(try await eventually { try await early.client.call("late").state == "succeeded" })
+        #expect(await early.stop() == 0)
+        await nats.stop(SIGTERM)
+    }
+
+    @Test func `three servers lose one, and no call is lost`() async throws {
+        let cluster = try await NATSCluster()
+        let martlet = try await start(cluster.url, ["nats_stream_replicas": "3"])
+        try await deployLedger(on: martlet)
+        for number in 0..<20 { #expect(try await send("before-\(number)", to: martlet).status == 202) }
+        await cluster.servers[0].stop()
+        var promised = Set((0..<20).map { "before-\($0)" })
+        for number in 0..<20 where try await send("after-\(number)", to: martlet).status == 202 {
+            promised.insert("after-\(number)")
+        }
+        #expect(promised.count > 30, "\(promised.count) were accepted")
+        #expect(await eventually(within: .seconds(60)) { promised.subtracting(lines).isEmpty })
+        #expect(
+            try await eventually(within: .seconds(60)) {
+                let numbers = try await martlet.client.queueNumbers().total
+                return numbers.succeeded == numbers.accepted && numbers.accepted >= promised.count
+            }
+        )
+        #expect(await martlet.stop() == 0)
+        for server in cluster.servers { await server.stop() }
+    }
+
+    // MARK: Limits and access
+
+    @Test func `a body beyond what the server takes gets 413 with that limit`() async throws {
+        let nats = try await RunningNATS(configuration: "max_payload: 65536\n")
+        let martlet = try await start(nats.url)
+        try await deployLedger(on: martlet)
+        let refused = try await send("large", to: martlet, String(repeating: "x", count: 60_000))
+        #expect(refused.status == 413 && refused.body.contains("65536"), "\(refused)")
+        #expect(try await send("small", to: martlet, String(repeating: "x", count: 30_000)).status == 202)
+        #expect(try await hasSucceeded(1, on: martlet))
+        #expect(await martlet.stop() == 0)
+        await nats.stop(SIGTERM)
+    }
+
+    @Test func `a server that wants a password gets it, and a wrong one is named at the start`() async throws {
+        let nats = try await RunningNATS(configuration: "authorization { user: faas, password: \"s3cret\" }\n")
+        let wrong = try await start("nats://faas:wrong@127.0.0.1:\(nats.port)")
+        #expect(wrong.startText.contains("asynchronous calls get 503"), "\(wrong.startText)")
+        #expect(await wrong.prints("Authorization Violation"), "\(wrong.output)")
+        #expect(!wrong.output.contains("wrong@"))
+        #expect(await wrong.stop() == 0)
+        let martlet = try await start("nats://faas:s3cret@127.0.0.1:\(nats.port)")
+        try await deployLedger(on: martlet)
+        #expect(try await send("a", to: martlet).status == 202)
+        #expect(try await hasSucceeded(1, on: martlet))
+        #expect(await martlet.stop() == 0)
+        await nats.stop(SIGTERM)
+    }
+
+    @Test func `a server that speaks TLS is checked against the authorities of a file`() async throws {
+        try #require(await OpenSSL.isThere(), "openssl is missing")
+        let (certificate, key) = ("\(folder.path)/cert.pem", "\(folder.path)/key.pem")
+        let made = await OpenSSL.run(
+            "req",
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-days",
+            "2",
+            "-subj",
+            "/CN=localhost",
+            "-addext",
+            "subjectAltName=DNS:localhost",
+            "-keyout",
+            key,
+            "-out",
+            certificate
+        )
+        try #require(made.isSuccess, "\(made.output)")
+        let nats = try await RunningNATS(
+            configuration: "tls { cert_file: \"\(certificate)\", key_file: \"\(key)\" }\n"
+        )
+        let url = "tls://localhost:\(nats.port)"
+        let martlet = try await start(url, ["MARTLET_NATS_CA": certificate])
+        try await deployLedger(on: martlet)
+        #expect(try await send("a", to: martlet).status == 202)
+        #expect(try await hasSucceeded(1, on: martlet))
+        #expect(await martlet.stop() == 0)
+        await nats.stop(SIGTERM)
+    }
+
+    @Test func `the message of a call is OpenFaaS' QueueRequest (§7.2)`() async throws {
+        let url = try await RunningNATS.shared.value.url
+        let martlet = try await start(url)
+        try await deployLedger(on: martlet)
+        let connection = try NATSConnection(NATSConnection.Settings(servers: [url], name: "listener"))
+        let (messages, continuation) = AsyncStream.makeStream(of: NATSMessage.self)
+        try connection.subscribe(to: "\(queueName).requests.>", headers: ["Nats-Msg-Id"]) { continuation.yield($0) }
+        let answer = try await martlet.ask(
+            "POST",
+            "/async-function/note/a/b?c=d",
+            "<&>",
+            headers: [("X-Call-Id", "seen"), ("x-thing", "7"), ("X-Callback-Url", "http://example.com:81/cb?k=1")],
+            withLogin: false
+        )
+        #expect(answer.status == 202)
+        var iterator = messages.makeAsyncIterator()
+        let message = try #require(await iterator.next())
+        #expect(message.headers == ["seen"])
+        let json = try JSONSerialization.jsonObject(with: Data(message.payload.readableBytesView)) as? [String: Any]
+        let object = try #require(json)
+        #expect(object["Method"] as? String == "POST" && object["Function"] as? String == "note.openfaas-fn")
+        #expect(object["Path"] as? String == "/a/b" && object["QueryString"] as? String == "c=d")
+        #expect(object["Body"] as? String == Data("<&>".utf8).base64EncodedString())
+        #expect(object["QueueName"] as? String == queueName && object["Host"] as? String == "127.0.0.1:\(martlet.port)")
+        let header = try #require(object["Header"] as? [String: [String]])
+        #expect(header["X-Call-Id"] == ["seen"] && header["X-Thing"] == ["7"])
+        let callback = try #require(object["CallbackUrl"] as? [String: Any])
+        #expect(callback["Scheme"] as? String == "http" && callback["Host"] as? String == "example.com:81")
+        #expect(callback["Path"] as? String == "/cb" && callback["RawQuery"] as? String == "k=1")
+        connection.close()
+        #expect(await martlet.stop() == 0)
+    }
+}
+
+/// Three servers that know each other, on loopback.
+private struct NATSCluster {
+    let servers: [RunningNATS]
+    private let ports = PortPool()
+    var url: String { servers.map(\.url).joined(separator: ",") }
+
+    init() async throws {
+        let ports = try (0..<3).map { [ports] _ in try #require(ports.claim()) }
+        let routes = ports.map { "nats://127.0.0.1:\($0)" }.joined(separator: ", ")
+        servers = try await withThrowingTaskGroup(of: RunningNATS.self) { group in
+            for (number, port) in ports.enumerated() {
+                group.addTask {
+                    try await RunningNATS(
+                        configuration: """
+                            server_name: s\(number)
+                            cluster { name: test, listen: "127.0.0.1:\(port)", routes: [\(routes)] }
+
+                            """
+                    )
+                }
+            }
+            return try await group.reduce(into: []) { $0.append($1) }
+        }
+    }
+}
