@@ -100,6 +100,17 @@ extension JetStreamQueue {
 
     // MARK: Once per key
 
+    /// Notes the key of a call that comes from another queue; the first one that has a key keeps it.
+    func remember(_ key: String, of moved: MovedCall) async {
+        let message = JetStreamServer.Message(
+            subject: streams.keySubject(moved.call.function, key),
+            id: freshMessageID(),
+            expected: 0,
+            payload: Key(id: moved.id, callID: moved.call.callID, isKept: true).payload
+        )
+        _ = try? await server.publish(message)
+    }
+
     private func keepOnce(_ call: NewCall, _ key: String) async throws(PlatformFault) -> CallReceipt {
         let subject = streams.keySubject(call.function, key)
         if let receipt = try await repeated(call, subject) { return receipt }

@@ -33,7 +33,7 @@ extension JetStreamQueue {
         throw PlatformFault.resultGone(id)
     }
 
-    private func known(_ id: String) async throws(PlatformFault) -> (stored: StoredCall, line: LogLine) {
+    func known(_ id: String) async throws(PlatformFault) -> (stored: StoredCall, line: LogLine) {
         _ = try await follower()
         guard let found = try await look(id) else {
             throw PlatformFault.unknownCall(id)
@@ -67,7 +67,7 @@ extension JetStreamQueue {
     }
 
     /// Ends a call without an attempt; false where something else happened to it first.
-    private func stop(
+    func stop(
         _ id: String,
         _ facts: CallFacts,
         _ last: UInt64,
@@ -154,16 +154,12 @@ extension JetStreamQueue {
 
     /// False where something else happened to the call first.
     private func sendAgain(_ id: String, _ facts: CallFacts, _ last: UInt64) async throws(PlatformFault) -> Bool {
-        var request = try await server.last(of: streams.deadSubject(id), in: streams.dead)
-        if request == nil { request = try await server.last(of: streams.keptSubject(id), in: streams.kept) }
-        guard let request else {
-            throw PlatformFault.requestGone(id)
-        }
+        guard let request = try await keptRequest(id) else { throw PlatformFault.requestGone(id) }
         let outcome = try await server.publish(
             JetStreamServer.Message(
                 subject: streams.requestSubject(facts.function),
                 id: freshMessageID(),
-                payload: request.payload
+                payload: request
             )
         )
         guard case .kept(let sequence) = outcome, let line = facts.resent(request: sequence) else { return false }
@@ -173,6 +169,12 @@ extension JetStreamQueue {
         }
         try? await server.purge(streams.deadSubject(id), from: streams.dead)
         return true
+    }
+
+    /// The request of a call that is over; nil when it is no longer kept.
+    func keptRequest(_ id: String) async throws(PlatformFault) -> ByteBuffer? {
+        if let dead = try await server.last(of: streams.deadSubject(id), in: streams.dead) { return dead.payload }
+        return try await server.last(of: streams.keptSubject(id), in: streams.kept)?.payload
     }
 
     /// Sends the dead calls of a function, or of all, once more.

@@ -305,6 +305,51 @@ public final class MemoryQueue: CallQueue {
         }
     }
 
+    /// Gives a call to another queue.
+    public func handOver(_ id: String) async throws(PlatformFault) -> MovedCall {
+        try state.withLock { state throws(PlatformFault) in
+            guard let entry = state.entries[id] else { throw PlatformFault.unknownCall(id) }
+            var call = entry.call
+            call.start = .at(entry.record.notBefore)
+            let isDead = entry.cycle.state == .dead
+            let isExported = entry.record.deadReason == MovedCall.reason
+            guard entry.cycle.state == .waiting || isDead || isExported else {
+                throw PlatformFault.callNotMovable(id, entry.cycle.state)
+            }
+            if entry.cycle.state == .waiting {
+                state.finish(id, .cancelled, as: .cancelled)
+                state.entries[id]?.callbackDue = nil
+                state.entries[id]?.record.deadReason = MovedCall.reason
+            }
+            return MovedCall(
+                id: id,
+                call: call,
+                attempts: entry.record.attempts,
+                deadReason: isDead ? entry.record.deadReason ?? "" : nil
+            )
+        }
+    }
+
+    /// Keeps a call of another queue.
+    public func adopt(_ moved: MovedCall) async throws(PlatformFault) -> Bool {
+        let now = now
+        return state.withLock { state in
+            guard state.entries[moved.id] == nil else { return false }
+            var call = moved.call
+            call.callID = moved.id
+            _ = state.accept(call, now: now)
+            state.entries[moved.id]?.call = moved.call
+            state.entries[moved.id]?.record.callID = moved.call.callID
+            state.entries[moved.id]?.record.attempts = moved.attempts
+            if let reason = moved.deadReason {
+                state.finish(moved.id, .functionDeleted, as: .dead)
+                state.entries[moved.id]?.callbackDue = nil
+                state.entries[moved.id]?.record.deadReason = reason
+            }
+            return true
+        }
+    }
+
     /// Lets the waiting calls of a deleted function be dead.
     public func functionDeleted(_ function: FunctionID) async throws(PlatformFault) {
         let listener = state.withLock { state in

@@ -43,7 +43,7 @@ struct BrokenPromise: Error, CustomStringConvertible {
 public enum QueueChecks {
     /// All promises.
     public static let all: [QueueCheck] =
-        accepting + working + leases + managing + callbacks + lasting
+        accepting + working + leases + managing + moving + callbacks + lasting
 
     static let function = FunctionID(name: "fn", namespace: "openfaas-fn")
     static let other = FunctionID(name: "other", namespace: "openfaas-fn")

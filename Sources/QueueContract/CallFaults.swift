@@ -21,6 +21,14 @@ extension PlatformFault {
         PlatformFault(.conflict, "The call \(NameRule.printable(id)) is over: it is \(state.rawValue).")
     }
 
+    package static func callNotMovable(_ id: String, _ state: CallState) -> PlatformFault {
+        PlatformFault(
+            .conflict,
+            "The call \(NameRule.printable(id)) is \(state.rawValue); only waiting and dead calls are exported.",
+            hint: state == .running ? "It ends here; if it has to be tried again, export once more." : nil
+        )
+    }
+
     package static func resultGone(_ id: String) -> PlatformFault {
         PlatformFault(
             .gone,

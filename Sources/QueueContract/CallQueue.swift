@@ -109,6 +109,17 @@ public protocol CallQueue: Sendable {
     /// - Throws: `invalidValue` for a state that is not over.
     func purge(function: FunctionID?, state: CallState?) async throws(PlatformFault) -> Int
 
+    /// Gives a call that waits, or is dead, to another queue; kept for good when this returns.
+    ///
+    /// One that waits is cancelled here for `MovedCall.reason`. May be asked for again, as long as the request is kept.
+    ///
+    /// - Throws: `notFound`, `conflict` while it runs and when it is over otherwise, `gone` when its request is no longer
+    ///   kept.
+    func handOver(_ id: String) async throws(PlatformFault) -> MovedCall
+
+    /// Keeps a call of another queue under its own id; false, and nothing changes, where that is known here.
+    func adopt(_ call: MovedCall) async throws(PlatformFault) -> Bool
+
     /// Lets the waiting calls of functions that do not exist any more be dead.
     func functionDeleted(_ function: FunctionID) async throws(PlatformFault)
 

@@ -26,7 +26,10 @@ public struct JetStreamSettings: Sendable {
         credentialsFile = credentials.isEmpty ? nil : credentials
         authoritiesFile = authorities.isEmpty ? nil : authorities
         queue = reader.queueName("queue-name")
-        replicas = reader.number("nats-replicas", in: 1...5)
+        let number = reader.number("nats-replicas", in: 1...5)
+        replicas =
+            number.isMultiple(of: 2)
+            ? reader.refuse("nats-replicas", "is none of 1, 3 and 5: only an odd number has a majority", 1) : number
         let name = reader.text("worker-name")
         worker = name.isEmpty ? nil : name
         servers = url.isEmpty ? address.map { [$0] } ?? [] : reader.natsServers("nats-url", url)

@@ -66,7 +66,7 @@ extension SQLiteQueue {
         return CallReceipt(id: id, callID: call.callID)
     }
 
-    private func remember(_ key: String, of call: NewCall, _ id: String, _ batch: Batch) throws {
+    func remember(_ key: String, of call: NewCall, _ id: String, _ batch: Batch) throws {
         try CallRows.run(
             "INSERT OR REPLACE INTO idempotency (function, key, id, call_id, expires_at) VALUES (?, ?, ?, ?, ?)",
             [

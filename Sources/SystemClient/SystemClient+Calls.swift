@@ -56,6 +56,16 @@ extension SystemClient {
         return try await call("POST", path, returning: [String: Int].self)["retried"] ?? 0
     }
 
+    /// `POST /system/calls/{id}/export`.
+    public func exportCall(_ id: String) async throws(PlatformFault) -> ExportedCall {
+        try await call("POST", "/system/calls/\(escaped(id))/export", returning: ExportedCall.self)
+    }
+
+    /// `POST /system/calls/import`; false for a call that is known there.
+    public func importCall(_ exported: ExportedCall) async throws(PlatformFault) -> Bool {
+        try await call("POST", "/system/calls/import", exported, returning: [String: Bool].self)["imported"] ?? false
+    }
+
     /// `DELETE /async-function/{id}`.
     public func cancelCall(_ id: String) async throws(PlatformFault) {
         try await call("DELETE", "/async-function/\(escaped(id))")

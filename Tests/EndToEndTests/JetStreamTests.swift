@@ -250,6 +250,8 @@ struct JetStreamTests {
         let cluster = try await NATSCluster()
         let martlet = try await start(cluster.url, ["nats_stream_replicas": "3"])
         try await deployLedger(on: martlet)
+        // The three have to find each other, and a leader for each stream.
+        #expect(try await eventually(within: .seconds(60)) { try await self.send("first", to: martlet).status == 202 })
         for number in 0..<20 { #expect(try await send("before-\(number)", to: martlet).status == 202) }
         await cluster.servers[0].stop()
         var promised = Set((0..<20).map { "before-\($0)" })
@@ -266,6 +268,69 @@ struct JetStreamTests {
         )
         #expect(await martlet.stop() == 0)
         for server in cluster.servers { await server.stop() }
+    }
+
+    // MARK: Moving
+
+    @Test func `waiting and dead calls move from one queue to the other, each once, however often they are moved`()
+        async throws
+    {
+        let file = folder.path + "/calls"
+        let old = try await RunningMartlet(dataDirectory: "\(folder.path)/old")
+        let new = try await start(try await RunningNATS.shared.value.url)
+        for martlet in [old, new] { try await deployLedger("if [ \"$(cat)\" = fail ]; then exit 1; fi", on: martlet) }
+        try await old.client.update(
+            FunctionDeployment(
+                service: "note",
+                image: "host",
+                envProcess: "\(folder.path)/ledger.sh",
+                annotations: ["com.openfaas.retry.attempts": "1"]
+            )
+        )
+        #expect(try await eventually { try await old.client.function("note", in: nil).martlet?.readyRevision == 2 })
+        #expect(try await send("fallen", to: old, "fail").status == 202)
+        #expect(try await eventually { try await old.client.call("fallen").state == "dead" })
+        for number in 0..<5 {
+            let headers = [("X-Call-Id", "moved-\(number)"), ("X-Delay", number == 0 ? "1h" : "2s")]
+            let answer = try await old.ask(
+                "POST",
+                "/async-function/note",
+                "x\(number)",
+                headers: headers.map { (name: $0.0, value: $0.1) },
+                withLogin: false
+            )
+            #expect(answer.status == 202)
+        }
+        // A first attempt that broke off, so to speak: what it printed is lost.
+        _ = try await old.run("calls", "export")
+        let exported = try await old.run("calls", "export")
+        #expect(exported.code == 0 && exported.error.contains("6 exported"), "\(exported.error)")
+        #expect(try await old.client.queueNumbers().total.waiting == 0)
+        try Data(exported.output.utf8).write(to: URL(fileURLWithPath: file))
+        for expected in ["6 imported, 0 known before\n", "0 imported, 6 known before\n"] {
+            let imported = try await new.run("calls", "import", input: exported.output)
+            #expect(imported.code == 0 && imported.output == expected, "\(imported)")
+        }
+        #expect(try await eventually { try await new.client.queueNumbers().total.succeeded == 4 })
+        #expect(Set(lines) == ["fallen", "moved-1", "moved-2", "moved-3", "moved-4"] && lines.count == 5, "\(lines)")
+        let dead = try await new.client.call("fallen")
+        #expect(dead.state == "dead" && dead.attempts.map(\.status) == [500], "\(dead)")
+        #expect(try await new.client.call("moved-0").state == "waiting")
+        #expect(try await old.client.call("moved-1").deadReason == "exported")
+        #expect(try await new.client.callResult("moved-3").isEmpty)
+        for martlet in [old, new] { #expect(await martlet.stop() == 0) }
+    }
+
+    @Test func `doctor tells of a server that is away, and warns of a single one`() async throws {
+        let nats = try await RunningNATS()
+        let martlet = try await start(nats.url)
+        let environment = variables(nats.url)
+        let doctor = try await martlet.run("doctor", environment: environment)
+        #expect(doctor.output.contains("note    NATS: calls are kept on one server"), "\(doctor)")
+        await nats.stop()
+        let away = try await martlet.run("doctor", environment: environment)
+        #expect(away.code == 1 && away.output.contains("PROBLEM NATS: "), "\(away)")
+        #expect(await martlet.stop() == 0)
     }
 
     // MARK: Limits and access

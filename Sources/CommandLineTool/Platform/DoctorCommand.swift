@@ -4,6 +4,7 @@ import ArgumentParser
 import FaultModel
 import Foundation
 import FunctionBuilder
+import JetStreamQueue
 import ProcessControl
 import ProcessProvider
 import RuntimeSettings
@@ -19,17 +20,18 @@ struct DoctorCommand: AsyncParsableCommand {
     @OptionGroup var options: PlatformOptions
 
     func run() async throws {
-        let findings = findings()
+        let findings = await findings()
         for finding in findings { print(finding.line) }
         if findings.contains(where: \.isProblem) { throw ExitCode(1) }
     }
 
-    private func findings() -> [Finding] {
+    private func findings() async -> [Finding] {
         let settings: PlatformSettings
         do throws(PlatformFault) { settings = try options.settings() } catch {
             return [Finding(.problem, "settings", error.description)]
         }
-        return [Finding(.good, "settings", "all are understood")] + Diagnosis(settings).findings
+        let diagnosis = Diagnosis(settings)
+        return [Finding(.good, "settings", "all are understood")] + diagnosis.findings + (await diagnosis.jetStream)
     }
 }
 
@@ -66,6 +68,31 @@ private struct Diagnosis {
                 port($0, $1, isOurs: owner != nil)
             }
             + [limits, mounts] + languages
+    }
+
+    /// The queue on NATS, where the settings name a server.
+    var jetStream: [Finding] {
+        get async {
+            guard let jetStream = settings.jetStream else { return [] }
+            do throws(PlatformFault) {
+                let connection = jetStream.connection("martlet doctor")
+                let found = try await JetStreamInspection(connection, queue: jetStream.queue)
+                return [replicas(found.replicas ?? jetStream.replicas, isThere: found.replicas != nil)]
+            } catch {
+                return [Finding(.problem, "NATS", "\(error.message) \(error.hint ?? "")")]
+            }
+        }
+    }
+
+    private func replicas(_ count: Int, isThere: Bool) -> Finding {
+        let state = isThere ? "calls are kept" : "calls will be kept"
+        guard count == 1 else { return Finding(.good, "NATS", "\(state) on \(count) servers") }
+        return Finding(
+            .note,
+            "NATS",
+            "\(state) on one server, which acknowledges before they are on its disk: a power cut there can lose calls "
+                + "that were answered with 202. In a cluster set nats-replicas to 3"
+        )
     }
 
     private var dataDirectory: Finding {

@@ -48,6 +48,9 @@ struct PlatformOptions: ParsableArguments {
     @Option(help: "NATS servers whose JetStream keeps asynchronous calls, as nats://HOST:4222 (the data directory).")
     var natsUrl: String?
 
+    @Option(help: "With queue-worker: the gateway that calls go to (http://127.0.0.1:8080/).")
+    var gatewayUrl: String?
+
     @Option(help: "Whether this process carries asynchronous calls out itself: true, false (true).")
     var asyncWorker: String?
 
@@ -78,6 +81,7 @@ struct PlatformOptions: ParsableArguments {
         flags["autoscaler"] = autoscaler
         flags["async-body-limit"] = asyncBodyLimit
         flags["nats-url"] = natsUrl
+        flags["gateway-url"] = gatewayUrl
         flags["async-worker"] = asyncWorker
         flags["access-log"] = accessLog
         flags["log-level"] = logLevel

@@ -53,12 +53,7 @@ struct PlatformQueue: Sendable {
         let name = jetStream.worker ?? Self.machineName
         let shared = try JetStreamQueue(
             JetStreamQueue.Settings(
-                connection: NATSConnection.Settings(
-                    servers: jetStream.servers,
-                    name: "martlet \(name)",
-                    credentialsFile: jetStream.credentialsFile,
-                    authoritiesFile: jetStream.authoritiesFile
-                ),
+                connection: jetStream.connection("martlet \(name)"),
                 name: jetStream.queue,
                 replicas: jetStream.replicas,
                 worker: name,
@@ -143,6 +138,18 @@ struct PlatformQueue: Sendable {
             hosts.insert(url.port.map { "\(host):\($0)" } ?? host)
         }
         return hosts
+    }
+}
+
+extension JetStreamSettings {
+    /// How to connect; `name` is what the server's operator sees.
+    func connection(_ name: String) -> NATSConnection.Settings {
+        NATSConnection.Settings(
+            servers: servers,
+            name: name,
+            credentialsFile: credentialsFile,
+            authoritiesFile: authoritiesFile
+        )
     }
 }
 

@@ -25,9 +25,6 @@ struct QueueWorkerCommand: AsyncParsableCommand {
 
     @OptionGroup var options: PlatformOptions
 
-    @Option(help: "The gateway that calls go to (http://127.0.0.1:8080/).")
-    var gatewayUrl: String?
-
     func run() async throws {
         try await runCommand {
             let settings = try options.settings()
@@ -54,7 +51,7 @@ struct QueueWorkerCommand: AsyncParsableCommand {
         let front = try PlatformFront(settings, signals: signals, logger: logger)
         let login = settings.requiresCredentials ? try CredentialFiles(folder: settings.credentialsFolder).login() : nil
         let client = SystemClient(
-            baseURL: gatewayUrl ?? settings.gatewayURL,
+            baseURL: settings.gatewayURL,
             login: login,
             http: SystemClient.makeHTTPClient()
         )

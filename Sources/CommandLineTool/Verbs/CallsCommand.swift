@@ -14,7 +14,9 @@ struct CallsCommand: AsyncParsableCommand {
             A call that was answered with 202 is waiting, running, succeeded, failed (the function's answer is final), \
             dead (all attempts used up), cancelled or expired.
             """,
-        subcommands: [List.self, Show.self, Retry.self, Cancel.self, Purge.self, Numbers.self]
+        subcommands: [
+            List.self, Show.self, Retry.self, Cancel.self, Purge.self, Numbers.self, Export.self, Import.self,
+        ]
     )
 
     struct List: AsyncParsableCommand {
@@ -155,7 +157,7 @@ struct CallsCommand: AsyncParsableCommand {
 
 extension ClientOptions {
     /// A function's name with the namespace that the flags name.
-    fileprivate func address(_ name: String) -> String {
+    func address(_ name: String) -> String {
         guard let namespace, !name.contains(".") else { return name }
         return "\(name).\(namespace)"
     }

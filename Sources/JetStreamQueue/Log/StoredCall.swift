@@ -41,6 +41,8 @@ struct LogDetails: Codable, Sendable {
 
     var call: Call?
     var attempt: Attempt?
+    /// All attempts so far, in the entry that accepts a call of another queue.
+    var attempts: [Attempt]?
     var reason: String?
     var answer: Answer?
     /// The status of a callback's delivery.
@@ -112,6 +114,7 @@ struct StoredCall: Codable, Sendable {
         (lineText, last) = (text, sequence)
         if let call = details.call { self.call = call }
         if let attempt = details.attempt { attempts.append(attempt) }
+        if let earlier = details.attempts { attempts = earlier }
         switch line.event {
         case .ended, .cancelled, .expired, .orphaned:
             (reason, answer, finishedAt) = (details.reason, details.answer, line.at.nanosecondsSinceEpoch)
@@ -120,6 +123,8 @@ struct StoredCall: Codable, Sendable {
         case .callbackRetried, .callbackEnded:
             callbackStatus = details.callbackStatus
             callbackTries += 1
+        case .accepted where line.facts.state.isFinished:
+            (reason, finishedAt) = (details.reason, line.at.nanosecondsSinceEpoch)
         case .accepted, .taken, .released, .retried, .callbackTaken, .carried, .reserved: break
         }
     }
@@ -144,7 +149,7 @@ struct StoredCall: Codable, Sendable {
             notBefore: line.facts.due,
             finishedAt: finishedAt.map(Timestamp.init(nanosecondsSinceEpoch:)),
             attempts: attempts.map(\.attempt),
-            deadReason: line.facts.state == .dead ? reason : nil,
+            deadReason: line.facts.state == .dead || reason == MovedCall.reason ? reason : nil,
             callback: callback(line),
             result: result(resultRetention)
         )

@@ -95,7 +95,7 @@ final class JetStreamServer: Sendable {
             PlatformFault(
                 .storageUnavailable,
                 "The NATS server that keeps asynchronous calls does not answer.",
-                hint: "Nothing accepted is lost; try again in a moment.",
+                hint: "What it has kept is carried out when it is back; try again in a moment.",
                 retryAfterSeconds: 5,
                 cause: NoAnswer(failure: failure, why: connection.lastError)
             )
@@ -148,6 +148,13 @@ final class JetStreamServer: Sendable {
             }
             let answer = try decoder.decode(Answer<Body>.self, from: reply.payload)
             guard let refusal = answer.error else { return answer.body }
+            if refusal.errCode == Self.isSwitchedOff {
+                throw PlatformFault(
+                    .storageUnavailable,
+                    "The NATS server has no JetStream, which keeps asynchronous calls.",
+                    hint: "Start it with -js, or with jetstream in its configuration."
+                )
+            }
             if refusal.code == 404 { return nil }
             throw PlatformFault(
                 .storageUnavailable,
@@ -157,6 +164,9 @@ final class JetStreamServer: Sendable {
             throw PlatformFault(.storageUnavailable, "The NATS server answers \(path) with nonsense.", cause: error)
         }
     }
+
+    /// The API's word for a server, or an account, without JetStream.
+    private static let isSwitchedOff = 10076
 
     struct Nothing: Codable, Sendable {}
 }

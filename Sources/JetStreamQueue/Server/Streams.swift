@@ -75,6 +75,7 @@ struct Streams: Sendable {
             var lastSeq: UInt64
         }
         struct Settings: Codable {
+            var subjects: [String]?
             var numReplicas: Int
         }
         struct Cluster: Codable {
@@ -88,7 +89,7 @@ struct Streams: Sendable {
 
     /// Makes the streams that are missing; those that exist stay as they are.
     ///
-    /// - Throws: `storageUnavailable`, `badSettings` where the server has no JetStream.
+    /// - Throws: `storageUnavailable`, also for streams of these names that are somebody else's.
     func makeAll(on server: JetStreamServer, replicas: Int, _ settings: QueueSettings) async throws(PlatformFault) {
         let all = [
             Configuration(
@@ -104,8 +105,12 @@ struct Streams: Sendable {
             configuration(keys, "keys.>", replicas, settings.idempotencyWindow, lastOnly: true),
             configuration(state, "state.>", replicas, .zero, lastOnly: true),
         ]
-        for stream in all where try await information(stream.name, on: server) == nil {
-            _ = try await server.ask("STREAM.CREATE.\(stream.name)", stream, for: Information.self)
+        for stream in all {
+            if let found = try await information(stream.name, on: server) {
+                guard found.config.subjects == stream.subjects else { throw Self.foreign(stream.name) }
+            } else {
+                _ = try await server.ask("STREAM.CREATE.\(stream.name)", stream, for: Information.self)
+            }
         }
     }
 
@@ -124,6 +129,14 @@ struct Streams: Sendable {
             maxMsgsPerSubject: lastOnly ? 1 : -1,
             // Never longer than the messages live.
             duplicateWindow: age == .zero ? 30_000_000_000 : min(30_000_000_000, max(age.nanoseconds, 100_000_000))
+        )
+    }
+
+    private static func foreign(_ name: String) -> PlatformFault {
+        PlatformFault(
+            .storageUnavailable,
+            "The NATS server has a stream \(name) that is not Martlet's.",
+            hint: "Choose another name by queue-name."
         )
     }
 

@@ -11,8 +11,8 @@ public import QueueContract
 /// `/system/calls`, `/system/queue` and the cancelling of calls (martlet-api "Calls"): what became of asynchronous calls,
 /// and what people can do about it.
 public struct CallRoutes: Sendable {
-    private let queue: any CallQueue
-    private let defaultNamespace: String
+    let queue: any CallQueue
+    let defaultNamespace: String
     private let credentials: Credentials?
 
     /// Describes the routes; without credentials everybody gets in.
@@ -27,7 +27,9 @@ public struct CallRoutes: Sendable {
         let guarded = router.group().add(middleware: BasicAuthMiddleware(credentials))
         guarded.resource("/system/calls", [.get: list, .delete: purge])
         guarded.resource("/system/calls/dead/retry", [.post: retryDead])
+        guarded.resource("/system/calls/import", [.post: take])
         guarded.resource("/system/calls/{id}", [.get: show])
+        guarded.resource("/system/calls/{id}/export", [.post: export])
         guarded.resource("/system/calls/{id}/result", [.get: result])
         guarded.resource("/system/calls/{id}/retry", [.post: retry])
         guarded.resource("/system/queue", [.get: numbers])
@@ -104,7 +106,7 @@ public struct CallRoutes: Sendable {
 
     // MARK: Parameters
 
-    private func id(_ context: SystemContext) throws -> String {
+    func id(_ context: SystemContext) throws -> String {
         let text = try context.parameters.require("id")
         return text.removingPercentEncoding ?? text
     }
@@ -184,20 +186,24 @@ extension CallDescription {
             createdAt: record.createdAt,
             notBefore: record.notBefore,
             finishedAt: record.finishedAt,
-            attempts: record.attempts.map { attempt in
-                Attempt(
-                    number: attempt.number,
-                    startedAt: attempt.startedAt,
-                    finishedAt: attempt.finishedAt,
-                    status: attempt.status,
-                    fault: attempt.fault
-                )
-            },
+            attempts: record.attempts.map(Attempt.init),
             deadReason: record.deadReason,
             callback: record.callback.map {
                 Callback(url: $0.url, state: $0.state, attempts: $0.attempts, status: $0.status)
             },
             result: record.result.map(Result.init)
+        )
+    }
+}
+
+extension CallDescription.Attempt {
+    init(_ attempt: CallAttempt) {
+        self.init(
+            number: attempt.number,
+            startedAt: attempt.startedAt,
+            finishedAt: attempt.finishedAt,
+            status: attempt.status,
+            fault: attempt.fault
         )
     }
 }

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import FaultModel
+import FunctionModel
+import GRDB
+import NIOCore
+public import QueueContract
+import Synchronization
+
+/// Calls on their way from one queue to another.
+extension SQLiteQueue {
+    /// Gives a call that waits, or is dead, to another queue.
+    public func handOver(_ id: String) async throws(PlatformFault) -> MovedCall {
+        try await line.submit { [self] batch in
+            guard let row = try CallRows.place(id, batch.database) else { throw PlatformFault.unknownCall(id) }
+            let moved = try moved(id, row, batch)
+            guard row.state == .waiting else { return }
+            let isRunning = memory.withLock { $0.schedule.token(of: row.number) != nil }
+            guard !isRunning else { throw PlatformFault.callNotMovable(id, .running) }
+            guard moved else { throw PlatformFault.requestGone(id) }
+            _ = try CallRows.end(row, as: .cancelled, reason: MovedCall.reason, &batch)
+            batch.effects.append { memory in
+                // Taken a moment ago: whoever has it is told to stop.
+                if let token = memory.schedule.token(of: row.number) {
+                    memory.cancelled.append(CallLease(id: id, token: token))
+                }
+                memory.finish(row.number, of: row.function)
+            }
+        }
+        return try await read { [spill] connection in
+            guard let moved = try CallRows.moved(id, spill, connection) else { throw PlatformFault.requestGone(id) }
+            return moved
+        }
+    }
+
+    /// Whether the request of a call that may be handed over is kept.
+    private func moved(_ id: String, _ row: CallRows.Place, _ batch: Batch) throws -> Bool {
+        let record = try CallRows.reason(row.number, batch.database)
+        let isExported = row.state == .cancelled && record == MovedCall.reason
+        guard row.state == .waiting || row.state == .dead || isExported else {
+            throw PlatformFault.callNotMovable(id, row.state)
+        }
+        return try CallRows.hasRequest(row.number, batch.database)
+    }
+
+    /// Keeps a call of another queue under its own id.
+    public func adopt(_ moved: MovedCall) async throws(PlatformFault) -> Bool {
+        guard moved.call.body.readableBytes <= settings.bodyLimit else {
+            throw PlatformFault.callTooLarge(limit: settings.bodyLimit)
+        }
+        let outcome = await withCheckedContinuation { continuation in
+            spill(moved.call.body) { continuation.resume(returning: $0) }
+        }
+        let file = try outcome.get()
+        return try await line.submit { [self] batch in try insert(moved, file, &batch) }
+    }
+
+    private func insert(_ moved: MovedCall, _ file: String?, _ batch: inout Batch) throws -> Bool {
+        let call = moved.call
+        guard try CallRows.place(moved.id, batch.database) == nil else {
+            if let file { batch.unneededSpills.append(file) }
+            return false
+        }
+        let number = nextNumber()
+        let start = WaitStart(call.start, now: batch.now)
+        try CallRows.insert(moved, number: number, spill: file, start: start, now: batch.now, batch)
+        if let key = call.idempotencyKey { try remember(key, of: call, moved.id, batch) }
+        batch.count(call.function) { counts in
+            counts.accepted += 1
+            if moved.deadReason != nil { counts.dead += 1 }
+        }
+        guard moved.deadReason == nil else { return true }
+        batch.effects.append { [clock] memory in
+            let now = clock.monotonic()
+            memory.wait(
+                number,
+                call.function,
+                due: now + start.delay,
+                now: now,
+                followsWallClock: start.followsWallClock
+            )
+        }
+        return true
+    }
+}
+
+extension CallRows {
+    /// Why a call is over.
+    static func reason(_ number: Int64, _ database: Database) throws -> String? {
+        try String.fetchOne(database, sql: "SELECT dead_reason FROM calls WHERE seq = ?", arguments: [number])
+    }
+
+    /// A call as another queue needs it; nil where its request is no longer kept.
+    static func moved(_ id: String, _ spill: SpillFolder, _ database: Database) throws -> MovedCall? {
+        let row = try Row.fetchOne(
+            database,
+            sql: "SELECT seq, state, not_before, attempts, dead_reason FROM calls WHERE id = ?",
+            arguments: [id]
+        )
+        guard let row, var stored = try stored(row[0], database) else { return nil }
+        if let file = stored.spill { stored.call.body = try spill.read(file) }
+        stored.call.start = .at(Timestamp(nanosecondsSinceEpoch: row[2]))
+        stored.call.idempotencyKey = try String.fetchOne(
+            database,
+            sql: "SELECT key FROM idempotency WHERE id = ?",
+            arguments: [id]
+        )
+        let isDead = state(row[1]) == .dead
+        return MovedCall(
+            id: id,
+            call: stored.call,
+            attempts: AttemptText.read(row[3]),
+            deadReason: isDead ? row[4] ?? "" : nil
+        )
+    }
+
+    /// Keeps a call of another queue, whose id nobody has.
+    static func insert(
+        _ moved: MovedCall,
+        number: Int64,
+        spill: String?,
+        start: WaitStart,
+        now: Int64,
+        _ batch: Batch
+    ) throws {
+        var call = moved.call
+        call.callID = moved.id
+        _ = try insert(call, number: number, spill: spill, start: start, batch.statements)
+        try run(
+            """
+            UPDATE calls SET call_id = ?, attempts = ?, dead_reason = ?, state = ?, finished_at = ?,
+                callback_state = 0, callback_due = ? WHERE seq = ?
+            """,
+            [
+                moved.call.callID, moved.attempts.map(AttemptText.write).joined(), moved.deadReason,
+                self.number(moved.deadReason == nil ? .waiting : .dead), moved.deadReason == nil ? nil : now, now,
+                number,
+            ],
+            batch.database
+        )
+    }
+}
