@@ -61,15 +61,16 @@ class Bench:
         url = "http://127.0.0.1:%d/async-function/origin" % martlet.port
         return Load(url, 64, seconds or self.seconds, [martlet.process.pid], self.later)
 
-    def platform(self, preload=None):
-        martlet = Martlet(self.binary, self.fresh("data"), {"LD_PRELOAD": preload} if preload else {})
+    def platform(self, preload=None, environment=None):
+        environment = {**(environment or {}), **({"LD_PRELOAD": preload} if preload else {})}
+        martlet = Martlet(self.binary, self.fresh("data"), environment)
         martlet.data = os.path.join(self.folder, "data-%d" % self.count)
         martlet.deploy("origin", self.origin, mode="http")
         wait_until(lambda: martlet.ready("origin"))
         return martlet
 
-    def accept_fresh(self, preload=None):
-        martlet = self.platform(preload)
+    def accept_fresh(self, preload=None, environment=None):
+        martlet = self.platform(preload, environment)
         try:
             return self.accept(martlet)
         finally:
@@ -167,6 +168,37 @@ def million_rows(bench):
                 rate / other, "≥ 0.9"),
         ("from exec to ready with {:,} calls waiting".format(waiting), "%.0f ms" % again.ready_ms, "", ""),
     ]
+
+
+def queue_rows(bench):
+    """The two queues, each with the same calls."""
+    port, accepting, completing = free_port(), ([], []), ([], [])
+    with running(["nats-server", "-js", "-a", "127.0.0.1", "-p", str(port), "-sd", bench.fresh("queue-store")],
+                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL):
+        wait_until(lambda: accepts(port))
+        for number in range(bench.rounds):
+            shared = {"MARTLET_NATS_URL": "nats://127.0.0.1:%d" % port, "queue_name": "accept-%d" % number}
+            for place, environment in enumerate((shared, None)):
+                accepting[place].append(bench.accept_fresh(environment=environment).rate)
+                again = {**shared, "queue_name": "complete-%d" % number} if environment else None
+                martlet = bench.platform(environment=again)
+                try:
+                    completing[place].append(bench.complete(martlet))
+                finally:
+                    martlet.stop()
+    rows = []
+    for name, (theirs, ours) in (("accepting on JetStream, 1 KiB, 64 connections, calls/s", accepting),
+                                 ("submitted to completed on JetStream, 1 KiB, calls/s", completing)):
+        rate, other = statistics.median(theirs), statistics.median(ours)
+        rows.append(against(name, "%.0f" % rate, "the embedded queue %.0f" % other, rate / other, ""))
+    return rows
+
+
+def measure_queues(binary, rounds, seconds):
+    """The queue on JetStream beside the embedded one."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        return queue_rows(Bench(binary, folder, rounds, seconds))
 
 
 def measure(binary, rounds, seconds):

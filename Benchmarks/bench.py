@@ -400,20 +400,21 @@ def main():
     parser.add_argument("--watchdog", required=True)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=2)
-    parser.add_argument("--only", choices=["async", "scaling"], help="print the rows of one kind, write nothing")
+    parser.add_argument("--only", choices=["async", "queues", "scaling"], help="print the rows of one kind, write nothing")
     parser.add_argument("--output", default=os.path.join(HERE, "..", "Documentation", "benchmarks.md"))
     options = parser.parse_args()
     import async_rows
     import scaling_rows
     binary = os.path.abspath(options.binary)
     if options.only:
-        kind = {"async": async_rows, "scaling": scaling_rows}[options.only]
-        for row in kind.measure(binary, options.rounds, options.seconds):
+        kinds = {"async": async_rows.measure, "queues": async_rows.measure_queues, "scaling": scaling_rows.measure}
+        for row in kinds[options.only](binary, options.rounds, options.seconds):
             print("| %s | %s | %s | %s |" % row)
         return
     rows = measure(binary, os.path.abspath(options.watchdog), options.rounds, options.seconds)
     rows += scaling_rows.measure(binary, options.rounds, options.seconds)
     rows += async_rows.measure(binary, options.rounds, options.seconds)
+    rows += async_rows.measure_queues(binary, options.rounds, options.seconds)
     text = report(rows, options.rounds)
     with open(options.output, "w") as file:
         file.write(text)

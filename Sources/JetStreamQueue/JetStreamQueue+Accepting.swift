@@ -56,6 +56,7 @@ extension JetStreamQueue {
             JetStreamServer.Message(
                 subject: streams.requestSubject(call.function),
                 id: id,
+                headers: call.start == .now ? [] : [QueueRequest.dueHeader, String(request.own?.due ?? 0)],
                 payload: request.payload
             )
         )

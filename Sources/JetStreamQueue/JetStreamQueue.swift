@@ -181,7 +181,9 @@ public final class JetStreamQueue: CallQueue {
     /// Where requests come in, and where others ask whether we are there.
     private func listen() throws(PlatformFault) {
         do throws(NATSFailure) {
-            try server.connection.subscribe(to: "\(inbox).*.*") { [weak self] in self?.arrived($0) }
+            try server.connection.subscribe(to: "\(inbox).*.*", headers: [QueueRequest.dueHeader]) { [weak self] in
+                self?.arrived($0)
+            }
             let presence = streams.presenceSubject(incarnation)
             try server.connection.subscribe(to: presence) { [server] question in
                 if let reply = question.reply { try? server.connection.publish(reply) }
@@ -278,6 +280,11 @@ public final class JetStreamQueue: CallQueue {
         guard words.count == 2 else { return }
         let function = FunctionID(name: words[1], namespace: words[0])
         if let delivery = Delivery(message.reply) {
+            let due = message.headers[0].flatMap { Int64($0) }.map(Timestamp.init(nanosecondsSinceEpoch:))
+            if let due, due > .now() {
+                line(function).passed()
+                return acknowledge(.later(due.distance(from: .now())), delivery)
+            }
             line(function).arrived(Request(payload: message.payload, delivery: delivery))
         } else {
             line(function).forgotten(isGone: message.status == 409)

@@ -32,7 +32,11 @@ struct AsyncTests {
     private let queueName = "t\(UInt64.random(in: 0 ... .max))"
 
     private func start(_ queue: QueueKind, _ arguments: String...) async throws -> RunningMartlet {
-        let variables = ["initial_retry_wait": "200ms", "max_retry_wait": "200ms", "backoff": "exponential"]
+        let variables = [
+            "initial_retry_wait": "200ms", "max_retry_wait": "200ms", "backoff": "exponential",
+            // More than a busy machine gets through while a test looks.
+            "max_retry_attempts": "100",
+        ]
         return try await RunningMartlet(
             dataDirectory: folder.path + "/data",
             arguments: arguments,

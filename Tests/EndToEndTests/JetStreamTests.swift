@@ -10,7 +10,7 @@ import TestSupport
 import Testing
 
 /// What a queue on NATS JetStream adds: several workers, and a server that can go away.
-@Suite(.enabled(if: RunningNATS.isThere))
+@Suite(.serialized, .enabled(if: RunningNATS.isThere))
 struct JetStreamTests {
     private let folder = TemporaryFolder()
     private let queueName = "t\(UInt64.random(in: 0 ... .max))"

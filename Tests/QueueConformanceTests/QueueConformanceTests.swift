@@ -20,8 +20,12 @@ struct QueueConformanceTests {
     func `the embedded queue keeps its promises`(check: QueueCheck) async throws {
         try await check.run(on: try SQLiteSubject())
     }
+}
 
-    @Test(.enabled(if: RunningNATS.isThere), arguments: QueueChecks.all)
+/// The same, one after the other: the server makes seven streams for each.
+@Suite(.serialized, .enabled(if: RunningNATS.isThere))
+struct JetStreamConformanceTests {
+    @Test(arguments: QueueChecks.all)
     func `the queue on JetStream keeps its promises`(check: QueueCheck) async throws {
         let subject = try await JetStreamSubject(url: try await RunningNATS.shared.value.url)
         try await check.run(on: subject)
@@ -55,7 +59,7 @@ private struct JetStreamSubject: QueueUnderTest {
             ),
             logger: Logger(label: "queue") { _ in SwiftLogNoOpLogHandler() }
         )
-        try await opened.opened()
+        try await opened.opened(within: .seconds(60))
         queue = opened
     }
 

@@ -24,6 +24,9 @@ struct QueueRequest: Codable, Sendable {
         var key: String?
     }
 
+    /// The header of a message that is not to be looked at before its time, in nanoseconds since 1970.
+    static let dueHeader = "Martlet-Due"
+
     /// A URL as Go writes it.
     struct GoURL: Codable, Sendable {
         var scheme = ""

@@ -143,6 +143,9 @@ final class RequestLine: Sendable {
         add(request, isFirst: false, wasAsked: true)
     }
 
+    /// A request has come before its time, and was sent back.
+    func passed() { state.withLock { $0.asked = max(0, $0.asked - 1) } }
+
     /// A request is back before anything was done about it: it is the next one.
     func putBack(_ request: Request) { add(request, isFirst: true, wasAsked: false) }
 

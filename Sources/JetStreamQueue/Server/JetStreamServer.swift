@@ -182,28 +182,42 @@ extension NATSFailure {
 
 /// The server's answer to a published message.
 struct PublishAnswer {
-    private let text: String
+    private let payload: ByteBuffer
 
-    init(_ payload: ByteBuffer) { text = String(buffer: payload) }
+    init(_ payload: ByteBuffer) { self.payload = payload }
 
     /// - Throws: `storageUnavailable` when the message is not kept.
     func outcome() throws(PlatformFault) -> JetStreamServer.Outcome {
         // One of a few shapes, read without a general parser: it is read several times per call.
-        if !text.contains("\"error\""), let sequence = number(behind: "\"seq\":") {
-            return text.contains("\"duplicate\":true") ? .keptBefore(sequence) : .kept(sequence)
+        if place(behind: "\"error\"") == nil, let sequence = number(behind: "\"seq\":") {
+            return place(behind: "\"duplicate\":true") == nil ? .kept(sequence) : .keptBefore(sequence)
         }
         if number(behind: "\"err_code\":") == 10071 { return .overtaken }
         throw PlatformFault(
             .storageUnavailable,
             "The NATS server does not keep the call.",
             hint: "Look at its log, and at the space and the limits of its streams.",
-            cause: BrokenAnswer(text: text)
+            cause: BrokenAnswer(text: String(buffer: payload))
         )
     }
 
-    private func number(behind name: String) -> UInt64? {
-        guard let start = text.firstRange(of: name)?.upperBound else { return nil }
-        return UInt64(text[start...].drop { $0 == " " }.prefix { $0.isNumber })
+    /// The place behind a word, counted from the beginning; nil where it is missing.
+    private func place(behind word: StaticString) -> Int? {
+        payload.withUnsafeReadableBytes { bytes in
+            let length = word.utf8CodeUnitCount
+            guard bytes.count >= length, let start = bytes.baseAddress else { return nil }
+            for place in 0...(bytes.count - length) where memcmp(start + place, word.utf8Start, length) == 0 {
+                return place + length
+            }
+            return nil
+        }
+    }
+
+    private func number(behind word: StaticString) -> UInt64? {
+        guard let place = place(behind: word) else { return nil }
+        let digits = payload.readableBytesView.dropFirst(place).drop { $0 == UInt8(ascii: " ") }
+            .prefix { UInt8(ascii: "0")...UInt8(ascii: "9") ~= $0 }
+        return digits.isEmpty ? nil : digits.reduce(0) { $0 &* 10 &+ UInt64($1 - UInt8(ascii: "0")) }
     }
 
     private struct BrokenAnswer: Error { let text: String }
