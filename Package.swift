@@ -255,8 +255,7 @@ let package = Package(
             dependencies: [
                 "FaultModel", "FunctionBuilder", "FunctionModel", "NATSClient", "ProcessControl", "PrometheusClient",
                 "QueueContract", "SQLiteQueue", "SystemClient", "TestSupport", "fwatchdog", "martlet", "origin",
-                httpClient, logging,
-                nioCore,
+                crypto, httpClient, logging, nioCore,
             ],
             swiftSettings: strict
         ),

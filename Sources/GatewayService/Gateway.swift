@@ -35,6 +35,8 @@ public final class Gateway: Sendable {
         public var bodyLimit: Int
         /// The queue's name and the worker's, for metrics.
         public var names: (queue: String, worker: String)
+        /// How often the connection to a queue elsewhere was made again, and the metric of that; nil where there is none.
+        public var reconnections: (metric: String, count: @Sendable () -> Int)?
 
         /// Describes it.
         public init(
@@ -42,13 +44,15 @@ public final class Gateway: Sendable {
             worker: WorkerSettings,
             isCarriedOutHere: Bool = true,
             bodyLimit: Int,
-            names: (queue: String, worker: String) = ("faas-request", "martlet")
+            names: (queue: String, worker: String) = ("faas-request", "martlet"),
+            reconnections: (metric: String, count: @Sendable () -> Int)? = nil
         ) {
             self.queue = queue
             self.worker = worker
             self.isCarriedOutHere = isCarriedOutHere
             self.bodyLimit = bodyLimit
             self.names = names
+            self.reconnections = reconnections
         }
     }
 

@@ -126,6 +126,9 @@ public final class JetStreamQueue: CallQueue {
         return nil
     }
 
+    /// How often the connection broke and was made again.
+    public var reconnections: Int { server.connection.reconnections }
+
     /// Returns once the queue is open.
     ///
     /// - Throws: Why it is not, when that takes longer.
@@ -206,7 +209,8 @@ public final class JetStreamQueue: CallQueue {
     /// The follower, when it has read what this process has written.
     func upToDate() async throws(PlatformFault) -> LogFollower {
         let follower = try await follower()
-        await follower.reach(lastOwn.load(ordering: .acquiring))
+        // While the server is away what was read last is the best that is known.
+        if server.connection.isConnected { await follower.reach(lastOwn.load(ordering: .acquiring)) }
         return follower
     }
 

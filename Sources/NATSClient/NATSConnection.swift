@@ -76,12 +76,16 @@ public final class NATSConnection: Sendable {
 
     private let settings: Settings
     private let connected = Atomic(false)
+    private let connections = Atomic(0)
     private let attempt = Mutex(Attempt())
     private let state = Mutex(State())
     private let inbox: String
 
     /// Whether there is a connection at the moment.
     public var isConnected: Bool { connected.load(ordering: .acquiring) }
+
+    /// How often the connection was made again behind the first time.
+    public var reconnections: Int { max(0, connections.load(ordering: .relaxed) - 1) }
 
     /// Most bytes of a message that the server takes.
     public var maxPayload: Int { withHandle { Int(martlet_nats_max_payload($0)) } ?? 0 }
@@ -302,6 +306,7 @@ public final class NATSConnection: Sendable {
 
     fileprivate func changed(isConnected: Bool) {
         connected.store(isConnected, ordering: .releasing)
+        if isConnected { connections.add(1, ordering: .relaxed) }
         if !isConnected { failPending() }
         for listener in state.withLock({ $0.listeners }) { listener.tell(isConnected) }
     }

@@ -108,6 +108,7 @@ struct JetStreamTests {
             let count = text.split(separator: "\n").first { $0.hasPrefix(name) }?.split(separator: " ").last
             #expect(count.flatMap { Double($0) } ?? 0 > 10, "\(text)")
             #expect(text.contains("queue_worker_pending_messages{queue_name=\"\(queueName)\""))
+            #expect(text.contains("queue_worker_nats_reconnect_total 0\n"))
             #expect(await worker.stop() == 0)
         }
         #expect(await martlet.stop() == 0)
@@ -233,6 +234,7 @@ struct JetStreamTests {
         try await nats.startAgain()
         #expect(try await eventually { try await self.send("after", to: martlet).status == 202 })
         #expect(try await eventually { try await martlet.client.call("after").state == "succeeded" })
+        #expect(try await metrics(of: martlet).contains("gateway_nats_reconnect_total 1\n"))
         #expect(await martlet.stop() == 0)
         await nats.stop(SIGTERM)
         // Started before its server.
@@ -357,6 +359,17 @@ struct JetStreamTests {
         let martlet = try await start("nats://faas:s3cret@127.0.0.1:\(nats.port)")
         try await deployLedger(on: martlet)
         #expect(try await send("a", to: martlet).status == 202)
+        #expect(try await hasSucceeded(1, on: martlet))
+        #expect(await martlet.stop() == 0)
+        await nats.stop(SIGTERM)
+    }
+
+    @Test func `a server of an operator lets us in by the credentials of a file`() async throws {
+        let accounts = try NATSAccounts()
+        let nats = try await RunningNATS(configuration: accounts.configuration(in: folder))
+        let martlet = try await start(nats.url, ["MARTLET_NATS_CREDS": accounts.credentials(in: folder)])
+        try await deployLedger(on: martlet)
+        #expect(try await send("a", to: martlet).status == 202, "\(martlet.output)")
         #expect(try await hasSucceeded(1, on: martlet))
         #expect(await martlet.stop() == 0)
         await nats.stop(SIGTERM)

@@ -28,7 +28,7 @@ struct PlatformQueue: Sendable {
     init?(_ settings: PlatformSettings, folder: String, logger: Logger) throws(PlatformFault) {
         guard let wanted = settings.asynchrony else { return nil }
         if let jetStream = settings.jetStream {
-            self = try PlatformQueue(settings, wanted, jetStream, logger)
+            self = try PlatformQueue(settings, wanted, jetStream, isAlone: false, logger)
             return
         }
         let embedded = try SQLiteQueue(folder: folder, settings: wanted.queue, logger: logger)
@@ -41,13 +41,14 @@ struct PlatformQueue: Sendable {
         )
     }
 
-    /// Opens the queue of a NATS server.
+    /// Opens the queue of a NATS server, for a gateway or for a worker alone.
     ///
     /// - Throws: `badSettings` where NATS cannot be used as the settings have it.
     init(
         _ settings: PlatformSettings,
         _ wanted: AsynchronySettings,
         _ jetStream: JetStreamSettings,
+        isAlone: Bool,
         _ logger: Logger
     ) throws(PlatformFault) {
         let name = jetStream.worker ?? Self.machineName
@@ -69,7 +70,13 @@ struct PlatformQueue: Sendable {
             worker: Self.worker(wanted, settings),
             isCarriedOutHere: wanted.isCarriedOutHere,
             bodyLimit: wanted.bodyLimit,
-            names: (jetStream.queue, name)
+            names: (jetStream.queue, name),
+            reconnections: (
+                isAlone ? "queue_worker_nats_reconnect_total" : "gateway_nats_reconnect_total",
+                {
+                    shared.reconnections
+                }
+            )
         )
     }
 

@@ -55,7 +55,7 @@ struct QueueWorkerCommand: AsyncParsableCommand {
             login: login,
             http: SystemClient.makeHTTPClient()
         )
-        let queue = try PlatformQueue(settings, asynchrony, jetStream, logger)
+        let queue = try PlatformQueue(settings, asynchrony, jetStream, isAlone: true, logger)
         await queue.settle(within: .seconds(5))
         if let problem = queue.problem { printError("Warning: no calls yet. \(problem.message)") }
         // To a worker the gateway is what a provider is to a gateway: there the functions are.

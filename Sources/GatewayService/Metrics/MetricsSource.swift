@@ -34,6 +34,9 @@ struct MetricsSource: Sendable {
         if let asynchrony {
             let metrics = QueueMetrics(queue: asynchrony.names.queue, worker: asynchrony.names.worker)
             families += metrics.families(await asynchrony.queue.counts(), processed: worker?.processed ?? 0)
+            if let (name, count) = asynchrony.reconnections {
+                families.append(QueueMetrics.reconnections(name, count()))
+            }
         }
         families += GatewayMetrics.requests(requests.answers, isProvider: settings.isProvider)
         return families + ProcessMetrics.families()

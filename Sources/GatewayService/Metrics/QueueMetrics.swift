@@ -52,6 +52,15 @@ struct QueueMetrics {
         ]
     }
 
+    static func reconnections(_ name: String, _ count: Int) -> MetricFamily {
+        MetricFamily(
+            name,
+            .counter,
+            help: "How often the connection to the NATS server was made again.",
+            samples: [MetricFamily.Sample(value: Double(count))]
+        )
+    }
+
     private func states(_ functions: [(key: FunctionID, value: CallCounts)]) -> MetricFamily {
         MetricFamily(
             "martlet_queue_calls",
