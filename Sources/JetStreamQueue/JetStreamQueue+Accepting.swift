@@ -60,11 +60,18 @@ extension JetStreamQueue {
                 payload: request.payload
             )
         )
-        guard case .kept(let sequence) = outcome else {
+        switch outcome {
+        case .kept(let sequence):
+            await noteAccepted(call, request, id, sequence: sequence, behind: last)
+            return CallReceipt(id: id, callID: call.callID)
+        case .keptBefore(let sequence):
+            // Ours, and its answer was lost, or another one's with the same key.
+            await noteAccepted(call, request, id, sequence: sequence, behind: nil)
             return CallReceipt(id: id, callID: call.callID, isDuplicate: call.idempotencyKey != nil)
+        case .overtaken:
+            // Said only of messages that expect something.
+            throw PlatformFault(.storageUnavailable, "The NATS server refuses the call.", hint: "Try again.")
         }
-        await noteAccepted(call, request, id, sequence: sequence, behind: last)
-        return CallReceipt(id: id, callID: call.callID)
     }
 
     /// Writes that a call was accepted.

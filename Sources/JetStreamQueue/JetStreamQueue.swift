@@ -184,7 +184,8 @@ public final class JetStreamQueue: CallQueue {
     /// Where requests come in, and where others ask whether we are there.
     private func listen() throws(PlatformFault) {
         do throws(NATSFailure) {
-            try server.connection.subscribe(to: "\(inbox).*.*", headers: [QueueRequest.dueHeader]) { [weak self] in
+            try server.connection.subscribe(to: "\(inbox).*.*", headers: [QueueRequest.dueHeader, "Nats-Msg-Id"]) {
+                [weak self] in
                 self?.arrived($0)
             }
             let presence = streams.presenceSubject(incarnation)
@@ -284,16 +285,29 @@ public final class JetStreamQueue: CallQueue {
         guard words.count == 2 else { return }
         let function = FunctionID(name: words[1], namespace: words[0])
         if let delivery = Delivery(message.reply) {
-            let due = message.headers[0].flatMap { Int64($0) }.map(Timestamp.init(nanosecondsSinceEpoch:))
-            if let due, due > .now() {
+            if let wait = wait(message, delivery) {
                 line(function).passed()
-                return acknowledge(.later(due.distance(from: .now())), delivery)
+                return acknowledge(.later(wait), delivery)
             }
             line(function).arrived(Request(payload: message.payload, delivery: delivery))
         } else {
             line(function).forgotten(isGone: message.status == 409)
         }
         listeners.withLock(\.due)(function)
+    }
+
+    /// How long a request is not to be looked at, by its header alone; nil for one that is due.
+    ///
+    /// The first time no longer than a minute: whoever accepted the call may have ended before the log said so, and then
+    /// it has to be looked at.
+    private func wait(_ message: NATSMessage, _ delivery: Delivery) -> Duration? {
+        let now = Timestamp.now()
+        let due = message.headers[0].flatMap { Int64($0) }.map(Timestamp.init(nanosecondsSinceEpoch:))
+        guard let due, due > now else { return nil }
+        let wait = due.distance(from: now)
+        if delivery.delivered == 1 { return min(wait, .seconds(60)) }
+        let isKnown = following.withLock { $0 }?.withIndex { $0.entries[message.headers[1] ?? ""] != nil } ?? false
+        return isKnown ? wait : nil
     }
 
     /// The line of a function's requests.
