@@ -46,7 +46,7 @@ struct ForwardingTests {
         #expect(seen.contains("Host: gw:8080\r\n"))
         #expect(seen.components(separatedBy: "X-Start-Time").count == 2)
         #expect(!seen.contains("X-Start-Time: 1\r\n"))
-        for field in ["X-Call-Id: mine", "X-Start-Time: ", "X-Served-By: martlet/test", "X-Duration-Seconds: 0."] {
+        for field in ["X-Call-Id: mine", "X-Start-Time: ", "X-Served-By: martlet/test", "X-Duration-Seconds: "] {
             #expect(answer.contains(field), "\(field) is missing in \(answer)")
         }
     }

@@ -190,7 +190,7 @@ struct PublishAnswer {
     func outcome() throws(PlatformFault) -> JetStreamServer.Outcome {
         // One of a few shapes, read without a general parser: it is read several times per call.
         if place(behind: "\"error\"") == nil, let sequence = number(behind: "\"seq\":") {
-            return place(behind: "\"duplicate\":true") == nil ? .kept(sequence) : .keptBefore(sequence)
+            return place(behind: "\"duplicate\"") == nil ? .kept(sequence) : .keptBefore(sequence)
         }
         if number(behind: "\"err_code\":") == 10071 { return .overtaken }
         throw PlatformFault(
