@@ -39,6 +39,8 @@ extension JetStreamQueue {
     /// The call's own id, which nobody else gets from now on, and its last entry in the log.
     private func chooseID(_ call: NewCall) async throws(PlatformFault) -> (id: String, reserved: UInt64) {
         guard !call.isCallIDFresh else { return (call.callID, 0) }
+        // It becomes a part of a subject, whose length servers limit.
+        guard call.callID.utf8.count <= 255 else { return (CallIDs.fresh(), 0) }
         let facts = CallFacts(function: call.function, acceptedAt: call.acceptedAt, due: call.acceptedAt, request: 0)
         let line = LogLine(.reserved, from: nil, facts)
         if let reserved = try await write(line, of: call.callID, expected: 0) { return (call.callID, reserved) }

@@ -86,7 +86,8 @@ extension JetStreamQueue {
     func carryOn(_ follower: LogFollower) async {
         let oldest = Timestamp.now().earlier(by: settings.queue.callRetention / 2)
         let old = follower.withIndex { index -> [(id: String, entry: CallIndex.Entry)] in
-            let span = Int(index.position + 1 - index.floor)
+            let floor = index.floor
+            let span = floor <= index.position ? Int(index.position + 1 - floor) : 0
             let isWorthIt = span > 100_000 && index.entries.count < span / 4
             let border = index.position > 50_000 ? index.position - 50_000 : 0
             return index.entries.filter { isWorthIt && $0.value.last < border || $0.value.lastAt < oldest }

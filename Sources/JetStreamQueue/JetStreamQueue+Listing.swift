@@ -19,7 +19,7 @@ extension JetStreamQueue {
     public func calls(_ query: CallQuery) async throws(PlatformFault) -> CallPage {
         let before: UInt64
         if let cursor = query.cursor {
-            guard let place = UInt64(cursor) else { throw PlatformFault.badCursor(cursor) }
+            guard let place = UInt64(cursor), place > 0 else { throw PlatformFault.badCursor(cursor) }
             before = place
         } else {
             before = .max

@@ -134,7 +134,8 @@ extension Timestamp {
 
     /// How long it is until then; negative when it is past.
     func distance(from earlier: Timestamp) -> Duration {
-        .nanoseconds(nanosecondsSinceEpoch - earlier.nanosecondsSinceEpoch)
+        let (difference, overflows) = nanosecondsSinceEpoch.subtractingReportingOverflow(earlier.nanosecondsSinceEpoch)
+        return .nanoseconds(overflows ? .max : difference)
     }
 }
 

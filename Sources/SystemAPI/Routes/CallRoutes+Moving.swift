@@ -59,7 +59,8 @@ extension MovedCall {
     fileprivate init?(_ exported: ExportedCall, defaultNamespace: String) {
         guard let function = FunctionID(address: exported.function, defaultNamespace: defaultNamespace),
             let fields = Data(base64Encoded: exported.fields), let body = Data(base64Encoded: exported.body),
-            !exported.id.isEmpty
+            NameRule.isLabel(function.name), NameRule.isLabel(function.namespace),
+            (1...255).contains(exported.id.utf8.count)
         else { return nil }
         let call = NewCall(
             function: function,
