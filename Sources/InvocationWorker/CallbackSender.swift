@@ -74,6 +74,12 @@ final class CallbackSender: Sendable {
             // What is wrong was logged where it is wrong.
             return wake(in: .seconds(1), &group)
         }
+        // Admitted, and then another worker was faster.
+        var left = admitted.withLock { $0 }
+        for callback in due {
+            if let place = left.firstIndex(of: callback.url) { left.remove(at: place) }
+        }
+        for url in left { receivers.leave(url) }
         underWay.add(due.count, ordering: .relaxed)
         for callback in due {
             group.addTask {
