@@ -234,10 +234,14 @@ let package = Package(
             ]
         ),
         tests(of: "QueueContract", ["FunctionModel"]),
-        tests(of: "InvocationWorker", ["FunctionModel"]),
+        tests(of: "InvocationWorker", ["FunctionModel", "QueueContract"]),
         tests(
             of: "SQLiteQueue",
             ["FaultModel", "FunctionModel", "QueueContract", "TestSupport", logging, nioCore, sqlite]
+        ),
+        tests(
+            of: "JetStreamQueue",
+            ["FaultModel", "FunctionModel", "NATSClient", "QueueContract", "TestSupport", logging, nioCore]
         ),
         tests(
             of: "QueueConformance",

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import QueueContract
 import Synchronization
 
 /// How many callbacks are under way to each receiver: one that hangs leaves places to the others.

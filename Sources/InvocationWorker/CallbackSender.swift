@@ -232,45 +232,14 @@ struct OwnTarget {
         guard let (prefix, isAsynchronous) = prefixes.first(where: { url.path.hasPrefix($0.0) }) else { return nil }
         let rest = url.path.dropFirst(prefix.count)
         let address = rest.prefix { $0 != "/" }
-        guard let function = FunctionID(address: String(address), defaultNamespace: defaultNamespace) else {
-            return nil
-        }
+        guard let function = FunctionID(address: String(address), defaultNamespace: defaultNamespace),
+            NameRule.isLabel(function.name),
+            function.namespace == defaultNamespace || NameRule.isLabel(function.namespace)
+        else { return nil }
         self.function = function
         path = String(rest.dropFirst(address.count))
         query = url.query
         self.isAsynchronous = isAsynchronous
-    }
-}
-
-/// A URL that can be called back: `http` or `https`, with a host.
-public struct CallbackURL: Sendable {
-    let scheme: String
-    let host: String
-    /// Host and port as the URL has them, in lower case.
-    let authority: String
-    /// Undecoded, beginning with a slash.
-    let path: String
-    let query: String?
-    /// The whole text.
-    let text: String
-
-    /// Nil for a text that can never be called back.
-    public init?(_ text: String) {
-        guard let parts = URLComponents(string: text), let scheme = parts.scheme?.lowercased(),
-            scheme == "http" || scheme == "https", let host = parts.host?.lowercased(), !host.isEmpty
-        else { return nil }
-        self.scheme = scheme
-        self.host = host
-        authority = parts.port.map { "\(host):\($0)" } ?? host
-        path = parts.percentEncodedPath.isEmpty ? "/" : parts.percentEncodedPath
-        query = parts.percentEncodedQuery
-        self.text = text
-    }
-
-    /// For logs: a URL without the password and the query that it may carry.
-    static func withoutSecrets(_ text: String) -> String {
-        guard let url = CallbackURL(text) else { return "?" }
-        return "\(url.scheme)://\(url.authority)\(url.path)"
     }
 }
 

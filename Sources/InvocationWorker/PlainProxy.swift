@@ -3,6 +3,7 @@
 import NIOCore
 import NIOHTTP1
 import NIOPosix
+import QueueContract
 
 /// Posts to an `http` URL through a proxy, with the whole URL in the request line (RFC 9112 §3.2.2).
 ///

@@ -7,9 +7,6 @@ public import QueueContract
 import Synchronization
 
 extension JetStreamQueue {
-    /// How long whoever delivers a callback may take before another one does.
-    private static let callbackLease = Duration.seconds(120)
-
     /// Who is told that callbacks may be due.
     public func onCallbackDue(_ listener: @escaping @Sendable () -> Void) {
         listeners.withLock { $0.callback = listener }
@@ -23,21 +20,26 @@ extension JetStreamQueue {
         let follower = try await upToDate()
         let now = Timestamp.now()
         let waiting = follower.withIndex { index in
-            index.callbacks.compactMap { id in index.entries[id].map { (id: id, entry: $0) } }
+            index.callbacks.compactMap { id in index.entries[id].map { (id: id, entry: $0, moment: moment($0)) } }
         }
         var callbacks: [PendingCallback] = []
-        let due = waiting.filter { Self.moment($0.entry) <= now }
-            .sorted { (Self.moment($0.entry), $0.entry.facts.end) < (Self.moment($1.entry), $1.entry.facts.end) }
-        for (id, entry) in due where callbacks.count < count && admits(entry.facts.callbackURL) {
-            if let callback = try await takeCallback(id, entry) { callbacks.append(callback) }
+        var next = waiting.map(\.moment).filter { $0 > now }.min()
+        let due = waiting.filter { $0.moment <= now }
+            .sorted { ($0.moment, $0.entry.facts.end) < ($1.moment, $1.entry.facts.end) }
+        for (id, entry, _) in due where callbacks.count < count && admits(entry.facts.callbackURL) {
+            if let callback = try await takeCallback(id, entry) {
+                callbacks.append(callback)
+            } else {
+                // Somebody was faster, who may end before it is delivered.
+                next = min(next ?? now.later(by: settings.callbackLease), now.later(by: settings.callbackLease))
+            }
         }
-        let next = waiting.map { Self.moment($0.entry) }.filter { $0 > now }.min()
         return (callbacks, next.map { $0.distance(from: now) })
     }
 
     /// When a callback may be delivered: when it is due, or when whoever has it is not heard of any more.
-    private static func moment(_ entry: CallIndex.Entry) -> Timestamp {
-        entry.facts.callback == .taken ? entry.lastAt.later(by: callbackLease) : entry.facts.callbackDue
+    func moment(_ entry: CallIndex.Entry) -> Timestamp {
+        entry.facts.callback == .taken ? entry.lastAt.later(by: settings.callbackLease) : entry.facts.callbackDue
     }
 
     private func takeCallback(_ id: String, _ entry: CallIndex.Entry) async throws(PlatformFault) -> PendingCallback? {

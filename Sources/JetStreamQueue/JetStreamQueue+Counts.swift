@@ -8,6 +8,7 @@ import NATSClient
 import NIOCore
 import NIOFoundationCompat
 import QueueContract
+import Synchronization
 
 extension JetStreamQueue {
     /// The counts at a point of the log, so that nobody has to read it from its beginning.
@@ -25,14 +26,32 @@ extension JetStreamQueue {
         var rows: [Row]
     }
 
-    struct Counted {
+    private struct Counted {
         var counts: [FunctionID: CallCounts] = [:]
         var position: UInt64 = 0
         var floor: UInt64 = 1
     }
 
+    /// Where to begin to read the log.
+    func start() async throws(PlatformFault) -> LogFollower.Start {
+        // In this order: the log is never shorter than what was counted before, unless it has lost its end.
+        let counted = try await readCounts()
+        guard let last = try await streams.information(streams.log, on: server)?.state.lastSeq else {
+            throw PlatformFault(.storageUnavailable, "The stream \(streams.log) is gone from the NATS server.")
+        }
+        let isTorn = counted.position > last
+        let index = CallIndex(
+            counts: counted.counts,
+            counted: min(counted.position, last),
+            // What has ended in the part that is lost is open again, wherever it began.
+            position: isTorn ? 0 : counted.floor - 1,
+            isTorn: isTorn
+        )
+        return LogFollower.Start(index: index, counted: min(counted.position, last), last: last)
+    }
+
     /// The counts as somebody noted them last.
-    func readCounts() async throws(PlatformFault) -> Counted {
+    private func readCounts() async throws(PlatformFault) -> Counted {
         guard let found = try await server.last(of: streams.countsSubject, in: streams.state),
             let stored = try? JSONDecoder().decode(StoredCounts.self, from: found.payload)
         else { return Counted() }
@@ -47,9 +66,12 @@ extension JetStreamQueue {
     }
 
     /// Notes the counts, unless somebody has noted later ones.
-    func writeCounts(_ follower: LogFollower) async {
-        let stored = follower.withIndex { index in
-            StoredCounts(
+    ///
+    /// Returns up to where everything is counted, wherever that was noted; nil where it could not be.
+    func writeCounts(_ follower: LogFollower) async -> UInt64? {
+        guard follower.isCaughtUp else { return nil }
+        let (stored, isTorn) = follower.withIndex { index in
+            let stored = StoredCounts(
                 position: index.position,
                 floor: min(index.floor, index.position + 1),
                 rows: index.counts.map { function, counts in
@@ -61,21 +83,26 @@ extension JetStreamQueue {
                     )
                 }
             )
+            return (stored, index.isTorn)
         }
         do throws(PlatformFault) {
             let found = try await server.last(of: streams.countsSubject, in: streams.state)
             let old = found.flatMap { try? JSONDecoder().decode(StoredCounts.self, from: $0.payload) }
-            guard stored.position > old?.position ?? 0, let payload = try? JSONEncoder().encode(stored) else { return }
-            _ = try await server.publish(
+            guard isTorn || stored.position > old?.position ?? 0 else { return stored.position }
+            let outcome = try await server.publish(
                 JetStreamServer.Message(
                     subject: streams.countsSubject,
                     id: freshMessageID(),
                     expected: found?.sequence ?? 0,
-                    payload: ByteBuffer(data: payload)
+                    payload: (try? JSONEncoder().encode(stored)).map { ByteBuffer(data: $0) } ?? ByteBuffer()
                 )
             )
+            guard outcome != .overtaken else { return nil }
+            if isTorn { follower.withIndex { $0.countsNoted() } }
+            return stored.position
         } catch {
             logger.warning("the counts of the queue were not noted", metadata: ["why": "\(error)"])
+            return nil
         }
     }
 
@@ -131,14 +158,41 @@ extension JetStreamQueue {
     }
 
     private func isThere(_ incarnation: String) async -> Bool {
+        if case .gone = await presence(of: incarnation) { return false }
+        return true
+    }
+
+    /// What a worker says when it is asked whether it is there, and has a request.
+    enum Presence {
+        /// Nobody is there: the server itself says that nobody listens.
+        case gone
+        /// It is there, and has the request or not.
+        case answers(hasRequest: Bool)
+        /// It says nothing.
+        case silent
+    }
+
+    func presence(of incarnation: String, request: UInt64 = 0) async -> Presence {
         do throws(NATSFailure) {
-            _ = try await server.connection.request(streams.presenceSubject(incarnation), within: .seconds(1))
-            return true
+            let question = ByteBuffer(string: String(request))
+            let subject = streams.presenceSubject(incarnation)
+            let answer = try await server.connection.request(subject, question, within: .seconds(1))
+            return .answers(hasRequest: answer.payload == Self.hasRequest)
         } catch {
-            // Only when the server itself says that nobody listens is it sure that nobody is there.
-            if case .nobodyListens = error { return false }
-            return true
+            if case .nobodyListens = error { return .gone }
+            return .silent
         }
+    }
+
+    private static let hasRequest = ByteBuffer(string: "yes")
+
+    func answerPresence(_ question: NATSMessage) {
+        guard let reply = question.reply else { return }
+        let request = UInt64(String(buffer: question.payload)) ?? 0
+        let isOurs =
+            claims.withLock { $0.contains(request) }
+            || held.withLock { $0.values.contains { $0.facts.request == request } }
+        try? server.connection.publish(reply, isOurs ? Self.hasRequest : ByteBuffer(string: "no"))
     }
 
     /// Lets go of what a predecessor had under way when it ended.

@@ -144,7 +144,7 @@ extension JetStreamQueue {
         } catch { throw PlatformFault(.storageUnavailable, "The NATS server hangs up.", cause: error) }
         defer { subscription.end() }
         let reader = ConsumerSettings.reader(freshMessageID(), from: start, to: inbox)
-        guard try await server.makeConsumer(reader, of: stream) > 0 else { return [] }
+        guard try await server.makeConsumer(reader, of: stream).numPending > 0 else { return [] }
         let alarm = Task {
             if (try? await Task.sleep(for: .seconds(10))) != nil { continuation.finish() }
         }

@@ -155,26 +155,69 @@ extension JetStreamQueue {
     /// False where something else happened to the call first.
     private func sendAgain(_ id: String, _ facts: CallFacts, _ last: UInt64) async throws(PlatformFault) -> Bool {
         guard let request = try await keptRequest(id) else { throw PlatformFault.requestGone(id) }
-        let outcome = try await server.publish(
-            JetStreamServer.Message(
-                subject: streams.requestSubject(facts.function),
-                id: freshMessageID(),
-                payload: request
-            )
-        )
+        let outcome = try await publish(request.payload, of: facts.function, resends: facts.end)
         guard case .kept(let sequence) = outcome, let line = facts.resent(request: sequence) else { return false }
-        guard try await write(line, of: id, expected: last) != nil else {
+        guard await noteResent(line, of: id, behind: last, end: facts.end) else {
             try? await server.delete(sequence, from: streams.requests)
             return false
         }
-        try? await server.purge(streams.deadSubject(id), from: streams.dead)
+        // Only this one: the call may have come and be dead once more already.
+        if request.isDead {
+            try? await server.purge(streams.deadSubject(id), upTo: request.sequence, from: streams.dead)
+        }
         return true
     }
 
+    /// Writes that a call is sent again; false where something else happened to it first.
+    ///
+    /// Where it cannot be written, the worker that gets the request does so.
+    private func noteResent(_ line: LogLine, of id: String, behind last: UInt64, end: UInt64) async -> Bool {
+        var last = last
+        do throws(PlatformFault) {
+            while try await write(line, of: id, expected: last) == nil {
+                guard let (stored, present) = try await look(id) else { return false }
+                // The worker that got the request may have been faster; or only a callback has moved on.
+                guard present.facts.isOver(by: end) else { return present.facts.request == line.facts.request }
+                last = stored.last
+            }
+            return true
+        } catch {
+            logger.warning("a call is sent again, and its log does not say so yet", metadata: ["id": "\(id)"])
+            return true
+        }
+    }
+
+    /// Puts a request into the stream that was there before.
+    func publish(
+        _ request: ByteBuffer,
+        of function: FunctionID,
+        resends end: UInt64? = nil
+    ) async throws(PlatformFault) -> JetStreamServer.Outcome {
+        try await server.publish(
+            JetStreamServer.Message(
+                subject: streams.requestSubject(function),
+                id: freshMessageID(),
+                headers: end.map { [QueueRequest.resendsHeader, String($0)] } ?? [],
+                payload: request
+            )
+        )
+    }
+
+    /// A request as it is kept for whoever sends it again.
+    struct KeptRequest {
+        let payload: ByteBuffer
+        let sequence: UInt64
+        let isDead: Bool
+    }
+
     /// The request of a call that is over; nil when it is no longer kept.
-    func keptRequest(_ id: String) async throws(PlatformFault) -> ByteBuffer? {
-        if let dead = try await server.last(of: streams.deadSubject(id), in: streams.dead) { return dead.payload }
-        return try await server.last(of: streams.keptSubject(id), in: streams.kept)?.payload
+    func keptRequest(_ id: String) async throws(PlatformFault) -> KeptRequest? {
+        if let dead = try await server.last(of: streams.deadSubject(id), in: streams.dead) {
+            return KeptRequest(payload: dead.payload, sequence: dead.sequence, isDead: true)
+        }
+        return try await server.last(of: streams.keptSubject(id), in: streams.kept).map {
+            KeptRequest(payload: $0.payload, sequence: $0.sequence, isDead: false)
+        }
     }
 
     /// Sends the dead calls of a function, or of all, once more.
@@ -198,25 +241,46 @@ extension JetStreamQueue {
         if let state, !state.isFinished { throw PlatformFault.callsNotOver(state) }
         let follower = try await upToDate()
         // Whoever starts later cannot count them any more.
-        await writeCounts(follower)
+        var end = try await countedPosition(follower)
         var seen: Set<String> = []
-        var forgotten: [String] = []
-        var end: UInt64 = follower.withIndex { $0.position }
+        var over: [(id: String, last: UInt64, line: LogLine)] = []
         while let (window, start) = try await window(endingAt: end) {
-            for (id, _, line) in window.reversed() where seen.insert(id).inserted {
+            for (id, sequence, line) in window.reversed() where seen.insert(id).inserted {
                 let isOpen = follower.withIndex { $0.entries[id] != nil }
                 guard !isOpen, line.facts.state.isFinished, state == nil || line.facts.state == state,
                     function == nil || line.facts.function == function
                 else { continue }
-                forgotten.append(id)
+                over.append((id, sequence, line))
             }
             end = start - 1
         }
-        try await eachOf(forgotten) { [self] id throws(PlatformFault) in try await forget(id) }
-        return forgotten.count
+        let forgotten = Counter()
+        try await eachOf(over) { [self] call throws(PlatformFault) in
+            if try await forget(call.id, call.line.facts, call.last) { forgotten.add() }
+        }
+        return forgotten.value
     }
 
-    private func forget(_ id: String) async throws(PlatformFault) {
+    /// Notes the counts and returns up to where everything is counted.
+    private func countedPosition(_ follower: LogFollower) async throws(PlatformFault) -> UInt64 {
+        // More than once where others note them in the same moment.
+        for _ in 0..<5 {
+            if let position = await writeCounts(follower) { return position }
+        }
+        throw PlatformFault(
+            .storageUnavailable,
+            "The counts of the calls cannot be noted, without which none may be forgotten.",
+            hint: "Look at the gateway's log, and try again in a moment.",
+            retryAfterSeconds: 5
+        )
+    }
+
+    /// Forgets a call whose last entry is the expected one; false where something has happened to it since.
+    private func forget(_ id: String, _ facts: CallFacts, _ last: UInt64) async throws(PlatformFault) -> Bool {
+        // First of all it is no call any more: whoever wants to send it again comes too late.
+        guard let line = facts.forgotten(), try await write(line, of: id, expected: last) != nil else { return false }
+        // Before the log: with a request that no log knows, it would be a new call.
+        if facts.request != 0 { try await server.delete(facts.request, from: streams.requests) }
         // One by one: a purge would make the server skip entries of others that the log's readers have not had.
         for entry in try await server.all(of: streams.logSubject(id), in: streams.log) {
             try await server.delete(entry.sequence, from: streams.log)
@@ -224,5 +288,6 @@ extension JetStreamQueue {
         try await server.purge(streams.keptSubject(id), from: streams.kept)
         try await server.purge(streams.deadSubject(id), from: streams.dead)
         try await server.purge(streams.resultSubject(id, end: "*", part: "*"), from: streams.results)
+        return true
     }
 }

@@ -34,7 +34,7 @@ extension JetStreamQueue {
     }
 
     private func moved(_ id: String, _ stored: StoredCall, _ line: LogLine) async throws(PlatformFault) -> MovedCall {
-        var payload = try await keptRequest(id)
+        var payload = try await keptRequest(id)?.payload
         if !line.facts.state.isFinished {
             payload = try await server.message(line.facts.request, in: streams.requests)?.payload
         }

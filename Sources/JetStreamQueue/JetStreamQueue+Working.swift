@@ -65,11 +65,37 @@ extension JetStreamQueue {
         let border = Timestamp.now().earlier(by: Self.lostAfter)
         let lost = follower.withIndex { $0.due(of: function, since: border, atMost: min(count, 16)) }
         var requests: [Request] = []
-        for facts in lost {
-            guard let found = try await server.message(facts.request, in: streams.requests) else { continue }
-            requests.append(Request(payload: found.payload, delivery: Delivery(fetched: facts.request)))
+        for (id, entry) in lost {
+            let sequence = entry.facts.request
+            if let found = try await server.message(sequence, in: streams.requests) {
+                requests.append(Request(payload: found.payload, delivery: Delivery(fetched: sequence)))
+                line(function).doubt()
+            } else {
+                try await restore(id)
+            }
         }
         return requests
+    }
+
+    /// Brings the request of a waiting call back that is gone from the stream, or lets the call be dead.
+    ///
+    /// Somebody threw the message away, or the server lost it.
+    private func restore(_ id: String) async throws(PlatformFault) {
+        // Looked at once more: the message may be gone because the call has ended in this moment.
+        guard let (stored, line) = try await look(id), line.facts.state == .waiting,
+            try await server.message(line.facts.request, in: streams.requests) == nil
+        else { return }
+        guard let kept = try await keptRequest(id) else {
+            logger.error("the NATS server has lost the request of a call", metadata: ["id": "\(id)"])
+            guard let next = line.facts.stopped(.orphaned, .functionDeleted) else { return }
+            let reason = "Its request is gone from the NATS server."
+            _ = try await stop(id, line.facts, stored.last, next, isDead: true, reason: reason)
+            return
+        }
+        guard case .kept(let sequence) = try await publish(kept.payload, of: line.facts.function) else { return }
+        guard try await write(line.facts.restored(request: sequence), of: id, expected: stored.last) != nil else {
+            return try await server.delete(sequence, from: streams.requests)
+        }
     }
 
     private func nextDue(of function: FunctionID, isAnyTaken: Bool, _ follower: LogFollower) -> Duration? {
@@ -100,7 +126,7 @@ extension JetStreamQueue {
     }
 
     /// Makes one delivered request this worker's, if it is still to be carried out.
-    private func claim(
+    func claim(
         _ request: Request,
         of function: FunctionID,
         _ lease: Duration,
@@ -111,8 +137,13 @@ extension JetStreamQueue {
             acknowledge(.done, request)
             return nil
         }
+        // Delivered and fetched at the same time: one of them is enough.
+        guard claims.withLock({ $0.insert(request.delivery.sequence).inserted }) else { return nil }
+        defer { claims.withLock { _ = $0.remove(request.delivery.sequence) } }
         let (id, call, due) = message.call(function, fallback: "\(settings.name)-\(request.delivery.sequence)")
-        var known = follower.withIndex { $0.entries[id] }.map { (facts: $0.facts, last: $0.last) }
+        // What others say of it is good enough while it fits: nothing is thrown away before the log was asked.
+        var known = follower.withIndex { $0.entries[id] }
+            .flatMap { $0.facts.isPresent(request.delivery.sequence) ? (facts: $0.facts, last: $0.last) : nil }
         do throws(PlatformFault) {
             // Whoever is overtaken looks again at what holds now.
             for _ in 0..<8 {
@@ -142,7 +173,14 @@ extension JetStreamQueue {
         _ request: Request
     ) async throws(PlatformFault) -> (facts: CallFacts, last: UInt64)? {
         let (known, last) = try await lookClosely(id)
-        if let (stored, line) = known { return (line.facts, stored.last) }
+        if let (stored, line) = known {
+            guard let resends = request.resends, line.facts.isOver(by: resends),
+                let again = line.facts.resent(request: request.delivery.sequence)
+            else { return (line.facts, stored.last) }
+            // Whoever sends it again has not come to note it.
+            guard let sequence = try await write(again, of: id, expected: stored.last) else { return nil }
+            return (again.facts, sequence)
+        }
         let line = Self.acceptedLine(call, due: due, request: request.delivery.sequence)
         guard let sequence = try await write(line, LogDetails(call), of: id, expected: last) else { return nil }
         var facts = line.facts
@@ -152,18 +190,14 @@ extension JetStreamQueue {
 
     /// Whether a request is this call's present one, and due; says a word to the server where it is not.
     private func isToBeCarriedOut(_ request: Request, _ id: String, _ facts: CallFacts, _ last: UInt64) async -> Bool {
-        let isPresent = facts.request == request.delivery.sequence
-        guard !facts.state.isFinished else {
-            // A newer request of a call that is over: somebody sends it again, and the log will say so in a moment.
-            let isAhead = !isPresent && request.delivery.delivered < 10
-            acknowledge(isAhead ? .later(.milliseconds(500)) : .done, request)
-            return false
-        }
-        guard isPresent else {
+        guard facts.isPresent(request.delivery.sequence) else {
             acknowledge(.done, request)
             return false
         }
-        if facts.state == .running, adopt(request, last) { return false }
+        if facts.state == .running {
+            if adopt(request, last) { return false }
+            guard await isLeft(facts, request) else { return false }
+        }
         let now = Timestamp.now()
         if facts.due > now {
             acknowledge(.later(facts.due.distance(from: now)), request)
@@ -174,6 +208,26 @@ extension JetStreamQueue {
         }
         try? await expire(id)
         return false
+    }
+
+    /// Whether a call that is under way by the log is so nowhere; says a word to the server where it is.
+    private func isLeft(_ facts: CallFacts, _ request: Request) async -> Bool {
+        // Our own, and not held any more: its lease is over.
+        if facts.worker == incarnation { return true }
+        // One who fetches a message is never called: whoever was faster has it.
+        guard !request.delivery.isFetched else { return false }
+        switch await presence(of: facts.worker, request: facts.request) {
+        case .gone, .answers(hasRequest: false): return true
+        case .answers(hasRequest: true):
+            // It was fetched there, and is delivered for the first time, or was given back by somebody else.
+            acknowledge(.later(settings.lease), request)
+            return false
+        case .silent:
+            // Cut off, or stopped: what it has it has only until the lease is over.
+            if request.delivery.delivered > 1 { return true }
+            acknowledge(.later(settings.lease), request)
+            return false
+        }
     }
 
     /// A request that is under way here was delivered once more: the server wants to hear of this delivery from now on.
@@ -216,7 +270,7 @@ extension JetStreamQueue {
 
     /// Says a word about a request; one that was not delivered is thrown away when it is done with.
     func acknowledge(_ word: Acknowledgement, _ delivery: Delivery) {
-        if delivery.subject.isEmpty, case .done = word {
+        if delivery.isFetched, case .done = word {
             Task { try? await server.delete(delivery.sequence, from: streams.requests) }
         }
         word.send(delivery, over: server.connection)
@@ -242,7 +296,7 @@ extension JetStreamQueue {
         let kept = try? await write(line, of: lease.id, expected: lease.token)
         // Where the log cannot be written, the next one takes it from us when the lease is over.
         guard kept != nil else { return }
-        self.line(mine.facts.function).putBack(Request(payload: mine.payload, delivery: mine.delivery))
+        self.line(mine.facts.function).putBack(mine.request)
     }
 
     /// Notes how an attempt ended.
@@ -252,13 +306,25 @@ extension JetStreamQueue {
         verdict: CallVerdict,
         done: @escaping @Sendable (Result<Bool, PlatformFault>) -> Void
     ) {
-        guard let mine = held.withLock({ $0.removeValue(forKey: lease.token) }) else { return done(.success(false)) }
+        let mine = held.withLock { held -> Held? in
+            guard held[lease.token]?.isSettling == false else { return nil }
+            held[lease.token]?.isSettling = true
+            return held[lease.token]
+        }
+        guard let mine else { return done(.success(false)) }
         Task {
             do throws(PlatformFault) {
-                done(.success(try await settle(lease, mine, attempt, verdict)))
+                let isKept = try await settle(lease, mine, attempt, verdict)
+                held.withLock { $0[lease.token] = nil }
+                done(.success(isKept))
             } catch {
                 // Not kept: it is still ours, to be settled again.
-                held.withLock { $0[lease.token] = mine }
+                held.withLock { held in
+                    guard var mine = held[lease.token] else { return }
+                    mine.isSettling = false
+                    mine.expiry = max(mine.expiry, .now + settings.lease)
+                    held[lease.token] = mine
+                }
                 done(.failure(error))
             }
         }

@@ -30,6 +30,10 @@ public final class JetStreamQueue: CallQueue {
         public var lease: Duration
         /// What is kept how long.
         public var queue: QueueSettings
+        /// How often the counts are noted, and what nobody was told of is looked for.
+        package var housekeeping = Duration.seconds(10)
+        /// How long whoever delivers a callback may take before another one does.
+        package var callbackLease = Duration.seconds(120)
 
         /// Makes settings.
         public init(
@@ -56,6 +60,10 @@ public final class JetStreamQueue: CallQueue {
         let payload: ByteBuffer
         var delivery: Delivery
         var expiry: ContinuousClock.Instant
+        /// Its end is being noted: the lease does not end before that is done.
+        var isSettling = false
+
+        var request: Request { Request(payload: payload, delivery: delivery) }
     }
 
     /// A callback that this process delivers.
@@ -84,11 +92,13 @@ public final class JetStreamQueue: CallQueue {
     let logger: Logger
     let listeners = Mutex(Listeners())
     let held = Mutex<[UInt64: Held]>([:])
+    /// The requests that this process is making its own, by their sequences.
+    let claims = Mutex<Set<UInt64>>([])
     let heldCallbacks = Mutex<[String: HeldCallback]>([:])
     let lines = Mutex<[FunctionID: RequestLine]>([:])
     private let following = Mutex<LogFollower?>(nil)
     private let stage: Mutex<Stage>
-    private let inbox: String
+    let inbox: String
     private let lastMessage = Atomic<UInt64>(0)
     /// The last entry of the log that this process has written.
     private let lastOwn = Atomic<UInt64>(0)
@@ -165,13 +175,15 @@ public final class JetStreamQueue: CallQueue {
 
     private func open() async throws(PlatformFault) {
         try await streams.makeAll(on: server, replicas: settings.replicas, settings.queue)
-        let counted = try await readCounts()
         let follower = LogFollower(
             server,
             streams,
-            index: CallIndex(counts: counted.counts, counted: counted.position, position: counted.floor - 1),
             incarnation: incarnation,
-            news: { [weak self] in self?.tell($0) }
+            start: { [weak self] () async throws(PlatformFault) in
+                guard let self else { throw PlatformFault(.storageUnavailable, "The queue is closed.") }
+                return try await start()
+            },
+            changed: { [weak self] in self?.changed($0) }
         )
         try await follower.open()
         try listen()
@@ -179,19 +191,16 @@ public final class JetStreamQueue: CallQueue {
         following.withLock { $0 = follower }
         stage.withLock { $0 = .open }
         tellAll(follower)
+        await tellOfUnnoted(follower)
     }
 
     /// Where requests come in, and where others ask whether we are there.
     private func listen() throws(PlatformFault) {
         do throws(NATSFailure) {
-            try server.connection.subscribe(to: "\(inbox).*.*", headers: [QueueRequest.dueHeader, "Nats-Msg-Id"]) {
-                [weak self] in
-                self?.arrived($0)
-            }
+            let headers = [QueueRequest.dueHeader, "Nats-Msg-Id", QueueRequest.resendsHeader]
+            try server.connection.subscribe(to: "\(inbox).*.*", headers: headers) { [weak self] in self?.arrived($0) }
             let presence = streams.presenceSubject(incarnation)
-            try server.connection.subscribe(to: presence) { [server] question in
-                if let reply = question.reply { try? server.connection.publish(reply) }
-            }
+            try server.connection.subscribe(to: presence) { [weak self] in self?.answerPresence($0) }
         } catch { throw PlatformFault(.storageUnavailable, "The NATS server hangs up.", cause: error) }
     }
 
@@ -260,6 +269,27 @@ public final class JetStreamQueue: CallQueue {
 
     // MARK: Being told
 
+    private func changed(_ change: LogFollower.Change) {
+        switch change {
+        case .news(let news): tell(news)
+        case .shortened(let last):
+            logger.error(
+                "the NATS server has lost the end of the log: calls may be carried out again, or be missing",
+                metadata: ["last": "\(last)"]
+            )
+            lastOwn.store(min(last, lastOwn.load(ordering: .acquiring)), ordering: .releasing)
+            held.withLock { held in held = held.filter { $0.key <= last } }
+        case .readAnew:
+            guard let follower = following.withLock({ $0 }) else { return }
+            let tokens = held.withLock { $0.mapValues(\.id) }
+            let lost = follower.withIndex { index in
+                tokens.filter { token, id in token <= index.position && index.entries[id]?.last != token }.keys
+            }
+            held.withLock { held in for token in lost { held[token] = nil } }
+            tellAll(follower)
+        }
+    }
+
     private func tell(_ news: [CallIndex.News]) {
         let listeners = listeners.withLock { $0 }
         for news in news {
@@ -279,6 +309,24 @@ public final class JetStreamQueue: CallQueue {
         tell(functions.map { .due($0) } + (hasCallbacks ? [.callbackDue] : []))
     }
 
+    /// Tells of callbacks that are due now, also of those whose deliverer is not heard of any more.
+    private func tellOfCallbacks(_ follower: LogFollower) {
+        let now = Timestamp.now()
+        let isDue = follower.withIndex { index in
+            index.callbacks.contains { id in index.entries[id].map { moment($0) <= now } ?? false }
+        }
+        if isDue { tell([.callbackDue]) }
+    }
+
+    /// Tells of functions that have requests in the stream of which the log knows nothing.
+    ///
+    /// Whoever kept the call could not note it, or is no Martlet.
+    private func tellOfUnnoted(_ follower: LogFollower) async {
+        guard let requested = try? await streams.requestedFunctions(on: server) else { return }
+        let noted = Set(follower.withIndex { $0.openFunctions })
+        tell(requested.filter { !noted.contains($0) }.map { .due($0) })
+    }
+
     private func arrived(_ message: NATSMessage) {
         // Both a request's subject and the inbox end with the function.
         let words = message.subject.split(separator: ".").suffix(2).map(String.init)
@@ -289,11 +337,26 @@ public final class JetStreamQueue: CallQueue {
                 line(function).passed()
                 return acknowledge(.later(wait), delivery)
             }
-            line(function).arrived(Request(payload: message.payload, delivery: delivery))
-        } else {
-            line(function).forgotten(isGone: message.status == 409)
+            let resends = message.headers[2].flatMap { UInt64($0) }
+            line(function).arrived(Request(payload: message.payload, delivery: delivery, resends: resends))
+        } else if message.status == Self.askedLongAgo {
+            line(function).forgotten(isGone: false)
+        } else if message.status != nil {
+            // The consumer is gone, or nobody leads it at the moment: asked at once it would say the same.
+            line(function).forgotten(isGone: true)
+            return later(.milliseconds(500)) { $0.listeners.withLock(\.due)(function) }
         }
         listeners.withLock(\.due)(function)
+    }
+
+    /// The status by which the server says that it has waited long enough for requests to come.
+    private static let askedLongAgo = 408
+
+    private func later(_ wait: Duration, _ work: @escaping @Sendable (JetStreamQueue) -> Void) {
+        Task { [weak self] in
+            guard (try? await Task.sleep(for: wait)) != nil, let self else { return }
+            work(self)
+        }
     }
 
     /// How long a request is not to be looked at, by its header alone; nil for one that is due.
@@ -355,11 +418,14 @@ public final class JetStreamQueue: CallQueue {
             queue.endLeases()
             for line in queue.lines.withLock({ Array($0.values) }) { line.giveBack() }
             try? await follower.followAgainIfSilent()
-            guard ContinuousClock.now - lastCounts > .seconds(10), queue.server.connection.isConnected else { continue }
+            guard ContinuousClock.now - lastCounts > queue.settings.housekeeping, queue.server.connection.isConnected
+            else { continue }
             lastCounts = .now
-            await queue.writeCounts(follower)
+            _ = await queue.writeCounts(follower)
             await queue.expireWaiting(follower)
             await queue.carryOn(follower)
+            queue.tellOfCallbacks(follower)
+            await queue.tellOfUnnoted(follower)
         }
     }
 
@@ -367,12 +433,12 @@ public final class JetStreamQueue: CallQueue {
     private func endLeases() {
         let now = ContinuousClock.now
         let ended = held.withLock { held in
-            let ended = held.filter { $0.value.expiry <= now }
+            let ended = held.filter { $0.value.expiry <= now && !$0.value.isSettling }
             for token in ended.keys { held[token] = nil }
             return ended.values
         }
         for held in ended {
-            line(held.facts.function).putBack(Request(payload: held.payload, delivery: held.delivery))
+            line(held.facts.function).putBack(held.request)
             listeners.withLock(\.due)(held.facts.function)
         }
     }
@@ -381,7 +447,7 @@ public final class JetStreamQueue: CallQueue {
     public func close() async {
         for line in lines.withLock({ Array($0.values) }) { line.close() }
         // Asks the server something, and its answer comes behind everything that it has sent and heard before.
-        if let follower = try? await upToDate() { await writeCounts(follower) }
+        if let follower = try? await upToDate() { _ = await writeCounts(follower) }
         abandon()
     }
 

@@ -23,6 +23,9 @@ public final class RunningNATS: Sendable {
     /// One server for all tests that do not stop it.
     public static let shared = Task { try await RunningNATS() }
 
+    /// Where it keeps its streams.
+    public var store: String { "\(folder.path)/store" }
+
     /// Its URL.
     public var url: String { "nats://127.0.0.1:\(port)" }
 

@@ -142,6 +142,7 @@ struct AsyncTests {
         #expect(unknown.status == 404 && unknown.body.contains("nobody.openfaas-fn"))
         for (name, value) in [
             ("X-Callback-Url", "/relative"), ("X-Callback-Url", "ftp://host/x"), ("X-Callback-Url", "http:///x"),
+            ("X-Callback-Url", "http://h/" + String(repeating: "x", count: 8000)),
             ("X-Delay", "soon"), ("X-Run-At", "tomorrow"), ("Idempotency-Key", String(repeating: "k", count: 256)),
         ] {
             let refused = try await send("cat", "", [(name, value)], to: martlet)

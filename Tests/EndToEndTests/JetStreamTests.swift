@@ -320,6 +320,13 @@ struct JetStreamTests {
         #expect(try await new.client.call("moved-0").state == "waiting")
         #expect(try await old.client.call("moved-1").deadReason == "exported")
         #expect(try await new.client.callResult("moved-3").isEmpty)
+        let line = try #require(exported.output.split(separator: "\n").first { $0.contains("\"moved-1\"") })
+        for (was, bad) in [("\"id\":\"moved-1\"", "\"id\":\"a\\r\\nb\""), ("note.openfaas-fn", "a>.b")] {
+            let changed = line.replacing(was, with: bad)
+            #expect(changed != line, "\(line)")
+            let refused = try await new.ask("POST", "/system/calls/import", String(changed))
+            #expect(refused.status == 400, "\(refused)")
+        }
         for martlet in [old, new] { #expect(await martlet.stop() == 0) }
     }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import FunctionModel
+import QueueContract
 import Testing
 
 @testable import InvocationWorker
@@ -11,7 +12,10 @@ struct CallbackTests {
         #expect(CallbackURL(text) != nil)
     }
 
-    @Test(arguments: ["", "/x", "x", "ftp://h/x", "http:///x", "mailto:a@b", "http://", "h:80/x", "//h/x"])
+    @Test(arguments: [
+        "", "/x", "x", "ftp://h/x", "http:///x", "mailto:a@b", "http://", "h:80/x", "//h/x", "http://h/\r\nX: y",
+        "http://h/" + String(repeating: "x", count: CallbackURL.limit),
+    ])
     func `anything else never can`(text: String) {
         #expect(CallbackURL(text) == nil)
     }
@@ -33,7 +37,9 @@ struct CallbackTests {
         #expect(
             later.function == FunctionID(name: "fn", namespace: "dev") && later.path.isEmpty && later.isAsynchronous
         )
-        for path in ["/system/functions", "/function/", "/functions/fn", "/"] { #expect(try target(path) == nil) }
+        for path in [
+            "/system/functions", "/function/", "/functions/fn", "/", "/async-function/*.x", "/async-function/a%3E",
+        ] { #expect(try target(path) == nil) }
     }
 
     @Test func `Retry-After is seconds or a date, at most a day (RFC 9110 §10.2.3)`() throws {

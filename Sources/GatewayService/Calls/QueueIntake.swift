@@ -54,6 +54,9 @@ struct QueueIntake: CallIntake {
     /// A URL that can never be called is refused now, while somebody can still do something about it.
     private static func callback(_ request: IntakeRequest) throws(PlatformFault) -> String? {
         guard let text = request.callbackURL else { return nil }
+        guard text.utf8.count <= CallbackURL.limit else {
+            throw PlatformFault(.invalidValue, "The X-Callback-Url is longer than \(CallbackURL.limit) bytes.")
+        }
         guard CallbackURL(text) != nil else {
             throw PlatformFault(
                 .invalidValue,

@@ -43,6 +43,12 @@ struct CallFacts: Sendable, Equatable {
     /// The sequence of the entry that ended it; 0 while it is not over, and in that entry itself.
     var end: UInt64 = 0
 
+    /// Whether a request is the one by which it is carried out.
+    func isPresent(_ sequence: UInt64) -> Bool { !state.isFinished && request == sequence }
+
+    /// Whether it is over by the entry with a sequence, and was not sent again since.
+    func isOver(by sequence: UInt64) -> Bool { state.isFinished && end == sequence }
+
     /// Whether anything is still to be done about it.
     var isOpen: Bool { !state.isFinished || callback == .waiting || callback == .taken }
 }
@@ -55,6 +61,8 @@ enum LogEvent: String, Sendable {
     case carried
     /// The id is spoken for by a call that is about to be accepted.
     case reserved
+    /// The call is being forgotten: what is left of it is no call any more.
+    case forgotten
 }
 
 /// The header of an entry of the log: what happened, and what holds since.
@@ -155,7 +163,7 @@ extension CallFacts {
         return LogLine(event, from: state, next)
     }
 
-    /// Somebody takes it; from another's hands, when that one did not renew its lease.
+    /// Somebody takes it; from another's hands only when that one does not have it any more.
     func taken(by worker: String) -> LogLine? {
         guard state == .running || state == .waiting else { return nil }
         var next = self
@@ -213,6 +221,18 @@ extension CallFacts {
             return nil
         }
         return LogLine(.released, from: state, next)
+    }
+
+    /// Its request was lost, and stands in the stream again.
+    func restored(request: UInt64) -> LogLine {
+        var next = self
+        next.request = request
+        return LogLine(.carried, from: state, next)
+    }
+
+    /// It is over, and nobody is to know of it any more.
+    func forgotten() -> LogLine? {
+        state.isFinished ? LogLine(.forgotten, from: state, self) : nil
     }
 
     func resent(request: UInt64) -> LogLine? {

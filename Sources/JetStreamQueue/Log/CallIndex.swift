@@ -47,18 +47,49 @@ struct CallIndex: Sendable {
     private(set) var position: UInt64
     /// Up to where the counts were known before.
     private let counted: UInt64
+    /// Whether the counts are of a log that was longer: it has lost its end.
+    private(set) var isTorn: Bool
 
     /// Begins at a point whose counts are known; entries up to there are read once more for what they say of open calls.
-    init(counts: [FunctionID: CallCounts], counted: UInt64, position: UInt64) {
+    init(counts: [FunctionID: CallCounts], counted: UInt64, position: UInt64, isTorn: Bool = false) {
         self.counts = counts
         self.counted = counted
         self.position = position
+        self.isTorn = isTorn
     }
+
+    /// Makes counts of a torn log agree with what is there: what waits and runs is known, and all that was accepted is
+    /// that and what has ended.
+    mutating func mend() {
+        guard isTorn else { return }
+        var open: [FunctionID: (waiting: Int, running: Int)] = [:]
+        for entry in entries.values where !entry.facts.state.isFinished {
+            if entry.facts.state == .running {
+                open[entry.facts.function, default: (0, 0)].running += 1
+            } else {
+                open[entry.facts.function, default: (0, 0)].waiting += 1
+            }
+        }
+        for function in Set(counts.keys).union(open.keys) {
+            var row = counts[function] ?? CallCounts()
+            row[.waiting] = open[function]?.waiting ?? 0
+            row[.running] = open[function]?.running ?? 0
+            row.accepted = CallState.allCases.reduce(0) { $0 + row[$1] }
+            counts[function] = row
+        }
+    }
+
+    /// The mended counts were noted: from now on they are as good as any.
+    mutating func countsNoted() { isTorn = false }
 
     /// Reads the next entry of the log.
     mutating func read(_ line: LogLine, id: String, sequence: UInt64) -> [News] {
         position = sequence
         guard line.event != .reserved else { return [] }
+        if line.event == .forgotten {
+            forget(id, entries[id])
+            return []
+        }
         var facts = line.facts
         if line.event == .accepted { facts.number = sequence }
         if facts.state.isFinished, facts.end == 0 { facts.end = sequence }
@@ -142,12 +173,16 @@ struct CallIndex: Sendable {
     }
 
     /// Calls of a function that are due since a moment, the longest first.
-    func due(of function: FunctionID, since moment: Timestamp, atMost count: Int) -> [CallFacts] {
-        let found = entries.values.filter { entry in
+    func due(
+        of function: FunctionID,
+        since moment: Timestamp,
+        atMost count: Int
+    ) -> [(id: String, entry: Entry)] {
+        let found = entries.filter { _, entry in
             let facts = entry.facts
             return facts.function == function && facts.state == .waiting && max(facts.due, entry.lastAt) < moment
         }
-        return found.map(\.facts).sorted { $0.due < $1.due }.prefix(count).map(\.self)
+        return found.map { ($0.key, $0.value) }.sorted { $0.1.facts.due < $1.1.facts.due }.prefix(count).map(\.self)
     }
 
     /// When the next call of a function will be due that is not yet.

@@ -8,8 +8,27 @@ import Synchronization
 
 /// Reads the log of the queue as it grows, whoever writes it, and keeps the index of it.
 final class LogFollower: Sendable {
+    /// What the server knew when somebody began to read.
+    struct Start: Sendable {
+        /// The counts that were noted last, and where to read on from them.
+        let index: CallIndex
+        /// The entry up to which they count.
+        let counted: UInt64
+        /// The log's last entry.
+        let last: UInt64
+    }
+
+    /// What there is to be told.
+    enum Change: Sendable {
+        case news([CallIndex.News])
+        /// The log ends before what was read already: its server has lost what came later.
+        case shortened(to: UInt64)
+        /// What was known was thrown away and read anew; news may have been missed.
+        case readAnew
+    }
+
     private struct State {
-        var index: CallIndex
+        var index = CallIndex(counts: [:], counted: 0, position: 0)
         var consumers = 0
         /// The present consumer; what comes from earlier ones is late.
         var consumer = ""
@@ -17,6 +36,7 @@ final class LogFollower: Sendable {
         var subscription: NATSSubscription?
         var place: UInt64 = 0
         var isCaughtUp = false
+        var isReadAnew = false
         var heardAt = ContinuousClock.now
         var waiters: [Waiter] = []
     }
@@ -31,25 +51,26 @@ final class LogFollower: Sendable {
     private let streams: Streams
     private let inbox: String
     private let incarnation: String
-    private let state: Mutex<State>
-    private let news: @Sendable ([CallIndex.News]) -> Void
+    private let state = Mutex(State())
+    private let start: @Sendable () async throws(PlatformFault) -> Start
+    private let changed: @Sendable (Change) -> Void
     /// The consumer is made anew behind a silence longer than this.
     private static let longestSilence = Duration.seconds(6)
 
-    /// `news` hears what the log says, once `open` has returned.
+    /// `start` asks the server where to begin; `changed` hears what the log says, once all that is there was read.
     init(
         _ server: JetStreamServer,
         _ streams: Streams,
-        index: CallIndex,
         incarnation: String,
-        news: @escaping @Sendable ([CallIndex.News]) -> Void
+        start: @escaping @Sendable () async throws(PlatformFault) -> Start,
+        changed: @escaping @Sendable (Change) -> Void
     ) {
         self.server = server
         self.streams = streams
         self.incarnation = incarnation
-        self.news = news
+        self.start = start
+        self.changed = changed
         inbox = server.connection.makeInbox()
-        state = Mutex(State(index: index))
     }
 
     /// Begins to read, and returns when everything that is there was read.
@@ -62,25 +83,49 @@ final class LogFollower: Sendable {
     }
 
     /// Lets the server deliver what comes behind the last entry that was read.
+    ///
+    /// All is read anew where that entry is not to be trusted: others have thrown away what came behind it, or the
+    /// server has lost it.
     func follow() async throws(PlatformFault) {
-        let begun = state.withLock { state -> (name: String, start: UInt64)? in
+        let position = state.withLock { state -> UInt64? in
             // Somebody does so already.
             guard !state.isBeginning else { return nil }
             state.isBeginning = true
+            state.heardAt = .now
+            return state.index.position
+        }
+        guard let position else { return }
+        defer { state.withLock { $0.isBeginning = false } }
+        let start = try await start()
+        if start.last < position { changed(.shortened(to: start.last)) }
+        let (name, first) = state.withLock { state in
+            if start.last < position || start.counted > state.index.position {
+                state.index = start.index
+                state.isReadAnew = state.isReadAnew || state.consumers > 0
+                state.isCaughtUp = false
+            }
             state.consumers += 1
             state.consumer = "\(incarnation)-\(state.consumers)"
             state.place = 0
-            state.heardAt = .now
             return (state.consumer, state.index.position + 1)
         }
-        guard let (name, start) = begun else { return }
-        defer { state.withLock { $0.isBeginning = false } }
         try subscribe(name)
-        var settings = ConsumerSettings.reader(name, from: start, to: "\(inbox).\(name)")
+        var settings = ConsumerSettings.reader(name, from: first, to: "\(inbox).\(name)")
         settings.flowControl = true
         settings.idleHeartbeat = 2_000_000_000
-        let pending = try await server.makeConsumer(settings, of: streams.log)
-        if pending == 0 { state.withLock { $0.isCaughtUp = true } }
+        if try await server.makeConsumer(settings, of: streams.log).numPending == 0 {
+            let isReadAnew = state.withLock { Self.catchUp(&$0) }
+            if isReadAnew { changed(.readAnew) }
+        }
+    }
+
+    /// Everything that is there was read; returns whether that was once more.
+    private static func catchUp(_ state: inout State) -> Bool {
+        guard !state.isCaughtUp else { return false }
+        state.isCaughtUp = true
+        state.index.mend()
+        defer { state.isReadAnew = false }
+        return state.isReadAnew
     }
 
     /// Listens for a consumer's messages, by its very subject: some servers do not deliver to wildcards.
@@ -134,24 +179,29 @@ final class LogFollower: Sendable {
     }
 
     private func read(_ line: LogLine?, _ id: String, _ delivery: Delivery) {
-        let (told, reached, isLost) = state.withLock { state -> ([CallIndex.News], [Waiter], Bool) in
-            guard state.consumer == delivery.consumer else { return ([], [], false) }
+        let (told, reached, isLost, isReadAnew) = state.withLock {
+            state -> (told: [CallIndex.News], reached: [Waiter], isLost: Bool, isReadAnew: Bool) in
+            guard state.consumer == delivery.consumer else { return ([], [], false, false) }
             state.heardAt = .now
-            guard delivery.place == state.place + 1 else { return ([], [], true) }
+            guard delivery.place == state.place + 1 else { return ([], [], true, false) }
             state.place = delivery.place
             let news = line.map { state.index.read($0, id: id, sequence: delivery.sequence) } ?? []
             state.index.skip(to: delivery.sequence)
-            if delivery.pending == 0 { state.isCaughtUp = true }
+            let isReadAnew = delivery.pending == 0 && Self.catchUp(&state)
             let reached = state.waiters.filter { $0.sequence <= delivery.sequence }
             if !reached.isEmpty { state.waiters.removeAll { $0.sequence <= delivery.sequence } }
-            return (state.isCaughtUp ? news : [], reached, false)
+            return (state.isCaughtUp ? news : [], reached, false, isReadAnew)
         }
         for waiter in reached { waiter.continuation.resume() }
-        if !told.isEmpty { news(told) }
+        if !told.isEmpty { changed(.news(told)) }
+        if isReadAnew { changed(.readAnew) }
         if isLost { Task { try? await follow() } }
     }
 
     // MARK: Asking
+
+    /// Whether everything that was there at the beginning was read.
+    var isCaughtUp: Bool { state.withLock { $0.isCaughtUp } }
 
     /// Returns when an entry was read, at the latest in a few seconds.
     func reach(_ sequence: UInt64) async {

@@ -96,6 +96,10 @@ struct StoredCall: Codable, Sendable {
             guard let text = entry.header(LogLine.header), let line = LogLine(text), line.event != .reserved else {
                 continue
             }
+            if line.event == .forgotten {
+                made = nil
+                continue
+            }
             let details =
                 (try? JSONDecoder().decode(LogDetails.self, from: entry.payload)) ?? LogDetails()
             if made == nil { made = details.all ?? StoredCall(text, entry.sequence) }
@@ -125,7 +129,7 @@ struct StoredCall: Codable, Sendable {
             callbackTries += 1
         case .accepted where line.facts.state.isFinished:
             (reason, finishedAt) = (details.reason, line.at.nanosecondsSinceEpoch)
-        case .accepted, .taken, .released, .retried, .callbackTaken, .carried, .reserved: break
+        case .accepted, .taken, .released, .retried, .callbackTaken, .carried, .reserved, .forgotten: break
         }
     }
 

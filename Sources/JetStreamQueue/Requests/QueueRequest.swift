@@ -27,6 +27,9 @@ struct QueueRequest: Codable, Sendable {
     /// The header of a message that is not to be looked at before its time, in nanoseconds since 1970.
     static let dueHeader = "Martlet-Due"
 
+    /// The header of a message that sends a call again: the sequence of the entry of the log by which it was over.
+    static let resendsHeader = "Martlet-Resends"
+
     /// A URL as Go writes it.
     struct GoURL: Codable, Sendable {
         var scheme = ""

@@ -11,6 +11,8 @@ import Synchronization
 struct Request: Sendable {
     let payload: ByteBuffer
     let delivery: Delivery
+    /// The entry of the log by which the call was over that it sends again; nil for a call's first request.
+    var resends: UInt64?
 }
 
 /// The requests of one function: asks the server for as many as may be carried out now, and keeps those that came until
@@ -20,6 +22,8 @@ struct Request: Sendable {
 final class RequestLine: Sendable {
     private struct State {
         var isMade = false
+        /// When the server made the consumer.
+        var created = ""
         var requests = Deque<(request: Request, until: ContinuousClock.Instant)>()
         /// How many the server was asked for that have not come yet, and until when it remembers that.
         var asked = 0
@@ -69,9 +73,17 @@ final class RequestLine: Sendable {
             maxDeliver: -1,
             maxAckPending: -1
         )
-        try await server.makeConsumer(consumer, of: streams.requests)
-        state.withLock { $0.isMade = true }
+        let made = try await server.makeConsumer(consumer, of: streams.requests)
+        state.withLock { state in
+            state.isMade = true
+            // A new one does not know what the last one was asked for.
+            if made.created != state.created { state.asked = 0 }
+            state.created = made.created
+        }
     }
+
+    /// The consumer does not deliver what it should: it is looked at before it is asked next.
+    func doubt() { state.withLock { $0.isMade = false } }
 
     // MARK: Taking
 

@@ -42,19 +42,25 @@ extension JetStreamServer {
         var config: ConsumerSettings
     }
 
-    private struct Made: Decodable { var numPending: Int }
+    /// A consumer as the server describes it.
+    struct Consumer: Decodable, Sendable {
+        /// How many messages it has to deliver.
+        var numPending: Int
+        /// When it was made: another one of the same name was made at another time.
+        var created: String
+    }
 
-    /// Makes a consumer, or finds the one that is there; returns how many messages it has to deliver.
+    /// Makes a consumer, or finds the one that is there.
     ///
     /// - Throws: `storageUnavailable`, also when the stream is gone.
     @discardableResult
-    func makeConsumer(_ settings: ConsumerSettings, of stream: String) async throws(PlatformFault) -> Int {
+    func makeConsumer(_ settings: ConsumerSettings, of stream: String) async throws(PlatformFault) -> Consumer {
         let path =
             settings.durableName == nil
             ? "CONSUMER.CREATE.\(stream).\(settings.name)" : "CONSUMER.DURABLE.CREATE.\(stream).\(settings.name)"
-        guard let made = try await ask(path, Question(streamName: stream, config: settings), for: Made.self) else {
+        guard let made = try await ask(path, Question(streamName: stream, config: settings), for: Consumer.self) else {
             throw PlatformFault(.storageUnavailable, "The stream \(stream) is gone from the NATS server.")
         }
-        return made.numPending
+        return made
     }
 }

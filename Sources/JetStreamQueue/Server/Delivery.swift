@@ -18,6 +18,9 @@ struct Delivery: Sendable {
     /// Messages of the consumer that were not delivered yet.
     let pending: Int
 
+    /// Whether somebody fetched the message: nobody waits for a word about it.
+    var isFetched: Bool { subject.isEmpty }
+
     /// A message that somebody fetched by its sequence.
     init(fetched sequence: UInt64) {
         (subject, consumer, delivered, place, pending) = ("", "", 0, 0, 0)

@@ -77,7 +77,10 @@ extension JetStreamServer {
         var seq: UInt64
         var noErase = true
     }
-    private struct Purge: Encodable { var filter: String }
+    private struct Purge: Encodable {
+        var filter: String
+        var seq: UInt64?
+    }
 
     /// Throws a message away, if it is still there.
     func delete(_ sequence: UInt64, from stream: String) async throws(PlatformFault) {
@@ -87,8 +90,8 @@ extension JetStreamServer {
         } catch  where error.cause == nil && error.message.contains("refuses") {}
     }
 
-    /// Throws all messages of a subject away.
-    func purge(_ subject: String, from stream: String) async throws(PlatformFault) {
-        _ = try await ask("STREAM.PURGE.\(stream)", Purge(filter: subject), for: Success.self)
+    /// Throws all messages of a subject away, or those up to a sequence.
+    func purge(_ subject: String, upTo last: UInt64? = nil, from stream: String) async throws(PlatformFault) {
+        _ = try await ask("STREAM.PURGE.\(stream)", Purge(filter: subject, seq: last.map { $0 + 1 }), for: Success.self)
     }
 }

@@ -73,6 +73,8 @@ struct Streams: Sendable {
             var messages: Int
             var firstSeq: UInt64
             var lastSeq: UInt64
+            /// How many messages each subject has, where that was asked for.
+            var subjects: [String: Int]?
         }
         struct Settings: Codable {
             var subjects: [String]?
@@ -142,6 +144,18 @@ struct Streams: Sendable {
 
     func information(_ stream: String, on server: JetStreamServer) async throws(PlatformFault) -> Information? {
         try await server.ask("STREAM.INFO.\(stream)", JetStreamServer.Nothing())
+    }
+
+    private struct SubjectsFilter: Encodable { var subjectsFilter: String }
+
+    /// The functions that have requests in the stream.
+    func requestedFunctions(on server: JetStreamServer) async throws(PlatformFault) -> [FunctionID] {
+        let filter = SubjectsFilter(subjectsFilter: "\(queue).requests.>")
+        let found = try await server.ask("STREAM.INFO.\(requests)", filter, for: Information.self)
+        return (found?.state.subjects ?? [:]).keys.compactMap { subject in
+            let words = subject.split(separator: ".").suffix(2).map(String.init)
+            return words.count == 2 ? FunctionID(name: words[1], namespace: words[0]) : nil
+        }
     }
 }
 

@@ -60,7 +60,8 @@ extension MovedCall {
         guard let function = FunctionID(address: exported.function, defaultNamespace: defaultNamespace),
             let fields = Data(base64Encoded: exported.fields), let body = Data(base64Encoded: exported.body),
             NameRule.isLabel(function.name), NameRule.isLabel(function.namespace),
-            (1...255).contains(exported.id.utf8.count)
+            Self.isID(exported.id), Self.isID(exported.callId),
+            exported.callbackUrl.map({ CallbackURL($0) != nil }) ?? true
         else { return nil }
         let call = NewCall(
             function: function,
@@ -86,5 +87,10 @@ extension MovedCall {
             )
         }
         self.init(id: exported.id, call: call, attempts: attempts, deadReason: exported.deadReason)
+    }
+
+    /// Ids become headers, and parts of subjects.
+    private static func isID(_ text: String) -> Bool {
+        (1...255).contains(text.utf8.count) && text.utf8.allSatisfy { $0 >= 0x20 && $0 != 0x7F }
     }
 }
