@@ -26,7 +26,7 @@ struct JetStreamQueueTests {
         let told = Mutex(false)
         let third = try await shared.worker("third") { $0.housekeeping = .milliseconds(100) }
         third.onDue { function in told.withLock { $0 = $0 || function == QueueOnNATS.function } }
-        #expect(try await third.wait { told.withLock { $0 } }, "and later, by looking now and then")
+        #expect(await eventually { told.withLock { $0 } }, "and later, by looking now and then")
         let call = try await second.takeOne()
         #expect(call.lease.id == "unnoted")
         #expect(try await second.end(call))
@@ -45,10 +45,10 @@ struct JetStreamQueueTests {
         let call = try await queue.takeOne()
         #expect(call.lease.id == "again" && call.attempt == 1)
         #expect(try await queue.end(call))
-        #expect(try await queue.wait { try await queue.requestCount() == 0 })
+        #expect(try await eventually { try await queue.requestCount() == 0 })
         // The same message once more: that end was sent again already.
         _ = try await queue.publish(kept.payload, of: QueueOnNATS.function, resends: end)
-        let isDropped = try await queue.wait {
+        let isDropped = try await eventually {
             let taken = try await queue.take(from: QueueOnNATS.function, atMost: 1, lease: .seconds(60)).calls
             let left = try await queue.requestCount()
             return taken.isEmpty && left == 0
@@ -119,12 +119,12 @@ struct JetStreamQueueTests {
         first.abandon()
         // It has heard of the end before: only what comes later counts.
         #expect(
-            try await second.wait {
+            try await eventually {
                 try await second.follower().withIndex { $0.entries["called-back"] }?.facts.callback == .taken
             }
         )
         second.onCallbackDue { told.withLock { $0 += 1 } }
-        #expect(try await second.wait { told.withLock { $0 > 0 } })
+        #expect(await eventually { told.withLock { $0 > 0 } })
         #expect(try await second.takeCallbacks(atMost: 1).callbacks.map(\.id) == ["called-back"])
         await second.close()
     }
@@ -166,7 +166,7 @@ struct JetStreamQueueTests {
         }
         let call = try await queue.takeOne()
         #expect(call.lease.id == "kept")
-        let isDead = try await queue.wait {
+        let isDead = try await eventually {
             _ = try await queue.take(from: QueueOnNATS.function, atMost: 1, lease: .seconds(60))
             return try await queue.call("unkept")?.state == .dead
         }
@@ -181,13 +181,13 @@ struct JetStreamQueueTests {
         let (first, second) = (try await shared.worker("first"), try await shared.worker("second"))
         _ = try await first.accept(NewCall(function: QueueOnNATS.function, callID: "phantom"))
         let follower = try await second.follower()
-        #expect(try await second.wait { follower.withIndex { $0.entries["phantom"] != nil } })
+        #expect(await eventually { follower.withIndex { $0.entries["phantom"] != nil } })
         try await second.deafen()
         try await first.end(try await first.takeOne())
         #expect(try await first.purge(function: nil, state: nil) == 1)
         #expect(follower.withIndex { $0.entries["phantom"] != nil }, "it has not heard of it")
         try await follower.follow()
-        #expect(try await second.wait { follower.isCaughtUp })
+        #expect(await eventually { follower.isCaughtUp })
         #expect(follower.withIndex { $0.entries.isEmpty })
         let (ours, theirs) = (await second.counts().total, await first.counts().total)
         #expect(ours == theirs)
@@ -224,7 +224,7 @@ struct JetStreamQueueTests {
         // As the server says where the consumer has no leader.
         let subject = "\(queue.inbox).\(QueueOnNATS.function.namespace).\(QueueOnNATS.function.name)"
         _ = try? await queue.server.connection.request(subject, headers: ["Status", "503"], within: .milliseconds(50))
-        #expect(try await queue.wait { dues.withLock { !$0.isEmpty } })
+        #expect(await eventually { dues.withLock { !$0.isEmpty } })
         #expect(dues.withLock { $0.allSatisfy { $0 > begun + .milliseconds(400) } })
         await queue.close()
     }
@@ -238,7 +238,7 @@ struct JetStreamQueueTests {
         await #expect(throws: PlatformFault.self) { try await queue.end(call) }
         #expect(await queue.renew(call.lease, for: .seconds(60)))
         try await server.startAgain()
-        #expect(try await queue.wait { queue.server.connection.isConnected })
+        #expect(await eventually { queue.server.connection.isConnected })
         #expect(try await queue.end(call))
         #expect(try await queue.call("ended")?.state == .succeeded)
         await queue.close()
@@ -255,20 +255,20 @@ struct JetStreamQueueTests {
         let copy = TemporaryFolder()
         try FileManager.default.copyItem(atPath: log, toPath: "\(copy.path)/log")
         try await server.startAgain()
-        #expect(try await queue.wait { queue.server.connection.isConnected })
+        #expect(await eventually { queue.server.connection.isConnected })
         try await queue.end(try await queue.takeOne())
         for number in 1...3 {
             _ = try await queue.accept(NewCall(function: QueueOnNATS.function, callID: "lost-\(number)"))
         }
         // The counts are noted beyond what will be left of the log.
         let before = try await queue.upToDate().withIndex { $0.position }
-        #expect(try await queue.wait { try await queue.start().counted >= before })
+        #expect(try await eventually { try await queue.start().counted >= before })
         await server.stop(SIGTERM)
         try FileManager.default.removeItem(atPath: log)
         try FileManager.default.copyItem(atPath: "\(copy.path)/log", toPath: log)
         try await server.startAgain()
         let follower = try await queue.follower()
-        #expect(try await queue.wait { follower.withIndex { $0.position } < before && follower.isCaughtUp })
+        #expect(await eventually { follower.withIndex { $0.position } < before && follower.isCaughtUp })
         // The requests are still there: each is carried out, as if it had not been noted.
         var ids: Set<String> = []
         for _ in 1...4 {

@@ -51,12 +51,13 @@ extension JetStreamQueue {
 
     /// Takes one call, within ten seconds.
     func takeOne(lease: Duration = .seconds(60)) async throws -> LeasedCall {
-        let limit = ContinuousClock.now + .seconds(10)
-        while ContinuousClock.now < limit {
-            if let call = try await take(from: Self.function, atMost: 1, lease: lease).calls.first { return call }
-            try await Task.sleep(for: .milliseconds(20))
+        var taken: LeasedCall?
+        _ = try await eventually {
+            taken = try await take(from: Self.function, atMost: 1, lease: lease).calls.first
+            return taken != nil
         }
-        throw Missing(what: "a call that is due")
+        guard let taken else { throw Missing(what: "a call that is due") }
+        return taken
     }
 
     @discardableResult
@@ -77,16 +78,6 @@ extension JetStreamQueue {
     /// Requests in the stream.
     func requestCount() async throws -> Int {
         try await streams.information(streams.requests, on: server)?.state.messages ?? -1
-    }
-
-    /// Returns when something holds, at the latest in some seconds.
-    func wait(_ limit: Duration = .seconds(15), until holds: () async throws -> Bool) async throws -> Bool {
-        let end = ContinuousClock.now + limit
-        while ContinuousClock.now < end {
-            if try await holds() { return true }
-            try await Task.sleep(for: .milliseconds(20))
-        }
-        return false
     }
 }
 
