@@ -31,6 +31,7 @@ extension JetStreamQueue {
             throw PlatformFault.callTooLarge(limit: settings.queue.bodyLimit)
         }
         _ = try await follower()
+        try server.checkRoom(for: call.body)
         if let key = call.idempotencyKey { return try await keepOnce(call, key) }
         let (id, reserved) = try await chooseID(call)
         return try await keep(call, id: id, behind: reserved)
@@ -53,13 +54,16 @@ extension JetStreamQueue {
         behind last: UInt64?
     ) async throws(PlatformFault) -> CallReceipt {
         let request = QueueRequest(call, id: id, queue: settings.name)
+        let payload = request.payload
+        // Also with what is written beside it later, when it ends.
+        try server.checkRoom(for: payload)
         // The id of the message: whoever sends the same call twice within the server's window has it kept once.
         let outcome = try await server.publish(
             JetStreamServer.Message(
                 subject: streams.requestSubject(call.function),
                 id: id,
                 headers: call.start == .now ? [] : [QueueRequest.dueHeader, String(request.own?.due ?? 0)],
-                payload: request.payload
+                payload: payload
             )
         )
         switch outcome {
@@ -91,7 +95,7 @@ extension JetStreamQueue {
         do throws(PlatformFault) {
             var expected = last
             if expected == nil {
-                let (known, last) = try await lookClosely(id)
+                let (known, last, _) = try await lookClosely(id)
                 if known != nil { return }
                 expected = last
             }

@@ -27,8 +27,15 @@ extension JetStreamQueue {
         let due = waiting.filter { $0.moment <= now }
             .sorted { ($0.moment, $0.entry.facts.end) < ($1.moment, $1.entry.facts.end) }
         for (id, entry, _) in due where callbacks.count < count && admits(entry.facts.callbackURL) {
-            if let callback = try await takeCallback(id, entry) {
-                callbacks.append(callback)
+            let taken: PendingCallback?
+            do throws(PlatformFault) {
+                taken = try await takeCallback(id, entry)
+            } catch  where !callbacks.isEmpty {
+                // Those that were taken are to be delivered, whatever becomes of the others.
+                return (callbacks, .seconds(1))
+            }
+            if let taken {
+                callbacks.append(taken)
             } else {
                 // Somebody was faster, who may end before it is delivered.
                 next = min(next ?? now.later(by: settings.callbackLease), now.later(by: settings.callbackLease))

@@ -172,7 +172,18 @@ extension JetStreamQueue {
         case silent
     }
 
+    /// After a restart of the server the others come back within this time.
+    private static let timeToReturn = Duration.seconds(2)
+
     func presence(of incarnation: String, request: UInt64 = 0) async -> Presence {
+        let answer = await presenceNow(of: incarnation, request: request)
+        guard case .gone = answer, server.connectedFor < Self.timeToReturn else { return answer }
+        // We may only be the first to be back.
+        try? await Task.sleep(for: Self.timeToReturn - server.connectedFor)
+        return await presenceNow(of: incarnation, request: request)
+    }
+
+    private func presenceNow(of incarnation: String, request: UInt64) async -> Presence {
         do throws(NATSFailure) {
             let question = ByteBuffer(string: String(request))
             let subject = streams.presenceSubject(incarnation)

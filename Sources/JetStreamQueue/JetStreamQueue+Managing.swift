@@ -75,14 +75,15 @@ extension JetStreamQueue {
         isDead: Bool,
         reason: String? = nil
     ) async throws(PlatformFault) -> Bool {
-        if let request = try await server.message(facts.request, in: streams.requests) {
+        let request = try await storedRequest(facts.request, of: id)
+        if let request {
             try await keepRequest(request.payload, of: id, isDead: isDead)
         }
         var details = LogDetails()
         details.reason = reason
         guard try await write(line, details, of: id, expected: last) != nil else { return false }
         // Nobody needs it any more; where this fails, whoever gets it finds that the call is over.
-        try? await server.delete(facts.request, from: streams.requests)
+        if let request { try? await server.delete(request.sequence, from: streams.requests) }
         return true
     }
 
@@ -96,7 +97,7 @@ extension JetStreamQueue {
         guard let limit = settings.queue.timeToLive else { return }
         let now = Timestamp.now()
         let expired = follower.withIndex { $0.open(.waiting).filter { $0.entry.facts.due.later(by: limit) < now } }
-        for (id, _) in expired { try? await expire(id) }
+        try? await eachOf(expired) { [self] call throws(PlatformFault) in try await expire(call.id) }
     }
 
     /// Lets the waiting calls of a function that does not exist any more be dead.
@@ -114,6 +115,31 @@ extension JetStreamQueue {
                 isDead: true,
                 reason: reason
             )
+        }
+        try await noteDead(function, reason)
+    }
+
+    /// Notes calls of a function that does not exist which the log does not know, and lets them be dead.
+    private func noteDead(_ function: FunctionID, _ reason: String) async throws(PlatformFault) {
+        let subject = streams.requestSubject(function)
+        var next: UInt64 = 1
+        while let found = try await server.next(of: subject, from: next, in: streams.requests) {
+            next = found.sequence + 1
+            guard let request = QueueRequest(found.payload) else {
+                try await server.delete(found.sequence, from: streams.requests)
+                continue
+            }
+            let fallback = request.id(at: found.sequence, in: settings.name)
+            let (id, call, due) = request.call(function, fallback: fallback)
+            let (known, last, _) = try await lookClosely(id)
+            guard known == nil else { continue }
+            let line = Self.acceptedLine(call, due: due, request: found.sequence)
+            guard let accepted = try await write(line, LogDetails(call), of: id, expected: last),
+                let end = line.facts.stopped(.orphaned, .functionDeleted)
+            else { continue }
+            var dead = end
+            dead.facts.number = accepted
+            _ = try await stop(id, line.facts, accepted, dead, isDead: true, reason: reason)
         }
     }
 
@@ -155,8 +181,9 @@ extension JetStreamQueue {
     /// False where something else happened to the call first.
     private func sendAgain(_ id: String, _ facts: CallFacts, _ last: UInt64) async throws(PlatformFault) -> Bool {
         guard let request = try await keptRequest(id) else { throw PlatformFault.requestGone(id) }
-        let outcome = try await publish(request.payload, of: facts.function, resends: facts.end)
-        guard case .kept(let sequence) = outcome, let line = facts.resent(request: sequence) else { return false }
+        guard let sequence = try await publish(request.payload, of: facts.function, resends: facts.end),
+            let line = facts.resent(request: sequence)
+        else { return false }
         guard await noteResent(line, of: id, behind: last, end: facts.end) else {
             try? await server.delete(sequence, from: streams.requests)
             return false
@@ -187,13 +214,13 @@ extension JetStreamQueue {
         }
     }
 
-    /// Puts a request into the stream that was there before.
+    /// Puts a request into the stream that was there before, and returns its place.
     func publish(
         _ request: ByteBuffer,
         of function: FunctionID,
         resends end: UInt64? = nil
-    ) async throws(PlatformFault) -> JetStreamServer.Outcome {
-        try await server.publish(
+    ) async throws(PlatformFault) -> UInt64? {
+        let outcome = try await server.publish(
             JetStreamServer.Message(
                 subject: streams.requestSubject(function),
                 id: freshMessageID(),
@@ -201,6 +228,11 @@ extension JetStreamQueue {
                 payload: request
             )
         )
+        switch outcome {
+        case .kept(let sequence), .keptBefore(let sequence): return sequence
+        // Said only of messages that expect something.
+        case .overtaken: return nil
+        }
     }
 
     /// A request as it is kept for whoever sends it again.
@@ -246,8 +278,7 @@ extension JetStreamQueue {
         var over: [(id: String, last: UInt64, line: LogLine)] = []
         while let (window, start) = try await window(endingAt: end) {
             for (id, sequence, line) in window.reversed() where seen.insert(id).inserted {
-                let isOpen = follower.withIndex { $0.entries[id] != nil }
-                guard !isOpen, line.facts.state.isFinished, state == nil || line.facts.state == state,
+                guard !line.facts.isOpen, state == nil || line.facts.state == state,
                     function == nil || line.facts.function == function
                 else { continue }
                 over.append((id, sequence, line))
@@ -278,11 +309,15 @@ extension JetStreamQueue {
     /// Forgets a call whose last entry is the expected one; false where something has happened to it since.
     private func forget(_ id: String, _ facts: CallFacts, _ last: UInt64) async throws(PlatformFault) -> Bool {
         // First of all it is no call any more: whoever wants to send it again comes too late.
-        guard let line = facts.forgotten(), try await write(line, of: id, expected: last) != nil else { return false }
+        guard let line = facts.forgotten(), let end = try await write(line, of: id, expected: last) else {
+            return false
+        }
         // Before the log: with a request that no log knows, it would be a new call.
-        if facts.request != 0 { try await server.delete(facts.request, from: streams.requests) }
+        if let request = try await storedRequest(facts.request, of: id) {
+            try await server.delete(request.sequence, from: streams.requests)
+        }
         // One by one: a purge would make the server skip entries of others that the log's readers have not had.
-        for entry in try await server.all(of: streams.logSubject(id), in: streams.log) {
+        for entry in try await server.all(of: streams.logSubject(id), in: streams.log) where entry.sequence <= end {
             try await server.delete(entry.sequence, from: streams.log)
         }
         try await server.purge(streams.keptSubject(id), from: streams.kept)

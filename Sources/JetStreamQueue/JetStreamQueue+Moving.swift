@@ -36,7 +36,7 @@ extension JetStreamQueue {
     private func moved(_ id: String, _ stored: StoredCall, _ line: LogLine) async throws(PlatformFault) -> MovedCall {
         var payload = try await keptRequest(id)?.payload
         if !line.facts.state.isFinished {
-            payload = try await server.message(line.facts.request, in: streams.requests)?.payload
+            payload = try await storedRequest(line.facts.request, of: id)?.payload
         }
         guard let request = payload.flatMap({ QueueRequest($0) }) else { throw PlatformFault.requestGone(id) }
         var call = request.call(line.facts.function, fallback: id).call
@@ -56,8 +56,10 @@ extension JetStreamQueue {
         }
         _ = try await follower()
         // A reservation alone is what an attempt that broke off has left.
-        var (known, last) = try await lookClosely(moved.id)
+        var (known, last, _) = try await lookClosely(moved.id)
         guard known == nil else { return false }
+        let request = QueueRequest(moved.call, id: moved.id, queue: settings.name)
+        try server.checkRoom(for: request.payload)
         if last == 0 {
             let facts = CallFacts(
                 function: moved.call.function,
@@ -69,7 +71,6 @@ extension JetStreamQueue {
             guard let reserved = try await write(line, of: moved.id, expected: 0) else { return false }
             last = reserved
         }
-        let request = QueueRequest(moved.call, id: moved.id, queue: settings.name)
         if let key = moved.call.idempotencyKey { await remember(key, of: moved) }
         return try await keep(moved, request, behind: last)
     }

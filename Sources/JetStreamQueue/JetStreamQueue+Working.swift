@@ -67,7 +67,7 @@ extension JetStreamQueue {
         var requests: [Request] = []
         for (id, entry) in lost {
             let sequence = entry.facts.request
-            if let found = try await server.message(sequence, in: streams.requests) {
+            if let found = try await storedRequest(sequence, of: id) {
                 requests.append(Request(payload: found.payload, delivery: Delivery(fetched: sequence)))
                 line(function).doubt()
             } else {
@@ -83,7 +83,7 @@ extension JetStreamQueue {
     private func restore(_ id: String) async throws(PlatformFault) {
         // Looked at once more: the message may be gone because the call has ended in this moment.
         guard let (stored, line) = try await look(id), line.facts.state == .waiting,
-            try await server.message(line.facts.request, in: streams.requests) == nil
+            try await storedRequest(line.facts.request, of: id) == nil
         else { return }
         guard let kept = try await keptRequest(id) else {
             logger.error("the NATS server has lost the request of a call", metadata: ["id": "\(id)"])
@@ -92,7 +92,7 @@ extension JetStreamQueue {
             _ = try await stop(id, line.facts, stored.last, next, isDead: true, reason: reason)
             return
         }
-        guard case .kept(let sequence) = try await publish(kept.payload, of: line.facts.function) else { return }
+        guard let sequence = try await publish(kept.payload, of: line.facts.function) else { return }
         guard try await write(line.facts.restored(request: sequence), of: id, expected: stored.last) != nil else {
             return try await server.delete(sequence, from: streams.requests)
         }
@@ -159,6 +159,9 @@ extension JetStreamQueue {
                 }
                 known = nil
             }
+        } catch  where error.code == .notFound {
+            // Forgotten while somebody sent it again.
+            acknowledge(.done, request)
         } catch {
             line(function).putBack(request)
         }
@@ -172,7 +175,7 @@ extension JetStreamQueue {
         _ due: Timestamp,
         _ request: Request
     ) async throws(PlatformFault) -> (facts: CallFacts, last: UInt64)? {
-        let (known, last) = try await lookClosely(id)
+        let (known, last, isForgotten) = try await lookClosely(id)
         if let (stored, line) = known {
             guard let resends = request.resends, line.facts.isOver(by: resends),
                 let again = line.facts.resent(request: request.delivery.sequence)
@@ -181,6 +184,7 @@ extension JetStreamQueue {
             guard let sequence = try await write(again, of: id, expected: stored.last) else { return nil }
             return (again.facts, sequence)
         }
+        guard request.resends == nil, !isForgotten else { throw PlatformFault.unknownCall(id) }
         let line = Self.acceptedLine(call, due: due, request: request.delivery.sequence)
         guard let sequence = try await write(line, LogDetails(call), of: id, expected: last) else { return nil }
         var facts = line.facts
@@ -216,17 +220,34 @@ extension JetStreamQueue {
         if facts.worker == incarnation { return true }
         // One who fetches a message is never called: whoever was faster has it.
         guard !request.delivery.isFetched else { return false }
-        switch await presence(of: facts.worker, request: facts.request) {
-        case .gone, .answers(hasRequest: false): return true
-        case .answers(hasRequest: true):
-            // It was fetched there, and is delivered for the first time, or was given back by somebody else.
-            acknowledge(.later(settings.lease), request)
-            return false
-        case .silent:
+        let answer = await presence(of: facts.worker, request: facts.request)
+        if case .silent = answer {
             // Cut off, or stopped: what it has it has only until the lease is over.
-            if request.delivery.delivered > 1 { return true }
+            if isSilentForLong(facts.request) { return true }
+        } else {
+            silences.withLock { $0[facts.request] = nil }
+        }
+        switch answer {
+        case .gone, .answers(hasRequest: false): return true
+        // It was fetched there, and is delivered for the first time, or was given back by somebody else.
+        case .silent, .answers(hasRequest: true):
             acknowledge(.later(settings.lease), request)
             return false
+        }
+    }
+
+    private func isSilentForLong(_ request: UInt64) -> Bool {
+        let now = ContinuousClock.now
+        return silences.withLock { silences in
+            // Those that nobody asked about again have become somebody else's.
+            silences = silences.filter { $0.value > now - settings.lease * 10 }
+            guard let since = silences[request] else {
+                silences[request] = now
+                return false
+            }
+            guard since <= now - settings.lease else { return false }
+            silences[request] = nil
+            return true
         }
     }
 

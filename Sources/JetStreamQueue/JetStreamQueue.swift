@@ -94,11 +94,14 @@ public final class JetStreamQueue: CallQueue {
     let held = Mutex<[UInt64: Held]>([:])
     /// The requests that this process is making its own, by their sequences.
     let claims = Mutex<Set<UInt64>>([])
+    /// Since when workers say nothing about requests that they have by the log.
+    let silences = Mutex<[UInt64: ContinuousClock.Instant]>([:])
     let heldCallbacks = Mutex<[String: HeldCallback]>([:])
     let lines = Mutex<[FunctionID: RequestLine]>([:])
     private let following = Mutex<LogFollower?>(nil)
     private let stage: Mutex<Stage>
     let inbox: String
+    private let isListening = Mutex(false)
     private let lastMessage = Atomic<UInt64>(0)
     /// The last entry of the log that this process has written.
     private let lastOwn = Atomic<UInt64>(0)
@@ -185,9 +188,14 @@ public final class JetStreamQueue: CallQueue {
             },
             changed: { [weak self] in self?.changed($0) }
         )
-        try await follower.open()
-        try listen()
-        if let predecessor = try await takeName() { await takeOver(from: predecessor, follower) }
+        do throws(PlatformFault) {
+            try await follower.open()
+            try listen()
+            if let predecessor = try await takeName() { await takeOver(from: predecessor, follower) }
+        } catch {
+            follower.close()
+            throw error
+        }
         following.withLock { $0 = follower }
         stage.withLock { $0 = .open }
         tellAll(follower)
@@ -196,11 +204,14 @@ public final class JetStreamQueue: CallQueue {
 
     /// Where requests come in, and where others ask whether we are there.
     private func listen() throws(PlatformFault) {
+        // Once, however often opening is tried: everything would come twice.
+        guard !isListening.withLock({ $0 }) else { return }
         do throws(NATSFailure) {
             let headers = [QueueRequest.dueHeader, "Nats-Msg-Id", QueueRequest.resendsHeader]
             try server.connection.subscribe(to: "\(inbox).*.*", headers: headers) { [weak self] in self?.arrived($0) }
             let presence = streams.presenceSubject(incarnation)
             try server.connection.subscribe(to: presence) { [weak self] in self?.answerPresence($0) }
+            isListening.withLock { $0 = true }
         } catch { throw PlatformFault(.storageUnavailable, "The NATS server hangs up.", cause: error) }
     }
 
@@ -257,14 +268,27 @@ public final class JetStreamQueue: CallQueue {
         try await lookClosely(id).call
     }
 
-    /// The same, and the sequence of the last entry, which may be a reservation that is no call yet; 0 for none.
+    /// The same, and the sequence of the last entry, which may be a reservation that is no call yet, or the end of one
+    /// that is being forgotten; 0 for none.
     func lookClosely(
         _ id: String
-    ) async throws(PlatformFault) -> (call: (stored: StoredCall, line: LogLine)?, last: UInt64) {
+    ) async throws(PlatformFault) -> (call: (stored: StoredCall, line: LogLine)?, last: UInt64, isForgotten: Bool) {
         let entries = try await server.all(of: streams.logSubject(id), in: streams.log)
         let last = entries.last?.sequence ?? 0
-        guard let stored = StoredCall(entries), let line = stored.line else { return (nil, last) }
-        return ((stored, line), last)
+        guard let stored = StoredCall(entries), let line = stored.line else {
+            let event = entries.last?.header(LogLine.header).flatMap { LogLine($0) }?.event
+            return (nil, last, event == .forgotten)
+        }
+        return ((stored, line), last, false)
+    }
+
+    /// The request of a call in the stream; nil when it is gone, also when another's has its place since the server lost
+    /// some.
+    func storedRequest(_ sequence: UInt64, of id: String) async throws(PlatformFault) -> StoredMessage? {
+        guard sequence != 0, let found = try await server.message(sequence, in: streams.requests),
+            QueueRequest(found.payload)?.id(at: sequence, in: settings.name) == id
+        else { return nil }
+        return found
     }
 
     // MARK: Being told

@@ -184,7 +184,12 @@ public final class NATSConnection: Sendable {
             }
         }
         guard let status else { throw .disconnected }
-        if status != 0 { throw failure(status, payload.readableBytes) }
+        guard status != 0 else { return }
+        // The server counts the headers as well: `NATS/1.0`, and a colon, a space and a line end for each.
+        throw failure(
+            status,
+            headers.reduce(headers.isEmpty ? 0 : 12) { $0 + $1.utf8.count + 2 } + payload.readableBytes
+        )
     }
 
     private func failure(_ status: Int32, _ size: Int) -> NATSFailure {

@@ -73,6 +73,46 @@ struct JetStreamQueueTests {
         await queue.close()
     }
 
+    @Test func `calls of a function that does not exist are dead, also those that were never noted`() async throws {
+        let queue = try await QueueOnNATS.shared().worker("worker")
+        _ = try await queue.publishUnnoted("unnoted")
+        _ = try await queue.accept(NewCall(function: QueueOnNATS.function, callID: "noted"))
+        try await queue.functionDeleted(QueueOnNATS.function)
+        for id in ["noted", "unnoted"] {
+            #expect(try await queue.call(id)?.state == .dead)
+            #expect(try await queue.call(id)?.deadReason == "The function echo.openfaas-fn was deleted.")
+        }
+        #expect(try await queue.requestCount() == 0)
+        #expect(await queue.counts().total.dead == 2)
+        await queue.close()
+    }
+
+    @Test func `the longest call that is accepted can also end`() async throws {
+        let queue = try await QueueOnNATS.shared().worker("worker")
+        func call(_ size: Int) -> NewCall {
+            var call = NewCall(function: QueueOnNATS.function, callID: "x", isCallIDFresh: true)
+            (call.callID, call.body) = ("\(size)", ByteBuffer(repeating: 0x78, count: size))
+            return call
+        }
+        // The border lies where base64 and what stands beside it fill a message.
+        var (accepted, refused) = (700_000, 800_000)
+        while refused - accepted > 1 {
+            let size = (accepted + refused) / 2
+            do throws(PlatformFault) {
+                _ = try await queue.accept(call(size))
+                accepted = size
+            } catch {
+                #expect(error.code == .bodyTooLarge && error.message.contains("max_payload"))
+                refused = size
+            }
+        }
+        try await queue.cancel("\(accepted)")
+        #expect(try await queue.call("\(accepted)")?.state == .cancelled)
+        try await queue.sendAgain("\(accepted)")
+        _ = try await queue.purge(function: nil, state: nil)
+        await queue.close()
+    }
+
     // MARK: Two that want the same call
 
     @Test func `nobody takes a call from a living worker`() async throws {
@@ -94,6 +134,26 @@ struct JetStreamQueueTests {
         let request = Request(payload: payload, delivery: try redelivery(of: facts.request, second))
         let taken = await second.claim(request, of: QueueOnNATS.function, .seconds(60), try second.follower())
         #expect(taken?.lease.id == "mine", "it is gone, and what it had is anybody's")
+        await second.close()
+    }
+
+    @Test func `a worker that is only not back yet counts as living`() async throws {
+        let shared = try await QueueOnNATS.shared()
+        let first = try await shared.worker("first")
+        async let answer = first.presence(of: "late", request: 7)
+        let second = try await shared.worker("second")
+        try second.server.connection.subscribe(to: second.streams.presenceSubject("late")) { question in
+            if let reply = question.reply { try? second.server.connection.publish(reply, ByteBuffer(string: "yes")) }
+        }
+        guard case .answers(hasRequest: true) = await answer else {
+            Issue.record("it was taken for gone")
+            return
+        }
+        guard case .gone = await first.presence(of: "nobody") else {
+            Issue.record("nobody was taken for somebody")
+            return
+        }
+        await first.close()
         await second.close()
     }
 
@@ -150,6 +210,86 @@ struct JetStreamQueueTests {
         #expect(await next.waitingFunctions().isEmpty)
         #expect(await next.counts().total.drift == 0)
         await next.close()
+    }
+
+    @Test func `what is thrown away with a call is never another's`() async throws {
+        let queue = try await QueueOnNATS.shared().worker("worker")
+        _ = try await queue.accept(NewCall(function: QueueOnNATS.function, callID: "theirs"))
+        // As after a power cut that took the end of the requests and not that of the log.
+        let request = try await queue.facts("theirs").request
+        let line = JetStreamQueue.acceptedLine(
+            NewCall(function: QueueOnNATS.function, callID: "ours"),
+            due: .now(),
+            request: request
+        )
+        let accepted = try #require(try await queue.write(line, of: "ours", expected: 0))
+        try await queue.cancel("ours")
+        #expect(try await queue.requestCount() == 1)
+        #expect(try await queue.keptRequest("ours") == nil)
+        #expect(accepted > 0)
+        #expect(try await queue.purge(function: nil, state: nil) == 1)
+        #expect(try await queue.takeOne().lease.id == "theirs")
+        await queue.close()
+    }
+
+    @Test func `a call that is sent again while it is forgotten stays forgotten`() async throws {
+        let queue = try await QueueOnNATS.shared().worker("worker")
+        _ = try await queue.accept(NewCall(function: QueueOnNATS.function, callID: "over"))
+        try await queue.end(try await queue.takeOne())
+        let end = try await queue.facts("over").end
+        let kept = try #require(try await queue.keptRequest("over"))
+        #expect(try await queue.purge(function: nil, state: nil) == 1)
+        _ = try await queue.publish(kept.payload, of: QueueOnNATS.function, resends: end)
+        let isDropped = try await eventually {
+            let taken = try await queue.take(from: QueueOnNATS.function, atMost: 1, lease: .seconds(60)).calls
+            let left = try await queue.requestCount()
+            return taken.isEmpty && left == 0
+        }
+        #expect(isDropped)
+        #expect(try await queue.call("over") == nil)
+        await queue.close()
+    }
+
+    @Test func `an entry that was thrown away before it was read is counted none the less`() async throws {
+        let shared = try await QueueOnNATS.shared()
+        let (first, second) = (try await shared.worker("first"), try await shared.worker("second"))
+        try await second.deafen()
+        for id in ["missed", "seen"] {
+            _ = try await first.accept(NewCall(function: QueueOnNATS.function, callID: id))
+        }
+        let missed = try #require(try await first.look("missed")).stored.last
+        _ = try await first.upToDate()
+        try await first.server.delete(missed, from: first.streams.log)
+        try await second.follower().follow()
+        #expect(try await eventually { try await second.follower().withIndex { $0.entries["seen"] != nil } })
+        #expect(await first.writeCounts(try first.follower()) != nil)
+        #expect(await eventually { await second.counts().total.accepted == 2 })
+        await first.close()
+        await second.close()
+    }
+
+    @Test func `a log that was replaced and grew again is read anew`() async throws {
+        let shared = try await QueueOnNATS.shared()
+        let (first, second) = (try await shared.worker("first"), try await shared.worker("second"))
+        for number in 1...3 {
+            _ = try await first.accept(NewCall(function: QueueOnNATS.function, callID: "old-\(number)"))
+        }
+        let follower = try await second.follower()
+        #expect(await eventually { follower.withIndex { $0.entries.count == 3 } })
+        for worker in [first, second] { try await worker.deafen() }
+        _ = try await first.server.ask(
+            "STREAM.DELETE.\(first.streams.log)",
+            JetStreamServer.Nothing(),
+            for: JetStreamServer.Nothing.self
+        )
+        try await first.streams.makeAll(on: first.server, replicas: 1, QueueSettings())
+        for number in 1...20 {
+            _ = try await first.accept(NewCall(function: QueueOnNATS.function, callID: "new-\(number)"))
+        }
+        try await follower.follow()
+        #expect(await eventually { follower.isCaughtUp && follower.withIndex { $0.entries.count == 20 } })
+        await first.close()
+        await second.close()
     }
 
     @Test func `a call whose request somebody threw away is brought back, or is dead`() async throws {

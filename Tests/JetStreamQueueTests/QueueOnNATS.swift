@@ -43,7 +43,7 @@ extension JetStreamQueue {
     func publishUnnoted(_ id: String) async throws -> UInt64 {
         let call = NewCall(function: Self.function, callID: id)
         let request = QueueRequest(call, id: id, queue: settings.name)
-        guard case .kept(let sequence) = try await publish(request.payload, of: Self.function) else {
+        guard let sequence = try await publish(request.payload, of: Self.function) else {
             throw Missing(what: "the request of \(id)")
         }
         return sequence

@@ -37,6 +37,13 @@ final class LogFollower: Sendable {
         var place: UInt64 = 0
         var isCaughtUp = false
         var isReadAnew = false
+        /// What was read last, to see whether the server still has the same there.
+        var lastRead: (sequence: UInt64, line: LogLine)?
+        /// Up to where the counts were known at the beginning.
+        var counted: UInt64 = 0
+        /// The last entry before the first one that was missing: perhaps thrown away before it was read.
+        var gap: UInt64?
+        var gapAt = ContinuousClock.now
         var heardAt = ContinuousClock.now
         var waiters: [Waiter] = []
     }
@@ -96,14 +103,19 @@ final class LogFollower: Sendable {
         }
         guard let position else { return }
         defer { state.withLock { $0.isBeginning = false } }
+        let isReplaced = try await isReplaced()
         let start = try await start()
-        if start.last < position { changed(.shortened(to: start.last)) }
+        let isShorter = start.last < position || isReplaced
+        if isShorter { changed(.shortened(to: start.last)) }
         let (name, first) = state.withLock { state in
-            if start.last < position || start.counted > state.index.position {
+            if isShorter || start.counted > state.gap ?? state.index.position {
                 state.index = start.index
+                state.counted = start.counted
+                state.lastRead = nil
                 state.isReadAnew = state.isReadAnew || state.consumers > 0
                 state.isCaughtUp = false
             }
+            state.gap = nil
             state.consumers += 1
             state.consumer = "\(incarnation)-\(state.consumers)"
             state.place = 0
@@ -117,6 +129,25 @@ final class LogFollower: Sendable {
             let isReadAnew = state.withLock { Self.catchUp(&$0) }
             if isReadAnew { changed(.readAnew) }
         }
+    }
+
+    /// Whether the log's entry that was read last is another one now: its server has lost the end, and others have
+    /// written since.
+    private func isReplaced() async throws(PlatformFault) -> Bool {
+        guard let last = state.withLock({ $0.lastRead }),
+            let found = try await server.message(last.sequence, in: streams.log)
+        else { return false }
+        return found.header(LogLine.header).flatMap { LogLine($0) } != last.line
+    }
+
+    /// Ends reading for good.
+    func close() {
+        let last = state.withLock { state in
+            state.consumer = ""
+            defer { state.subscription = nil }
+            return state.subscription
+        }
+        last?.end()
     }
 
     /// Everything that is there was read; returns whether that was once more.
@@ -151,7 +182,9 @@ final class LogFollower: Sendable {
         let (isSilent, overdue) = state.withLock { state in
             let overdue = state.waiters.filter { $0.deadline <= now }
             state.waiters.removeAll { $0.deadline <= now }
-            return (now - state.heardAt > Self.longestSilence, overdue)
+            // Whether what is missing was thrown away before it was read is asked once all is read, and not all the time.
+            let isDoubtful = state.gap != nil && state.isCaughtUp && now - state.gapAt > .seconds(2)
+            return (isDoubtful || now - state.heardAt > Self.longestSilence, overdue)
         }
         for waiter in overdue { waiter.continuation.resume() }
         if isSilent { try await follow() }
@@ -168,12 +201,16 @@ final class LogFollower: Sendable {
     /// A sign of life, with the place of the last delivery; or the wish to hear how far we are.
     private func takeStatus(_ message: NATSMessage) {
         let last = message.headers[2].flatMap { UInt64($0) }
-        let (isOurs, isLost) = state.withLock { state in
-            guard message.subject.hasSuffix(".\(state.consumer)") else { return (false, false) }
+        // Said only when there is nothing to deliver: the last entries may have been thrown away.
+        let isIdle = message.reply == nil && message.headers[1] == nil
+        let (isOurs, isLost, isReadAnew) = state.withLock { state in
+            guard message.subject.hasSuffix(".\(state.consumer)") else { return (false, false, false) }
             state.heardAt = .now
-            return (true, last.map { $0 > state.place } ?? false)
+            let isLost = last.map { $0 > state.place } ?? false
+            return (true, isLost, isIdle && !isLost && Self.catchUp(&state))
         }
         guard isOurs else { return }
+        if isReadAnew { changed(.readAnew) }
         if isLost { Task { try? await follow() } }
         if let answer = message.reply ?? message.headers[1] { try? server.connection.publish(answer) }
     }
@@ -185,6 +222,9 @@ final class LogFollower: Sendable {
             state.heardAt = .now
             guard delivery.place == state.place + 1 else { return ([], [], true, false) }
             state.place = delivery.place
+            let known = max(state.index.position, state.counted)
+            if delivery.sequence > known + 1, state.gap == nil { (state.gap, state.gapAt) = (known, .now) }
+            if let line { state.lastRead = (delivery.sequence, line) }
             let news = line.map { state.index.read($0, id: id, sequence: delivery.sequence) } ?? []
             state.index.skip(to: delivery.sequence)
             let isReadAnew = delivery.pending == 0 && Self.catchUp(&state)

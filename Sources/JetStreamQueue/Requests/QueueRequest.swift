@@ -125,6 +125,9 @@ struct QueueRequest: Codable, Sendable {
             .joined(separator: "-")
     }
 
+    /// The call's id; one that names none has its place in the queue for it.
+    func id(at sequence: UInt64, in queue: String) -> String { own?.id ?? "\(queue)-\(sequence)" }
+
     /// The call; `fallback` is the id of a message that is not ours and names none.
     func call(_ function: FunctionID, fallback: String) -> (id: String, call: NewCall, due: Timestamp) {
         let callID = own?.callID ?? header?["X-Call-Id"]?.first ?? fallback

@@ -124,20 +124,22 @@ final class RequestLine: Sendable {
             state.lastWaiter += 1
             return state.lastWaiter
         }
-        let alarm = Task { [weak self] in
-            // The first ones come at once or not at all: others may have been faster.
-            guard (try? await Task.sleep(for: .milliseconds(250))) != nil else { return }
-            self?.resume(number)
-        }
+        var alarm: Task<Void, Never>?
         await withCheckedContinuation { continuation in
             let isThere = state.withLock { state in
                 guard state.requests.count < wanted else { return true }
                 state.waiters.append(Waiter(number: number, wanted: wanted, continuation: continuation))
                 return false
             }
-            if isThere { continuation.resume() }
+            if isThere { return continuation.resume() }
+            // Begun last: it has to find the waiter.
+            alarm = Task { [weak self] in
+                // The first ones come at once or not at all: others may have been faster.
+                guard (try? await Task.sleep(for: .milliseconds(250))) != nil else { return }
+                self?.resume(number)
+            }
         }
-        alarm.cancel()
+        alarm?.cancel()
     }
 
     private func resume(_ number: Int) {

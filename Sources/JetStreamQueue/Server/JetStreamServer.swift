@@ -13,6 +13,7 @@ import Synchronization
 final class JetStreamServer: Sendable {
     let connection: NATSConnection
     private let brokenSince = Mutex<ContinuousClock.Instant?>(nil)
+    private let connectedSince = Mutex(ContinuousClock.now)
     /// How long a change is tried again while the server is away: a restart goes unnoticed.
     private static let patience = Duration.seconds(5)
 
@@ -22,11 +23,24 @@ final class JetStreamServer: Sendable {
             self?.brokenSince.withLock { since in
                 if isConnected { since = nil } else if since == nil { since = .now }
             }
+            if isConnected { self?.connectedSince.withLock { $0 = .now } }
         }
     }
 
     /// Most bytes of one message.
     var maxPayload: Int { connection.maxPayload }
+    /// Bytes that our headers of any message need at most, beside what a call brings.
+    static let headerRoom = 512
+
+    /// Refuses what would not fit into a message.
+    ///
+    /// - Throws: `bodyTooLarge`.
+    func checkRoom(for payload: ByteBuffer) throws(PlatformFault) {
+        guard payload.readableBytes + Self.headerRoom <= maxPayload else { throw fault(.tooLarge) }
+    }
+
+    /// How long this process has been connected without a break.
+    var connectedFor: Duration { ContinuousClock.now - connectedSince.withLock { $0 } }
 
     // MARK: Publishing
 

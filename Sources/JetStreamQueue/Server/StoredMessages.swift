@@ -52,11 +52,20 @@ extension JetStreamServer {
     func all(of subject: String, in stream: String) async throws(PlatformFault) -> [StoredMessage] {
         var found: [StoredMessage] = []
         var next: UInt64 = 1
-        while let message = try await message(Question(seq: next, nextBySubj: subject), in: stream) {
+        while let message = try await self.next(of: subject, from: next, in: stream) {
             found.append(message)
             next = message.sequence + 1
         }
         return found
+    }
+
+    /// The first message of a subject from a sequence on; nil when there is none.
+    func next(
+        of subject: String,
+        from sequence: UInt64,
+        in stream: String
+    ) async throws(PlatformFault) -> StoredMessage? {
+        try await message(Question(seq: sequence, nextBySubj: subject), in: stream)
     }
 
     private func message(_ question: Question, in stream: String) async throws(PlatformFault) -> StoredMessage? {
