@@ -14,6 +14,8 @@ final class Lane: Sendable {
     private let gone: @Sendable () -> Void
     private let begin: @Sendable (LeasedCall, Lane) -> Void
     private let underWay = Atomic<Int>(0)
+    /// Whether the lane is going to look anyway: a second wake-up says no more than the first.
+    private let isAwake = Atomic<Bool>(false)
     private let wakeups: AsyncStream<Void>
     private let continuation: AsyncStream<Void>.Continuation
     private let alarm = Mutex<(due: ContinuousClock.Instant, task: Task<Void, Never>)?>(nil)
@@ -35,12 +37,14 @@ final class Lane: Sendable {
         self.places = places
         self.gone = gone
         self.begin = begin
-        // A second wake-up says no more than the first.
         (wakeups, continuation) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
     }
 
     /// Something happened: look again.
-    func wake() { continuation.yield() }
+    func wake() {
+        guard !isAwake.exchange(true, ordering: .sequentiallyConsistent) else { return }
+        continuation.yield()
+    }
 
     /// A call has ended, and its place is free.
     func ended() {
@@ -49,7 +53,11 @@ final class Lane: Sendable {
     }
 
     func run() async {
-        for await _ in wakeups { await fill() }
+        for await _ in wakeups {
+            // Before it looks: what happens from now on needs another look.
+            isAwake.store(false, ordering: .sequentiallyConsistent)
+            await fill()
+        }
         alarm.withLock { $0?.task.cancel() }
     }
 

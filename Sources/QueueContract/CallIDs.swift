@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 package import FunctionModel
+import Glibc
 import Synchronization
 
 /// Ids that sort by time (UUID version 7, RFC 9562 §5.7): neighbours in time are neighbours in an index.
@@ -36,11 +37,20 @@ private final class RandomPool: Sendable {
 
     func next() -> (UInt64, UInt64) {
         numbers.withLock { numbers in
-            if numbers.count < 2 {
-                var random = SystemRandomNumberGenerator()
-                for _ in 0..<256 { numbers.append(random.next()) }
-            }
+            if numbers.count < 2 { numbers = Self.fetch() }
             return (numbers.removeLast(), numbers.removeLast())
+        }
+    }
+
+    /// As many as one call brings without a break, whatever happens (getentropy(3)).
+    private static func fetch() -> [UInt64] {
+        [UInt64](unsafeUninitializedCapacity: 32) { numbers, count in
+            if numbers.baseAddress.map({ getentropy($0, 256) }) != 0 {
+                // A kernel that refuses it; the standard library knows other sources, and costs more.
+                var random = SystemRandomNumberGenerator()
+                for place in 0..<32 { numbers[place] = random.next() }
+            }
+            count = 32
         }
     }
 }

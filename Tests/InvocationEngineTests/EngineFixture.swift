@@ -76,6 +76,11 @@ final class EngineFixture: Sendable {
         "\(line)\r\nHost: gw:8080\r\nConnection: close\r\n\(fields)\r\n\(body)"
     }
 
+    /// Calls as the platform itself does.
+    func call(_ request: DirectRequest, done: @escaping @Sendable (DirectAnswer) -> Void) -> DirectCall {
+        door.call(request, done: done)
+    }
+
     func metrics() async throws -> FunctionMetrics? { try await door.metrics().first }
 
     func drain() async { await door.drain(within: .seconds(5)) }

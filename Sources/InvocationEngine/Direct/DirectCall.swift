@@ -74,13 +74,14 @@ public struct DirectAnswer: Sendable {
     public var retryAfter: String?
 }
 
-/// The client's end of a direct call: reads the answer's bytes as a client would.
+/// The client's end of a direct call: takes a function's answer in pieces, and reads one that was made here as a client
+/// would.
 final class DirectCaller {
     private let isHEAD: Bool
     private let limit: Int
     private var whenEnded: ((DirectAnswer) -> Void)?
     private var buffer = ByteBuffer()
-    private var scanner = HeadScanner()
+    private lazy var scanner = HeadScanner()
     private var decoder: BodyDecoder?
     private var answer = DirectAnswer(
         status: 502,
@@ -90,12 +91,28 @@ final class DirectCaller {
         isPlatformAnswer: false
     )
     private var isComplete = false
+    /// Whether the answer's head came as such: then its body does, too.
+    private(set) var takesPieces = false
 
     init(_ request: DirectRequest, whenEnded: @escaping (DirectAnswer) -> Void) {
         isHEAD = request.method == "HEAD"
         limit = request.answerLimit
         self.whenEnded = whenEnded
     }
+
+    // MARK: An answer in pieces
+
+    func takeHead(_ status: Int, _ fields: ContiguousArray<HeadField>, in bytes: UnsafeRawBufferPointer) {
+        takesPieces = true
+        answer.status = status
+        takeFields(fields, in: bytes)
+    }
+
+    func takeBody(_ piece: ByteBuffer) { keep(piece) }
+
+    func endBody() { isComplete = true }
+
+    // MARK: An answer as bytes
 
     /// Takes what the front connection writes.
     func take(_ bytes: ByteBuffer) {
@@ -151,7 +168,7 @@ final class DirectCaller {
         }.get()
         if !head.isInterim {
             answer.status = head.status
-            bytes.withUnsafeReadableBytes { takeFields($0) }
+            bytes.withUnsafeReadableBytes { takeFields(scanner.fields, in: $0) }
             decoder = BodyDecoder(head.framing)
             isComplete = head.framing == .none
         }
@@ -159,8 +176,9 @@ final class DirectCaller {
         return true
     }
 
-    private func takeFields(_ bytes: UnsafeRawBufferPointer) {
-        for field in scanner.fields {
+    private func takeFields(_ fields: ContiguousArray<HeadField>, in bytes: UnsafeRawBufferPointer) {
+        answer.fields.reserveCapacity(bytes.count)
+        for field in fields {
             switch field.name {
             case .contentLength, .xCallID, .xStartTime, .xServedBy, .xDurationSeconds: continue
             case _ where field.name.endsAtHop: continue

@@ -13,6 +13,10 @@ extension FrontConnection {
     /// Writes the head of a function's answer.
     func answerHead(_ answer: ResponseHead, _ bytes: ByteBuffer, _ scanner: borrowing HeadScanner) {
         noteHead(status: answer.status, framing: clientFraming(answer.framing), isStream: answer.isStream)
+        if let directCaller {
+            let fields = scanner.fields
+            return bytes.withUnsafeReadableBytes { directCaller.takeHead(answer.status, fields, in: $0) }
+        }
         let forwarded = ForwardedResponse(
             role: role,
             head: answer,
@@ -28,7 +32,7 @@ extension FrontConnection {
 
     /// Passes an interim answer on (103 and its like), which HTTP/1.0 does not know.
     func answerInterim(_ answer: ResponseHead, _ bytes: ByteBuffer, _ scanner: borrowing HeadScanner) {
-        guard head?.isVersion10 == false else { return }
+        guard head?.isVersion10 == false, directCaller == nil else { return }
         let forwarded = ForwardedResponse(
             role: role,
             head: answer,
@@ -102,6 +106,7 @@ extension FrontConnection {
         lastActivity = loopContext.now
         guard head?.method != .head || phase == .tunnel else { return }
         answerBytes += piece.readableBytes
+        if let directCaller, directCaller.takesPieces { return directCaller.takeBody(piece) }
         let isChunked = answerFraming == .chunked && phase != .tunnel
         if isChunked { out.writeChunkSize(piece.readableBytes) }
         if piece.readableBytes <= 8192 {
@@ -115,7 +120,9 @@ extension FrontConnection {
 
     /// The answer is complete.
     func answerEnded(trailers: ByteBuffer?) {
-        if answerFraming == .chunked, head?.method != .head {
+        if let directCaller, directCaller.takesPieces {
+            directCaller.endBody()
+        } else if answerFraming == .chunked, head?.method != .head {
             out.writeStaticString("0\r\n")
             if let trailers { out.writeImmutableBuffer(trailers) }
             out.writeStaticString("\r\n")
