@@ -144,17 +144,39 @@ extension JetStreamQueue {
         for number in 1...1000 {
             let subject = streams.workerSubject(number == 1 ? settings.worker : "\(settings.worker)-\(number)")
             let found = try await server.last(of: subject, in: streams.state)
-            let owner = found.map { String(buffer: $0.payload) }
-            if let owner, await isThere(owner) { continue }
+            let word = found.map { String(buffer: $0.payload) }
+            let hasLeft = word?.hasPrefix(Self.left) == true
+            let owner = hasLeft ? word.map { String($0.dropFirst(Self.left.count)) } : word
+            if let owner, !hasLeft, await isThere(owner) { continue }
             let message = JetStreamServer.Message(
                 subject: subject,
                 id: freshMessageID(),
                 expected: found?.sequence ?? 0,
                 payload: ByteBuffer(string: incarnation)
             )
-            guard case .overtaken = try await server.publish(message) else { return owner }
+            switch try await server.publish(message) {
+            case .kept(let sequence), .keptBefore(let sequence):
+                name.withLock { $0 = (subject, sequence) }
+                return owner
+            case .overtaken: continue
+            }
         }
         throw PlatformFault(.storageUnavailable, "A thousand workers are named \(settings.worker) already.")
+    }
+
+    /// What stands before an owner that has said its farewell.
+    private static let left = "left "
+
+    /// Says that the name is anybody's, so that a successor need not make sure that nobody is there.
+    func leaveName() async {
+        guard let (subject, sequence) = name.withLock({ $0 }), server.connection.isConnected else { return }
+        let message = JetStreamServer.Message(
+            subject: subject,
+            id: freshMessageID(),
+            expected: sequence,
+            payload: ByteBuffer(string: Self.left + incarnation)
+        )
+        _ = try? await server.publish(message)
     }
 
     private func isThere(_ incarnation: String) async -> Bool {

@@ -102,6 +102,8 @@ public final class JetStreamQueue: CallQueue {
     private let stage: Mutex<Stage>
     let inbox: String
     private let isListening = Mutex(false)
+    /// The name that is ours, and the message that says so.
+    let name = Mutex<(subject: String, sequence: UInt64)?>(nil)
     private let lastMessage = Atomic<UInt64>(0)
     /// The last entry of the log that this process has written.
     private let lastOwn = Atomic<UInt64>(0)
@@ -472,6 +474,7 @@ public final class JetStreamQueue: CallQueue {
         for line in lines.withLock({ Array($0.values) }) { line.close() }
         // Asks the server something, and its answer comes behind everything that it has sent and heard before.
         if let follower = try? await upToDate() { _ = await writeCounts(follower) }
+        await leaveName()
         abandon()
     }
 

@@ -137,6 +137,23 @@ struct JetStreamQueueTests {
         await second.close()
     }
 
+    @Test(arguments: [true, false])
+    func `a successor has what its predecessor had, and need not wait for one that said farewell`(
+        isKilled: Bool
+    ) async throws {
+        let shared = try await QueueOnNATS.shared()
+        let last = try await shared.worker("worker")
+        _ = try await last.accept(NewCall(function: QueueOnNATS.function, callID: "left"))
+        _ = try await last.takeOne()
+        if isKilled { last.abandon() } else { await last.close() }
+        let begun = ContinuousClock.now
+        let next = try await shared.worker("worker")
+        // Somebody who is not heard of may only not be back yet.
+        #expect((ContinuousClock.now - begun > .seconds(1)) == isKilled)
+        #expect(try await next.takeOne().lease.id == "left")
+        await next.close()
+    }
+
     @Test func `a worker that is only not back yet counts as living`() async throws {
         let shared = try await QueueOnNATS.shared()
         let first = try await shared.worker("first")
