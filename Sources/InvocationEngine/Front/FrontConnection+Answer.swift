@@ -27,7 +27,7 @@ extension FrontConnection {
         )
         let fields = scanner.fields
         let now = loopContext.now
-        bytes.withUnsafeReadableBytes { forwarded.write(to: &out, from: $0, fields, now: now) }
+        bytes.withUnsafeReadableBytes { forwarded.write(to: &outlet.bytes, from: $0, fields, now: now) }
     }
 
     /// Passes an interim answer on (103 and its like), which HTTP/1.0 does not know.
@@ -42,7 +42,7 @@ extension FrontConnection {
             connection: .keep
         )
         let fields = scanner.fields
-        bytes.withUnsafeReadableBytes { forwarded.writeInterim(to: &out, from: $0, fields) }
+        bytes.withUnsafeReadableBytes { forwarded.writeInterim(to: &outlet.bytes, from: $0, fields) }
     }
 
     /// Passes a 101 on; from here on bytes go both ways untouched (RFC 9110 §7.8).
@@ -58,7 +58,7 @@ extension FrontConnection {
         )
         let fields = scanner.fields
         let now = loopContext.now
-        bytes.withUnsafeReadableBytes { forwarded.write(to: &out, from: $0, fields, now: now) }
+        bytes.withUnsafeReadableBytes { forwarded.write(to: &outlet.bytes, from: $0, fields, now: now) }
         flushAnswer()
         phase = .tunnel
         let limit = loopContext.limits.streamIdle
@@ -73,16 +73,16 @@ extension FrontConnection {
         let wireFraming = clientFraming(framing)
         noteHead(status: status, framing: wireFraming, isStream: isStream)
         let connection = connectionOption
-        out.writeHead(atMost: 64) { out in
+        outlet.bytes.writeHead(atMost: 64) { out in
             out.write("HTTP/1.1 ")
             out.writeDecimal(UInt64(status))
             out.write(byte: UInt8(ascii: " "))
             out.write(ReasonPhrase.of(status))
             out.write("\r\n")
         }
-        fields(&out)
+        fields(&outlet.bytes)
         let servedBy = loopContext.settings.servedBy
-        out.writeHead(atMost: facts.room + servedBy.utf8.count + 128) { out in
+        outlet.bytes.writeHead(atMost: facts.room + servedBy.utf8.count + 128) { out in
             if role == .gateway {
                 out.write(facts)
                 out.writeField("X-Served-By", servedBy)
@@ -108,14 +108,9 @@ extension FrontConnection {
         answerBytes += piece.readableBytes
         if let directCaller, directCaller.takesPieces { return directCaller.takeBody(piece) }
         let isChunked = answerFraming == .chunked && phase != .tunnel
-        if isChunked { out.writeChunkSize(piece.readableBytes) }
-        if piece.readableBytes <= 8192 {
-            out.writeImmutableBuffer(piece)
-        } else {
-            writeOut()
-            write(piece)
-        }
-        if isChunked { out.writeStaticString("\r\n") }
+        if isChunked { outlet.bytes.writeChunkSize(piece.readableBytes) }
+        outlet.write(piece)
+        if isChunked { outlet.bytes.writeStaticString("\r\n") }
     }
 
     /// The answer is complete.
@@ -123,9 +118,9 @@ extension FrontConnection {
         if let directCaller, directCaller.takesPieces {
             directCaller.endBody()
         } else if answerFraming == .chunked, head?.method != .head {
-            out.writeStaticString("0\r\n")
-            if let trailers { out.writeImmutableBuffer(trailers) }
-            out.writeStaticString("\r\n")
+            outlet.bytes.writeStaticString("0\r\n")
+            if let trailers { outlet.bytes.writeImmutableBuffer(trailers) }
+            outlet.bytes.writeStaticString("\r\n")
         }
         finishExchange()
     }
@@ -145,8 +140,7 @@ extension FrontConnection {
 
     /// Sends what was gathered.
     func flushAnswer() {
-        writeOut()
-        context?.flush()
+        if let directCaller { directCaller.take(outlet.takeBytes()) } else { outlet.flush() }
     }
 
     // MARK: Faults
@@ -176,14 +170,14 @@ extension FrontConnection {
             if let duration { out.writeField("X-Duration-Seconds", duration) }
             if let seconds = fault.retryAfterSeconds { out.writeField("Retry-After", String(seconds)) }
         }
-        if head?.method != .head { answerBytes += out.writeString(text) }
+        if head?.method != .head { answerBytes += outlet.bytes.writeString(text) }
         finishExchange()
     }
 
     /// Answers with a short text.
     func answerPlainly(status: Int, fields: StaticString, body text: String) {
         answerHead(status: status, framing: .length(text.utf8.count)) { $0.writeStaticString(fields) }
-        out.writeString(text)
+        outlet.bytes.writeString(text)
         finishExchange()
     }
 
@@ -252,23 +246,6 @@ extension FrontConnection {
             return .close
         }
         return head?.isVersion10 == true ? .keepExplicitly : .keep
-    }
-
-    // MARK: Bytes
-
-    func write(_ bytes: ByteBuffer) {
-        if let context {
-            context.write(wrapOutboundOut(bytes), promise: nil)
-        } else {
-            directCaller?.take(bytes)
-        }
-    }
-
-    private func writeOut() {
-        guard out.readableBytes > 0 else { return }
-        write(out)
-        // Keeps the storage for the next answer unless one large answer made it large.
-        if out.storageCapacity > 65_536 { out = ByteBuffer() } else { out.clear() }
     }
 
     // MARK: Tunnel

@@ -204,7 +204,7 @@ extension FrontConnection {
     }
 
     private func use(_ connection: UpstreamConnection, _ upstream: HTTPUpstream) {
-        guard let head, let entry else { return connection.close() }
+        guard let head else { return connection.close() }
         let request = ForwardedRequest(
             role: role,
             head: head,
@@ -214,27 +214,17 @@ extension FrontConnection {
             upstream: upstream,
             userAgent: loopContext.settings.servedBy
         )
-        var bytes = loopContext.scratch
-        loopContext.scratch = ByteBuffer()
-        bytes.clear()
-        headBytes.withUnsafeReadableBytes { request.write(to: &bytes, from: $0, scanner.fields) }
-        loopContext.scratch = bytes
+        headBytes.withUnsafeReadableBytes { request.write(to: &connection.outlet.bytes, from: $0, scanner.fields) }
         origin = connection
-        _ = entry
-        connection.begin(
-            self,
-            head: bytes,
-            isToHEAD: head.method == .head,
-            sendsChunks: head.framing == .chunked
-        )
+        connection.begin(self, isToHEAD: head.method == .head, sendsChunks: head.framing == .chunked)
         beginBody(head)
     }
 
     /// Lets the client send its body, now that somebody takes it.
     func beginBody(_ head: RequestHead) {
         if head.expectsContinue, !head.isVersion10, !body.isDone, buffer.readableBytes == 0, answerStatus == 0 {
-            write(ByteBuffer(staticString: "HTTP/1.1 100 Continue\r\n\r\n"))
-            context?.flush()
+            outlet.bytes.writeStaticString("HTTP/1.1 100 Continue\r\n\r\n")
+            flushAnswer()
         }
         if body.isDone { origin?.endBody(trailers: nil) }
         feedBody()

@@ -11,7 +11,6 @@ import ProviderContract
 /// on one event loop; an extension per direction holds the steps (`+Request`, `+Invocation`, `+Answer`).
 final class FrontConnection: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
-    typealias OutboundOut = ByteBuffer
 
     enum Phase {
         /// Between two requests; nothing of the next one has come.
@@ -65,7 +64,7 @@ final class FrontConnection: ChannelInboundHandler {
 
     // The answer.
     var answerBytes = 0
-    var out = ByteBuffer()
+    let outlet = Outlet()
     var answerStatus = 0
     var answerFraming = BodyFraming.none
     var isStreamAnswer = false
@@ -78,8 +77,12 @@ final class FrontConnection: ChannelInboundHandler {
     /// Whether the client takes more; kept here, since asking the channel costs.
     var hasRoom = true
 
-    init(_ context: LoopContext, directCaller: DirectCaller? = nil) {
+    /// Whether another handler stands between this one and the socket.
+    private let isWrapped: Bool
+
+    init(_ context: LoopContext, isWrapped: Bool = false, directCaller: DirectCaller? = nil) {
         loopContext = context
+        self.isWrapped = isWrapped
         self.directCaller = directCaller
     }
 
@@ -90,6 +93,7 @@ final class FrontConnection: ChannelInboundHandler {
 
     func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
+        outlet.open(context, encodes: isWrapped)
         if context.channel.isActive { start(context) }
     }
 
@@ -154,6 +158,7 @@ final class FrontConnection: ChannelInboundHandler {
     func channelInactive(context: ChannelHandlerContext) {
         phase = .closed
         self.context = nil
+        outlet.close()
         loopContext.timers.cancel(timer)
         loopContext.remove(self)
         giveUpCall(status: 499)

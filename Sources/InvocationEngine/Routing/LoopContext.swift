@@ -22,8 +22,6 @@ final class LoopContext {
     private(set) var now = NIODeadline.now()
     /// What the wall clock was ahead of `now`, and when that was looked at.
     private var wallClock: (offset: Int64, readAt: NIODeadline) = (0, .uptimeNanoseconds(0))
-    /// Scratch for heads; its storage is reused once NIO has written it.
-    var scratch: ByteBuffer
     private var entries: [String: FunctionEntry] = [:]
     private var connections: [ObjectIdentifier: FrontConnection] = [:]
     private var whenEmpty: EventLoopPromise<Void>?
@@ -38,7 +36,6 @@ final class LoopContext {
         responder = engine.responder
         accessLog = engine.settings.accessLog
         timers = TimerWheel(loop: loop)
-        scratch = ByteBuffer()
         var seed = SystemRandomNumberGenerator()
         random = (seed.next() | 1, seed.next())
     }
@@ -182,7 +179,7 @@ struct LoopHandle: Sendable {
         return channel.eventLoop.makeCompletedFuture {
             guard let context = context.value else { throw ChannelError.inappropriateOperationForState }
             try prepare?(channel)
-            try channel.pipeline.syncOperations.addHandler(FrontConnection(context))
+            try channel.pipeline.syncOperations.addHandler(FrontConnection(context, isWrapped: prepare != nil))
         }
     }
 

@@ -7,7 +7,6 @@ import ProviderContract
 /// A connection to a replica's HTTP server: carries out one call at a time, kept open between calls.
 final class UpstreamConnection: ChannelInboundHandler, Origin {
     typealias InboundIn = ByteBuffer
-    typealias OutboundOut = ByteBuffer
 
     private enum Phase {
         case idle
@@ -19,6 +18,8 @@ final class UpstreamConnection: ChannelInboundHandler, Origin {
 
     private let local: LocalReplica
     private let loopContext: LoopContext
+    /// The way to the replica.
+    let outlet = Outlet()
     private var context: ChannelHandlerContext?
     private var phase = Phase.idle
     private var front: FrontConnection?
@@ -49,8 +50,8 @@ final class UpstreamConnection: ChannelInboundHandler, Origin {
 
     private(set) var isWritable = true
 
-    /// Begins a call; its head is in `bytes`.
-    func begin(_ front: FrontConnection, head bytes: ByteBuffer, isToHEAD: Bool, sendsChunks: Bool) {
+    /// Begins a call, whose head has been written to `outlet`.
+    func begin(_ front: FrontConnection, isToHEAD: Bool, sendsChunks: Bool) {
         self.front = front
         self.isToHEAD = isToHEAD
         self.sendsChunks = sendsChunks
@@ -59,42 +60,32 @@ final class UpstreamConnection: ChannelInboundHandler, Origin {
         sawByte = false
         scanner.reset()
         loopContext.timers.set(idleTimer, at: .distantFuture)
-        guard let context else {
-            // Closed between being chosen and being used.
-            fail()
-            return
-        }
-        context.write(wrapOutboundOut(bytes), promise: nil)
+        // Closed between being chosen and being used.
+        guard context != nil else { return fail() }
         read()
     }
 
     func takeBody(_ piece: ByteBuffer) {
-        guard let context else { return }
-        guard sendsChunks, phase != .tunnel else {
-            context.write(wrapOutboundOut(piece), promise: nil)
-            return
-        }
-        var size = ByteBuffer()
-        size.writeChunkSize(piece.readableBytes)
-        context.write(wrapOutboundOut(size), promise: nil)
-        context.write(wrapOutboundOut(piece), promise: nil)
-        context.write(wrapOutboundOut(ByteBuffer(staticString: "\r\n")), promise: nil)
+        guard sendsChunks, phase != .tunnel else { return outlet.write(piece) }
+        outlet.bytes.writeChunkSize(piece.readableBytes)
+        outlet.write(piece)
+        outlet.bytes.writeStaticString("\r\n")
     }
 
     func endBody(trailers: ByteBuffer?) {
         requestEnded = true
         if phase == .tunnel {
+            outlet.flush()
             context?.close(mode: .output, promise: nil)
             return
         }
-        guard sendsChunks, let context else { return }
-        var end = ByteBuffer(staticString: "0\r\n")
-        if let trailers { end.writeImmutableBuffer(trailers) }
-        end.writeStaticString("\r\n")
-        context.write(wrapOutboundOut(end), promise: nil)
+        guard sendsChunks else { return }
+        outlet.bytes.writeStaticString("0\r\n")
+        if let trailers { outlet.bytes.writeImmutableBuffer(trailers) }
+        outlet.bytes.writeStaticString("\r\n")
     }
 
-    func flush() { context?.flush() }
+    func flush() { outlet.flush() }
 
     func resumeAnswer() {
         guard phase == .head || phase == .body || phase == .tunnel else { return }
@@ -115,9 +106,17 @@ final class UpstreamConnection: ChannelInboundHandler, Origin {
 
     // MARK: Channel events
 
-    func handlerAdded(context: ChannelHandlerContext) { self.context = context }
+    func handlerAdded(context: ChannelHandlerContext) {
+        self.context = context
+        outlet.open(context, encodes: false)
+    }
 
-    func handlerRemoved(context: ChannelHandlerContext) { self.context = nil }
+    func handlerRemoved(context: ChannelHandlerContext) { forgetContext() }
+
+    private func forgetContext() {
+        context = nil
+        outlet.close()
+    }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         isReading = false
@@ -151,7 +150,7 @@ final class UpstreamConnection: ChannelInboundHandler, Origin {
         phase = .closed
         local.replica.connections.noteClosed(hasAnswered: hasAnswered)
         loopContext.timers.cancel(idleTimer)
-        self.context = nil
+        forgetContext()
         switch ended {
         case .idle: local.drop(self)
         case .head: fail()
