@@ -11,6 +11,7 @@ import json
 import os
 import platform
 import re
+import shutil
 import socket
 import statistics
 import subprocess
@@ -301,24 +302,36 @@ def proxy_rows(martlet, watchdog_binary, origin, folder, rounds, seconds):
                         "`fwatchdog`, mode http, GET, 64 connections: requests/s", "%.0f" % seen["watchdog"]["rate"],
                         "nginx %.0f" % theirs["rate"], seen["watchdog"]["rate"] / theirs["rate"], "≥ 1.0"))
         rows += stream_rows(martlet, base, call, folder)
-        with open("/proc/%d/status" % dogs[0]) as status:
-            resident = int(re.search(r"VmRSS:\s+(\d+)", status.read())[1]) / 1024
-    size = stripped_mb(watchdog_binary, folder)
-    with watchdog(watchdog_binary, folder, origin) as (_, dogs, listening):
-        time.sleep(0.3)
-        with open("/proc/%d/status" % dogs[0]) as status:
-            idle = int(re.search(r"VmRSS:\s+(\d+)", status.read())[1]) / 1024
-    rows.append(("`fwatchdog`: stripped size", "%.1f MB" % size, "", "≤ 15 MB"))
-    rows.append(("`fwatchdog`: resident when idle (after the load above: %.1f MiB)" % resident, "%.1f MiB" % idle, "",
+        resident = resident_mb(dogs[0])
+    fresh, _ = watchdog_at_rest(watchdog_binary, folder, origin, is_cached=False)
+    cached, listening = watchdog_at_rest(watchdog_binary, folder, origin, is_cached=True)
+    rows.append(("`fwatchdog`: size", "%.1f MB" % (os.path.getsize(watchdog_binary) / 1e6), "", "≤ 15 MB"))
+    rows.append(("`fwatchdog`: resident when idle, its file read for this start", "%.1f MB" % fresh,
+                 "its file all in the page cache before: %.1f MB; after the load above: %.1f MB" % (cached, resident),
                  "≤ 10 MB"))
     rows.append(("`fwatchdog`: from exec to listening", "%.1f ms" % listening, "", "≤ 15 ms"))
     return rows
 
 
-def stripped_mb(binary, folder):
-    copy = os.path.join(folder, "stripped")
-    subprocess.run(["strip", "-o", copy, binary], check=True)
-    return os.path.getsize(copy) / 1e6
+def resident_mb(pid):
+    with open("/proc/%d/status" % pid) as status:
+        return int(re.search(r"VmRSS:\s+(\d+)", status.read())[1]) * 1024 / 1e6
+
+
+def watchdog_at_rest(binary, folder, origin, is_cached):
+    """Memory when idle, and the milliseconds until it listens.
+
+    Of a program whose file is in memory the kernel maps more than was ever used.
+    """
+    copy = os.path.join(folder, "fwatchdog")
+    shutil.copy(binary, copy)
+    if not is_cached:
+        with open(copy, "rb") as file:
+            os.fsync(file.fileno())
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    with watchdog(copy, folder, origin) as (_, dogs, listening):
+        time.sleep(0.3)
+        return resident_mb(dogs[0]), listening
 
 
 def stream_rows(martlet, base, call, folder):

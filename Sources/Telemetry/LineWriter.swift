@@ -7,6 +7,7 @@ import Synchronization
 
 /// Writes lines to a descriptor from a thread of its own, so that a slow reader of logs never stops an event loop.
 ///
+/// Lines that come within 5 ms of the first are written with it.
 /// What does not fit into its memory is dropped, counted, and said so in its place.
 public final class LineWriter: Sendable {
     private struct State {
@@ -21,6 +22,9 @@ public final class LineWriter: Sendable {
     private let limit: Int
     private let ended = Outcome<Void>()
 
+    /// Microseconds that a line waits for others: a wake-up and a write for each would cost more than the call it tells of.
+    private static let pause: UInt32 = 5_000
+
     /// Begins to write to a descriptor, which stays the caller's; so many bytes may wait.
     public init(descriptor: Int32, limit: Int = 4 * 1_048_576) {
         self.descriptor = descriptor
@@ -29,24 +33,24 @@ public final class LineWriter: Sendable {
     }
 
     /// Takes a line, without its end; never blocks.
-    public func write(_ line: String) {
-        var line = line
-        let isFirst = line.withUTF8 { append($0) }
-        if isFirst { eventfd_write(wakeUp, 1) }
-    }
+    public func write(_ line: String) { write { $0.append(contentsOf: line.utf8) } }
 
-    /// Whether the thread has to be woken.
-    private func append(_ line: UnsafeBufferPointer<UInt8>) -> Bool {
-        state.withLock { state in
-            guard state.bytes.count + line.count < limit else {
+    /// Takes a line that is appended to the bytes which wait, without its end; never blocks.
+    ///
+    /// `append` must be quick: other event loops wait for it.
+    public func write(_ append: (inout [UInt8]) -> Void) {
+        let isFirst = state.withLock { state in
+            let length = state.bytes.count
+            append(&state.bytes)
+            guard state.bytes.count < limit else {
+                state.bytes.removeSubrange(length...)
                 state.dropped += 1
                 return false
             }
-            let isFirst = state.bytes.isEmpty
-            state.bytes.append(contentsOf: line)
             state.bytes.append(0x0A)
-            return isFirst
+            return length == 0
         }
+        if isFirst { eventfd_write(wakeUp, 1) }
     }
 
     /// Returns when everything is written; nothing may be written any more.
@@ -59,6 +63,9 @@ public final class LineWriter: Sendable {
     private func run() {
         var bytes: [UInt8] = []
         while true {
+            var count: eventfd_t = 0
+            eventfd_read(wakeUp, &count)
+            if !state.withLock({ $0.isClosed }) { usleep(Self.pause) }
             let (dropped, isClosed) = state.withLock { state in
                 swap(&bytes, &state.bytes)
                 defer { state.dropped = 0 }
@@ -66,12 +73,8 @@ public final class LineWriter: Sendable {
             }
             if dropped > 0 { bytes += Array("\(dropped) lines were dropped: nobody read fast enough\n".utf8) }
             writeAll(bytes)
-            let wrote = !bytes.isEmpty
             bytes.removeAll(keepingCapacity: true)
-            if wrote { continue }
             if isClosed { break }
-            var count: eventfd_t = 0
-            eventfd_read(wakeUp, &count)
         }
         Glibc.close(wakeUp)
         ended.resolve(())

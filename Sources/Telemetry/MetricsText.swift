@@ -9,7 +9,8 @@ public enum MetricsText: Sendable {
 
     /// The format for a scraper's `Accept`; OpenMetrics only where it is asked for.
     public init(accept: String?) {
-        self = accept?.contains("application/openmetrics-text") == true ? .openMetrics : .prometheus
+        let ranges = (accept ?? "").split(separator: ",").map { $0.drop { $0 == " " } }
+        self = ranges.contains { $0.hasPrefix("application/openmetrics-text") } ? .openMetrics : .prometheus
     }
 
     /// The media type of what `encode` writes.

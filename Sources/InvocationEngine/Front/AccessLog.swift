@@ -40,6 +40,12 @@ public struct AccessRecord: Sendable {
     /// Path and query as the client sent them.
     public var target: String { text(ranges.target) }
 
+    /// Appends the client's method; cheaper than the text.
+    public func appendMethod(to line: inout [UInt8]) { append(ranges.method, to: &line) }
+
+    /// Appends path and query; cheaper than the text.
+    public func appendTarget(to line: inout [UInt8]) { append(ranges.target, to: &line) }
+
     /// `X-Call-Id`; empty where there is none.
     public var callID: String {
         if case .made = madeID { return madeID.text }
@@ -56,6 +62,10 @@ public struct AccessRecord: Sendable {
     public func isFrom(_ agent: StaticString) -> Bool {
         guard let range = ranges.userAgent else { return false }
         return head.withUnsafeReadableBytes { begins(UnsafeRawBufferPointer(rebasing: $0[range]), with: agent) }
+    }
+
+    private func append(_ range: Range<Int>, to line: inout [UInt8]) {
+        head.withUnsafeReadableBytes { line.append(contentsOf: UnsafeRawBufferPointer(rebasing: $0[range])) }
     }
 
     private func text(_ range: Range<Int>?) -> String {

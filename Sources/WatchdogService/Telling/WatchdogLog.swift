@@ -60,30 +60,35 @@ final class WatchdogLog: AccessLog {
     func note(_ call: AccessRecord) {
         // Kubernetes asks every few seconds.
         guard !call.isFrom("kube-probe") else { return }
-        var line = moment()
-        line.reserveCapacity(128)
-        line += " "
-        line += call.method
-        line += " "
-        line += call.target
-        line += " - "
-        line += String(call.status)
-        let phrase = ReasonPhrase.of(call.status)
-        if !phrase.isEmpty { line += " " + phrase }
-        line += " - ContentLength: "
-        line += String(call.bytes)
-        line += "B ("
-        line += seconds(call.duration)
-        line += "s)"
-        if tellsCallID, !call.callID.isEmpty { line += " [\(call.callID)]" }
-        errors.write(line)
+        let moment = moment()
+        errors.write { line in
+            line.append(contentsOf: moment.utf8)
+            line.append(0x20)
+            call.appendMethod(to: &line)
+            line.append(0x20)
+            call.appendTarget(to: &line)
+            line.append(contentsOf: " - \(call.status)".utf8)
+            let phrase = ReasonPhrase.of(call.status)
+            if !phrase.isEmpty {
+                line.append(0x20)
+                line.append(contentsOf: phrase.utf8)
+            }
+            line.append(contentsOf: " - ContentLength: ".utf8)
+            line.append(contentsOf: String(call.bytes).utf8)
+            line.append(contentsOf: "B (".utf8)
+            append(call.duration, to: &line)
+            line.append(contentsOf: "s)".utf8)
+            if tellsCallID, !call.callID.isEmpty { line.append(contentsOf: " [\(call.callID)]".utf8) }
+        }
     }
 
-    /// With four decimals.
-    private func seconds(_ duration: Duration) -> String {
-        let parts = duration.components
-        let decimals = String(parts.attoseconds / 100_000_000_000_000)
-        return "\(parts.seconds)." + String(repeating: "0", count: 4 - decimals.count) + decimals
+    /// Seconds with four decimals.
+    private func append(_ duration: Duration, to line: inout [UInt8]) {
+        let (seconds, attoseconds) = duration.components
+        line.append(contentsOf: String(seconds).utf8)
+        line.append(UInt8(ascii: "."))
+        // A leading one keeps the zeros.
+        line.append(contentsOf: String(10_000 + attoseconds / 100_000_000_000_000).utf8.dropFirst())
     }
 
     /// The time as Go's logger has it, put together once a second.
@@ -93,7 +98,8 @@ final class WatchdogLog: AccessLog {
         return lastMoment.withLock { last in
             if last.second != second {
                 let text = now.formatted(fractionDigits: 0)
-                last = (second, text.prefix(10).replacing("-", with: "/") + " " + text.dropFirst(11).prefix(8))
+                let day = text.prefix(10).split(separator: "-").joined(separator: "/")
+                last = (second, "\(day) \(text.dropFirst(11).prefix(8))")
             }
             return last.text
         }
