@@ -49,6 +49,48 @@ struct WireTests {
         }
     }
 
+    @Test func `a word of a name ends where the first byte is no letter and no hyphen`() {
+        let word = Set("-abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ".utf8)
+        for byte in UInt8.min ... .max {
+            for place in 0..<16 {
+                var bytes = Array("Aa-zZ-aAbYz-mN-k--------".utf8)
+                bytes[place] = byte
+                let end = bytes.withUnsafeBytes { ByteClass.endOfWord(in: $0, from: 0) }
+                #expect(end == (word.contains(byte) ? 24 : place), "\(byte) at \(place)")
+            }
+        }
+        // Less than eight bytes are left to others.
+        #expect("Accept:".utf8.withContiguousStorageIfAvailable { ByteClass.endOfWord(in: .init($0), from: 0) } == 0)
+    }
+
+    @Test func `names of fields are recognised in any case, and nothing that only looks like them`() {
+        func name(_ text: String) -> FieldName { Array(text.utf8).withUnsafeBytes { FieldName.recognise($0) } }
+        for (text, field) in Self.names {
+            #expect(name(text) == field && name(text.uppercased()) == field)
+            // One byte off, at each place.
+            for index in text.utf8.indices {
+                for byte in "!#$&'*+.^_`|~0Q".utf8 {
+                    var bytes = Array(text.utf8)
+                    bytes[text.utf8.distance(from: text.startIndex, to: index)] = byte
+                    let found = bytes.withUnsafeBytes { FieldName.recognise($0) }
+                    #expect(found == .other, "\(String(decoding: bytes, as: UTF8.self))")
+                }
+            }
+        }
+    }
+
+    private static let names: [(String, FieldName)] = [
+        ("te", .te), ("host", .host), ("expect", .expect), ("accept", .accept), ("trailer", .trailer),
+        ("upgrade", .upgrade), ("x-call-id", .xCallID), ("x-timeout", .xTimeout), ("connection", .connection),
+        ("tracestate", .traceState), ("traceparent", .traceParent), ("keep-alive", .keepAlive),
+        ("user-agent", .userAgent), ("x-served-by", .xServedBy), ("content-type", .contentType),
+        ("x-start-time", .xStartTime), ("content-length", .contentLength), ("http2-settings", .http2Settings),
+        ("x-forwarded-for", .xForwardedFor), ("x-forwarded-host", .xForwardedHost),
+        ("proxy-connection", .proxyConnection), ("transfer-encoding", .transferEncoding),
+        ("proxy-authenticate", .proxyAuthenticate), ("x-duration-seconds", .xDurationSeconds),
+        ("proxy-authorization", .proxyAuthorization),
+    ]
+
     @Test func `the classes of bytes are those of the standard (RFC 9110 §5.6.2)`() {
         let token = Set("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ".utf8)
         for byte in UInt8.min ... .max { #expect(ByteClass.isToken(byte) == token.contains(byte), "\(byte)") }

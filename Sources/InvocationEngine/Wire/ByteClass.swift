@@ -9,6 +9,29 @@ enum ByteClass {
         return byte < 128 && (tokenHigh >> UInt64(byte & 63)) & 1 == 1
     }
 
+    /// The first byte from `start` on that is neither a letter nor "-", eight at a time; it may give up earlier near the
+    /// end of the bytes.
+    ///
+    /// Nearly all names of header fields are made of these alone.
+    @inline(__always)
+    static func endOfWord(in bytes: UnsafeRawBufferPointer, from start: Int) -> Int {
+        let ones: UInt64 = 0x0101_0101_0101_0101
+        let marks = ones &* 0x80
+        var index = start
+        while index &+ 8 <= bytes.count {
+            let word = bytes.loadUnaligned(fromByteOffset: index, as: UInt64.self).littleEndian
+            // Seven bits each, so that no sum carries into the next byte.
+            let low = word & ~marks
+            let lower = low | ones &* 0x20
+            let isLetter = (lower &+ ones &* (0x80 - 0x61)) & ~(lower &+ ones &* (0x7f - 0x7a))
+            let isHyphen = ~((low ^ ones &* 0x2d) &+ ones &* 0x7f)
+            let others = ~((isLetter | isHyphen) & ~word) & marks
+            if others != 0 { return index &+ others.trailingZeroBitCount >> 3 }
+            index &+= 8
+        }
+        return index
+    }
+
     /// A byte of a field value: visible, space, tab or obs-text (RFC 9110 §5.5); never CR, LF or NUL.
     @inline(__always)
     static func isFieldValue(_ byte: UInt8) -> Bool {

@@ -91,7 +91,7 @@ enum FieldName: UInt8 {
 
     @inline(__always)
     private static func match(_ name: UnsafeRawBufferPointer, _ text: StaticString, _ field: FieldName) -> FieldName {
-        equalsIgnoringCase(name, text) ? field : .other
+        isToken(name, text) ? field : .other
     }
 }
 
@@ -127,6 +127,26 @@ func equalsIgnoringCase(_ bytes: UnsafeRawBufferPointer, _ lowerCase: StaticStri
     let other = lowerCase.utf8Start
     for index in 0..<bytes.count where lowercased(bytes[index]) != other[index] { return false }
     return true
+}
+
+/// Whether a token is a text of lower-case letters, digits and hyphens, without regard to the case of letters.
+///
+/// Setting the bit that tells the cases apart makes no other byte of a token (RFC 9110 §5.6.2) one of these.
+@inline(__always)
+private func isToken(_ token: UnsafeRawBufferPointer, _ lowerCase: StaticString) -> Bool {
+    let count = lowerCase.utf8CodeUnitCount
+    guard token.count == count else { return false }
+    let text = UnsafeRawBufferPointer(start: lowerCase.utf8Start, count: count)
+    guard count >= 8 else { return token.indices.allSatisfy { token[$0] | 0x20 == text[$0] } }
+    var index = 0
+    while true {
+        let word = token.loadUnaligned(fromByteOffset: index, as: UInt64.self)
+        let other = text.loadUnaligned(fromByteOffset: index, as: UInt64.self)
+        guard word | 0x2020_2020_2020_2020 == other else { return false }
+        if index == count &- 8 { return true }
+        // The last eight overlap with those before.
+        index = min(index &+ 8, count &- 8)
+    }
 }
 
 /// Whether two runs of bytes are equal without regard to the case of ASCII letters.

@@ -114,7 +114,7 @@ struct HeadScanner {
 
     @inline(__always)
     static func field(_ line: Range<Int>, in bytes: UnsafeRawBufferPointer) throws(WireError) -> HeadField {
-        var colon = line.lowerBound
+        var colon = ByteClass.endOfWord(in: bytes, from: line.lowerBound)
         while colon < line.upperBound, ByteClass.isToken(bytes[colon]) { colon += 1 }
         guard colon < line.upperBound, bytes[colon] == UInt8(ascii: ":"), colon > line.lowerBound else {
             throw WireError("a header field's name is not a token followed by a colon.")

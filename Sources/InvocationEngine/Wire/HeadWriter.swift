@@ -59,26 +59,31 @@ struct HeadWriter {
 
     /// A number in decimal.
     mutating func writeDecimal(_ number: UInt64) {
-        var digits: (UInt64, UInt64, UInt64) = (0, 0, 0)  // 24 bytes, enough for 20 digits
-        withUnsafeMutableBytes(of: &digits) { room in
-            var position = 24
-            var rest = number
-            // Two digits a division.
-            while rest >= 10 {
-                let pair = rest % 100
-                rest /= 100
-                position -= 2
-                let (tens, ones) = (UInt8(truncatingIfNeeded: pair / 10), UInt8(truncatingIfNeeded: pair % 10))
-                room.storeBytes(of: UInt8(ascii: "0") &+ tens, toByteOffset: position, as: UInt8.self)
-                room.storeBytes(of: UInt8(ascii: "0") &+ ones, toByteOffset: position + 1, as: UInt8.self)
-            }
-            if rest > 0 || position == 24 {
-                position -= 1
-                let digit = UInt8(ascii: "0") &+ UInt8(truncatingIfNeeded: rest)
-                room.storeBytes(of: digit, toByteOffset: position, as: UInt8.self)
-            }
-            write(UnsafeRawBufferPointer(rebasing: room[position...]))
+        var digits = InlineArray<20, UInt8>(repeating: 0)
+        var position = 20
+        var rest = number
+        // Two digits a division.
+        while rest >= 10 {
+            let pair = Int(truncatingIfNeeded: rest % 100) &* 2
+            rest /= 100
+            position &-= 2
+            digits[unchecked: position] = Self.pairs.utf8Start[pair]
+            digits[unchecked: position &+ 1] = Self.pairs.utf8Start[pair &+ 1]
         }
+        if rest > 0 || position == 20 {
+            position &-= 1
+            digits[unchecked: position] = UInt8(ascii: "0") &+ UInt8(truncatingIfNeeded: rest)
+        }
+        digits.span.extracting(position...).withUnsafeBytes { write($0) }
+    }
+
+    /// The numbers of two digits, one behind the other.
+    private static var pairs: StaticString {
+        """
+        00010203040506070809101112131415161718192021222324252627282930313233343536373839\
+        40414243444546474849505152535455565758596061626364656667686970717273747576777879\
+        8081828384858687888990919293949596979899
+        """
     }
 
     /// A duration as seconds with six decimals (contract §5.1, `X-Duration-Seconds`).
