@@ -159,13 +159,13 @@ final class DirectCaller {
 
     /// Takes one head; interim ones are passed over.
     private func takeHead() throws(WireError) -> Bool {
-        let length = try buffer.withUnsafeReadableBytes { bytes in
-            Result { () throws(WireError) in try scanner.scan(bytes, limit: .max) }
-        }.get()
+        let length = try buffer.withBytes { bytes throws(WireError) in
+            try scanner.scan(bytes, limit: .max)
+        }
         guard let length, let bytes = buffer.readSlice(length: length) else { return false }
-        let head = try bytes.withUnsafeReadableBytes { bytes in
-            Result { () throws(WireError) in try ResponseHead(scanner, in: bytes, toHEAD: isHEAD) }
-        }.get()
+        let head = try bytes.withBytes { bytes throws(WireError) in
+            try ResponseHead(scanner, in: bytes, toHEAD: isHEAD)
+        }
         if !head.isInterim {
             answer.status = head.status
             bytes.withUnsafeReadableBytes { takeFields(scanner.fields, in: $0) }

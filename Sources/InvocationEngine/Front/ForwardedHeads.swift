@@ -33,7 +33,7 @@ struct ForwardedRequest {
     ) {
         out.write(bytes, head.methodRange)
         out.write(byte: UInt8(ascii: " "))
-        if !upstream.pathPrefix.isEmpty { out.write(upstream.pathPrefix) }
+        if !upstream.pathPrefix.isEmpty { out.writeString(upstream.pathPrefix) }
         if rest.isEmpty || bytes[rest.lowerBound] != UInt8(ascii: "/") { out.write(byte: UInt8(ascii: "/")) }
         out.write(bytes, rest)
         out.write(" HTTP/1.1\r\n")
@@ -91,7 +91,7 @@ struct ForwardedRequest {
             out.write("\r\n")
         } else if head.host.isEmpty, head.isVersion10 {
             out.write("Host: ")
-            out.write(upstream.host)
+            out.writeString(upstream.host)
             out.write(byte: UInt8(ascii: ":"))
             out.writeDecimal(UInt64(upstream.port))
             out.write("\r\n")
@@ -109,7 +109,7 @@ struct ForwardedRequest {
             out.write(field.valueBytes(in: bytes))
             out.write(", ")
         }
-        out.write(clientAddress)
+        out.writeString(clientAddress)
         out.write("\r\n")
         guard !head.hasForwardedHost, !head.host.isEmpty else { return }
         out.write("X-Forwarded-Host: ")

@@ -11,10 +11,9 @@ extension FrontConnection {
     // MARK: A function's answer over HTTP
 
     /// Writes the head of a function's answer.
-    func answerHead(_ answer: ResponseHead, _ bytes: ByteBuffer, _ scanner: borrowing HeadScanner) {
+    func answerHead(_ answer: ResponseHead, _ bytes: ByteBuffer, _ fields: ContiguousArray<HeadField>) {
         noteHead(status: answer.status, framing: clientFraming(answer.framing), isStream: answer.isStream)
         if let directCaller {
-            let fields = scanner.fields
             return bytes.withUnsafeReadableBytes { directCaller.takeHead(answer.status, fields, in: $0) }
         }
         let forwarded = ForwardedResponse(
@@ -25,13 +24,12 @@ extension FrontConnection {
             framing: answerFraming,
             connection: connectionOption
         )
-        let fields = scanner.fields
         let now = loopContext.now
         bytes.withUnsafeReadableBytes { forwarded.write(to: &outlet.bytes, from: $0, fields, now: now) }
     }
 
     /// Passes an interim answer on (103 and its like), which HTTP/1.0 does not know.
-    func answerInterim(_ answer: ResponseHead, _ bytes: ByteBuffer, _ scanner: borrowing HeadScanner) {
+    func answerInterim(_ answer: ResponseHead, _ bytes: ByteBuffer, _ fields: ContiguousArray<HeadField>) {
         guard head?.isVersion10 == false, directCaller == nil else { return }
         let forwarded = ForwardedResponse(
             role: role,
@@ -41,12 +39,11 @@ extension FrontConnection {
             framing: .none,
             connection: .keep
         )
-        let fields = scanner.fields
         bytes.withUnsafeReadableBytes { forwarded.writeInterim(to: &outlet.bytes, from: $0, fields) }
     }
 
     /// Passes a 101 on; from here on bytes go both ways untouched (RFC 9110 §7.8).
-    func answerUpgrade(_ answer: ResponseHead, _ bytes: ByteBuffer, _ scanner: borrowing HeadScanner) {
+    func answerUpgrade(_ answer: ResponseHead, _ bytes: ByteBuffer, _ fields: ContiguousArray<HeadField>) {
         noteHead(status: answer.status, framing: .none, isStream: true)
         let forwarded = ForwardedResponse(
             role: role,
@@ -56,7 +53,6 @@ extension FrontConnection {
             framing: .none,
             connection: .upgrade
         )
-        let fields = scanner.fields
         let now = loopContext.now
         bytes.withUnsafeReadableBytes { forwarded.write(to: &outlet.bytes, from: $0, fields, now: now) }
         flushAnswer()
@@ -77,7 +73,7 @@ extension FrontConnection {
             out.write("HTTP/1.1 ")
             out.writeDecimal(UInt64(status))
             out.write(byte: UInt8(ascii: " "))
-            out.write(ReasonPhrase.of(status))
+            out.writeString(ReasonPhrase.of(status))
             out.write("\r\n")
         }
         fields(&outlet.bytes)

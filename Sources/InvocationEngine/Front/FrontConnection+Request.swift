@@ -34,15 +34,15 @@ extension FrontConnection {
 
     private func scanHead() throws(WireError) -> Int? {
         let limit = loopContext.settings.headLimit
-        return try buffer.withUnsafeReadableBytes { bytes in
-            Result { () throws(WireError) in try scanner.scan(bytes, limit: limit) }
-        }.get()
+        return try buffer.withBytes { bytes throws(WireError) in
+            try scanner.scan(bytes, limit: limit)
+        }
     }
 
     private func parseHead() throws(WireError) -> RequestHead {
-        let head = try headBytes.withUnsafeReadableBytes { bytes in
-            Result { () throws(WireError) in try RequestHead(scanner, in: bytes) }
-        }.get()
+        let head = try headBytes.withBytes { bytes throws(WireError) in
+            try RequestHead(scanner, in: bytes)
+        }
         if head.options.namesFields { headBytes.withUnsafeReadableBytes { scanner.markNamedFields(in: $0) } }
         return head
     }
@@ -98,13 +98,15 @@ extension FrontConnection {
             if body.isDone, buffer.readableBytes == 0 { read() }
             return
         }
-        do throws(WireError) {
-            try hand(to: origin)
-        } catch {
-            bodyIsLost = true
-            return bodyFailed(error.clientFault)
+        if !body.isDone {
+            do throws(WireError) {
+                try hand(to: origin)
+            } catch {
+                bodyIsLost = true
+                return bodyFailed(error.clientFault)
+            }
+            letGoOfBuffer()
         }
-        letGoOfBuffer()
         origin.flush()
         guard phase == .exchange else { return }
         // One read is always wanted: for more of the body, or to notice that the client has gone.

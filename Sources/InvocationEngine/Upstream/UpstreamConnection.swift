@@ -221,26 +221,26 @@ final class UpstreamConnection: ChannelInboundHandler, Origin {
     /// Takes one head; false when it is not complete.
     private func takeHead(_ front: FrontConnection) throws -> Bool {
         let limit = loopContext.settings.headLimit
-        let length = try buffer.withUnsafeReadableBytes { bytes in
-            Result { () throws(WireError) in try scanner.scan(bytes, limit: limit) }
-        }.get()
+        let length = try buffer.withBytes { bytes throws(WireError) in
+            try scanner.scan(bytes, limit: limit)
+        }
         guard let length else { return false }
         noteAnswer()
         let bytes = buffer.readSlice(length: length) ?? ByteBuffer()
-        let head = try bytes.withUnsafeReadableBytes { raw in
-            Result { () throws(WireError) in try ResponseHead(scanner, in: raw, toHEAD: isToHEAD) }
-        }.get()
+        let head = try bytes.withBytes { raw throws(WireError) in
+            try ResponseHead(scanner, in: raw, toHEAD: isToHEAD)
+        }
         if head.options.namesFields { bytes.withUnsafeReadableBytes { scanner.markNamedFields(in: $0) } }
         if head.status == 101 {
             try switchProtocols(head, bytes, front)
         } else if head.isInterim {
-            if head.status != 100 { front.answerInterim(head, bytes, scanner) }
+            if head.status != 100 { front.answerInterim(head, bytes, scanner.fields) }
             scanner.reset()
         } else {
             body = BodyDecoder(head.framing)
             mayKeep = head.keepsAlive
             phase = .body
-            front.answerHead(head, bytes, scanner)
+            front.answerHead(head, bytes, scanner.fields)
         }
         return true
     }
@@ -250,7 +250,7 @@ final class UpstreamConnection: ChannelInboundHandler, Origin {
             throw WireError("it switches protocols, which nobody asked for.")
         }
         phase = .tunnel
-        front.answerUpgrade(head, bytes, scanner)
+        front.answerUpgrade(head, bytes, scanner.fields)
     }
 
     private func noteAnswer() {

@@ -110,9 +110,9 @@ package struct ChunkedDecoder {
 
     /// Keeps a trailer field unless it is one that must not come late (RFC 9110 §6.5.1).
     private mutating func takeTrailer(_ line: ByteBuffer) throws(WireError) {
-        let field = try line.withUnsafeReadableBytes { bytes in
-            Result { () throws(WireError) in try HeadScanner.field(0..<bytes.count, in: bytes) }
-        }.get()
+        let field = try line.withBytes { bytes throws(WireError) in
+            try HeadScanner.field(0..<bytes.count, in: bytes)
+        }
         var kept = trailers ?? ByteBuffer()
         guard kept.readableBytes + line.readableBytes <= Self.maxTrailerBytes else {
             throw WireError("its trailers are too large.")

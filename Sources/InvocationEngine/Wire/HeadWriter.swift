@@ -41,10 +41,12 @@ struct HeadWriter {
         memcpy(take(text.utf8CodeUnitCount), text.utf8Start, text.utf8CodeUnitCount)
     }
 
+    /// Not called `write`: a literal would become a `String`, which costs more than its bytes.
     @inline(__always)
-    mutating func write(_ text: String) {
-        var text = text
-        text.withUTF8 { write(UnsafeRawBufferPointer($0)) }
+    mutating func writeString(_ text: String) {
+        if text.utf8.withContiguousStorageIfAvailable({ write(UnsafeRawBufferPointer($0)) }) != nil { return }
+        // Strings made in Swift are always contiguous.
+        for byte in text.utf8 { write(byte: byte) }
     }
 
     @inline(__always)
@@ -53,7 +55,7 @@ struct HeadWriter {
     mutating func writeField(_ name: StaticString, _ value: String) {
         write(name)
         write(": ")
-        write(value)
+        writeString(value)
         write("\r\n")
     }
 

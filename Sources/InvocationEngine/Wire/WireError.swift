@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 package import FaultModel
+import NIOCore
 
 /// A message that breaks the protocol.
 ///
@@ -24,5 +25,15 @@ extension WireError {
     /// The fault for a function that answered this.
     func functionFault(_ function: String) -> PlatformFault {
         PlatformFault(.functionBadAnswer, "The answer of \(function) is malformed: \(reason)")
+    }
+}
+
+extension ByteBuffer {
+    /// Lends the readable bytes to what may find a message's breach in them.
+    @inline(__always)
+    func withBytes<Value>(
+        _ body: (UnsafeRawBufferPointer) throws(WireError) -> Value
+    ) throws(WireError) -> Value {
+        try readableBytesSpan.withUnsafeBytes(body)
     }
 }
