@@ -32,15 +32,8 @@ struct Batch {
 ///
 /// One thread writes. While it waits for the disk, the next group gathers.
 final class CommitLine: Sendable {
-    /// A change, and who hears of it.
-    private struct Entry {
-        /// Makes the change; gives back what to tell when it is on disk.
-        let apply: (inout Batch) throws -> (() -> Void)
-        let fail: (PlatformFault) -> Void
-    }
-
     private struct Waiting {
-        var entries = Deque<Entry>()
+        var changes = Deque<any PendingChange>()
         var isWriting = false
         var isClosed = false
     }
@@ -58,7 +51,7 @@ final class CommitLine: Sendable {
     private let commit: @Sendable (_ changes: ((inout Batch) throws -> Void)) -> PlatformFault?
     private let pace = Mutex(Pace())
     /// Most changes of one transaction: what bounds the wait of the first behind the last.
-    private static let mostEntries = 256
+    private static let mostChanges = 256
 
     /// What the thread that holds the lock owns; closures are handed from the caller's thread to the writer's.
     private struct Sendability<Value>: @unchecked Sendable {  // only ever touched under the lock, or by the writer
@@ -79,26 +72,18 @@ final class CommitLine: Sendable {
         _ change: @escaping @Sendable (inout Batch) throws -> Value,
         done: @escaping @Sendable (Result<Value, PlatformFault>) -> Void
     ) {
-        let entry = Entry(
-            apply: { batch in
-                do {
-                    let value = try change(&batch)
-                    return { done(.success(value)) }
-                } catch let fault as PlatformFault {
-                    return { done(.failure(fault)) }
-                }
-            },
-            fail: { done(.failure($0)) }
-        )
+        let pending = Change(make: change, done: done)
         let isClosed = waiting.withLock { waiting in
             guard !waiting.value.isClosed else { return true }
-            waiting.value.entries.append(entry)
+            waiting.value.changes.append(pending)
             guard !waiting.value.isWriting else { return false }
             waiting.value.isWriting = true
             queue.async { self.write() }
             return false
         }
-        if isClosed { entry.fail(PlatformFault(.shuttingDown, "Martlet is stopping; calls are kept by the next one.")) }
+        if isClosed {
+            pending.fail(PlatformFault(.shuttingDown, "Martlet is stopping; calls are kept by the next one."))
+        }
     }
 
     /// The same, for tasks.
@@ -120,35 +105,34 @@ final class CommitLine: Sendable {
     }
 
     private func write() {
-        while let entries = takeOrEnd() { write(entries) }
+        while let changes = takeOrEnd() { write(changes) }
     }
 
     /// Takes what waits; nil, and the writer's thread is done, when nothing does.
-    private func takeOrEnd() -> [Entry]? {
-        waiting.withLock { waiting -> Sendability<[Entry]?> in
-            let taken = Self.take(&waiting.value, atMost: Self.mostEntries)
+    private func takeOrEnd() -> [any PendingChange]? {
+        waiting.withLock { waiting -> Sendability<[any PendingChange]?> in
+            let taken = Self.take(&waiting.value, atMost: Self.mostChanges)
             if taken.isEmpty { waiting.value.isWriting = false }
             return Sendability(taken.isEmpty ? nil : taken)
         }.value
     }
 
-    private static func take(_ waiting: inout Waiting, atMost count: Int) -> [Entry] {
-        var taken: [Entry] = []
-        while taken.count < count, let entry = waiting.entries.popFirst() { taken.append(entry) }
+    private static func take(_ waiting: inout Waiting, atMost count: Int) -> [any PendingChange] {
+        let taken = Array(waiting.changes.prefix(count))
+        waiting.changes.removeFirst(taken.count)
         return taken
     }
 
     /// Makes one transaction of changes, and of those that come while it is being made.
-    private func write(_ first: [Entry], alone: Bool = false) {
-        var entries = first
-        var tellings: [() -> Void] = []
+    private func write(_ first: [any PendingChange], alone: Bool = false) {
+        var changes = first
         var syncBegun = ContinuousClock.now
         let fault = commit { batch in
-            for entry in first { tellings.append(try entry.apply(&batch)) }
+            for change in first { try change.make(&batch) }
             if !alone {
-                try gather(after: first.count) { entry in
-                    entries.append(entry)
-                    tellings.append(try entry.apply(&batch))
+                try gather(after: first.count) { come in
+                    changes += come
+                    for change in come { try change.make(&batch) }
                 }
             }
             syncBegun = .now
@@ -156,17 +140,17 @@ final class CommitLine: Sendable {
         pace.withLock { pace in
             pace.syncTime = .now - syncBegun
             // Forgotten soon when fewer come.
-            pace.expected = max(entries.count, pace.expected * 3 / 4)
+            pace.expected = max(changes.count, pace.expected * 3 / 4)
         }
         guard let fault else {
-            for tell in tellings { tell() }
+            for change in changes { change.tell() }
             return
         }
         // One change that the database will not have must not take the others with it.
-        if fault.code == .internalError, entries.count > 1 {
-            for entry in entries { write([entry], alone: true) }
+        if fault.code == .internalError, changes.count > 1 {
+            for change in changes { write([change], alone: true) }
         } else {
-            for entry in entries { entry.fail(fault) }
+            for change in changes { change.fail(fault) }
         }
     }
 
@@ -174,15 +158,53 @@ final class CommitLine: Sendable {
     ///
     /// Who was just answered comes again. A transaction that ended with the first of them would make all the others wait
     /// for its sync; on a slow disk every second one would carry next to nothing.
-    private func gather(after first: Int, _ add: (Entry) throws -> Void) rethrows {
+    private func gather(after first: Int, _ add: ([any PendingChange]) throws -> Void) rethrows {
         let pace = pace.withLock { $0 }
         let limit = ContinuousClock.now + min(pace.syncTime / 2, .milliseconds(5))
         var count = first
-        while count < min(pace.expected, Self.mostEntries), ContinuousClock.now < limit {
-            let come = waiting.withLock { Sendability(Self.take(&$0.value, atMost: Self.mostEntries)) }.value
-            for entry in come { try add(entry) }
+        while count < min(pace.expected, Self.mostChanges), ContinuousClock.now < limit {
+            let come = waiting.withLock { Sendability(Self.take(&$0.value, atMost: Self.mostChanges)) }.value
+            try add(come)
             count += come.count
             if come.isEmpty { usleep(50) }
         }
     }
+}
+
+/// A change that waits for its transaction, and who hears of it.
+private protocol PendingChange: AnyObject {
+    /// Makes the change in the transaction.
+    func make(_ batch: inout Batch) throws
+
+    /// The transaction is on disk.
+    func tell()
+
+    /// It is not.
+    func fail(_ fault: PlatformFault)
+}
+
+private final class Change<Value>: PendingChange {
+    private let change: (inout Batch) throws -> Value
+    private let done: (Result<Value, PlatformFault>) -> Void
+    private var outcome: Result<Value, PlatformFault>?
+
+    init(make change: @escaping (inout Batch) throws -> Value, done: @escaping (Result<Value, PlatformFault>) -> Void) {
+        self.change = change
+        self.done = done
+    }
+
+    /// A fault of its own is the change's alone: the transaction goes on without it.
+    func make(_ batch: inout Batch) throws {
+        do {
+            outcome = .success(try change(&batch))
+        } catch let fault as PlatformFault {
+            outcome = .failure(fault)
+        }
+    }
+
+    func tell() {
+        if let outcome { done(outcome) }
+    }
+
+    func fail(_ fault: PlatformFault) { done(.failure(fault)) }
 }
