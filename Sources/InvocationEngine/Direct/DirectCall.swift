@@ -164,7 +164,7 @@ final class DirectCaller {
         }
         guard let length, let bytes = buffer.readSlice(length: length) else { return false }
         let head = try bytes.withBytes { bytes throws(WireError) in
-            try ResponseHead(scanner, in: bytes, toHEAD: isHEAD)
+            try ResponseHead(scanner.startLine, scanner.fields, in: bytes, toHEAD: isHEAD)
         }
         if !head.isInterim {
             answer.status = head.status

@@ -11,10 +11,10 @@ extension FrontConnection {
     // MARK: A function's answer over HTTP
 
     /// Writes the head of a function's answer.
-    func answerHead(_ answer: ResponseHead, _ bytes: ByteBuffer, _ fields: ContiguousArray<HeadField>) {
+    func answerHead(_ answer: ResponseHead, _ fields: ContiguousArray<HeadField>, in bytes: UnsafeRawBufferPointer) {
         noteHead(status: answer.status, framing: clientFraming(answer.framing), isStream: answer.isStream)
         if let directCaller {
-            return bytes.withUnsafeReadableBytes { directCaller.takeHead(answer.status, fields, in: $0) }
+            return directCaller.takeHead(answer.status, fields, in: bytes)
         }
         let forwarded = ForwardedResponse(
             role: role,
@@ -24,12 +24,15 @@ extension FrontConnection {
             framing: answerFraming,
             connection: connectionOption
         )
-        let now = loopContext.now
-        bytes.withUnsafeReadableBytes { forwarded.write(to: &outlet.bytes, from: $0, fields, now: now) }
+        forwarded.write(to: &outlet.bytes, from: bytes, fields, now: loopContext.now)
     }
 
     /// Passes an interim answer on (103 and its like), which HTTP/1.0 does not know.
-    func answerInterim(_ answer: ResponseHead, _ bytes: ByteBuffer, _ fields: ContiguousArray<HeadField>) {
+    func answerInterim(
+        _ answer: ResponseHead,
+        _ fields: ContiguousArray<HeadField>,
+        in bytes: UnsafeRawBufferPointer
+    ) {
         guard head?.isVersion10 == false, directCaller == nil else { return }
         let forwarded = ForwardedResponse(
             role: role,
@@ -39,11 +42,15 @@ extension FrontConnection {
             framing: .none,
             connection: .keep
         )
-        bytes.withUnsafeReadableBytes { forwarded.writeInterim(to: &outlet.bytes, from: $0, fields) }
+        forwarded.writeInterim(to: &outlet.bytes, from: bytes, fields)
     }
 
     /// Passes a 101 on; from here on bytes go both ways untouched (RFC 9110 §7.8).
-    func answerUpgrade(_ answer: ResponseHead, _ bytes: ByteBuffer, _ fields: ContiguousArray<HeadField>) {
+    func answerUpgrade(
+        _ answer: ResponseHead,
+        _ fields: ContiguousArray<HeadField>,
+        in bytes: UnsafeRawBufferPointer
+    ) {
         noteHead(status: answer.status, framing: .none, isStream: true)
         let forwarded = ForwardedResponse(
             role: role,
@@ -54,7 +61,7 @@ extension FrontConnection {
             connection: .upgrade
         )
         let now = loopContext.now
-        bytes.withUnsafeReadableBytes { forwarded.write(to: &outlet.bytes, from: $0, fields, now: now) }
+        forwarded.write(to: &outlet.bytes, from: bytes, fields, now: now)
         flushAnswer()
         phase = .tunnel
         let limit = loopContext.limits.streamIdle

@@ -20,8 +20,7 @@ extension FrontConnection {
                 read()
                 return false
             }
-            headBytes = buffer.readSlice(length: length) ?? ByteBuffer()
-            letGoOfBuffer()
+            takeHeadBytes(length)
             let head = try parseHead()
             self.head = head
             begin(head)
@@ -29,6 +28,16 @@ extension FrontConnection {
         } catch {
             refuse(error.clientFault)
             return false
+        }
+    }
+
+    /// Mostly a head comes alone; then its bytes are handed on as they are.
+    private func takeHeadBytes(_ length: Int) {
+        if length == buffer.readableBytes {
+            headBytes = buffer
+            buffer = ByteBuffer()
+        } else {
+            headBytes = buffer.readSlice(length: length) ?? ByteBuffer()
         }
     }
 
@@ -41,7 +50,7 @@ extension FrontConnection {
 
     private func parseHead() throws(WireError) -> RequestHead {
         let head = try headBytes.withBytes { bytes throws(WireError) in
-            try RequestHead(scanner, in: bytes)
+            try RequestHead(scanner.startLine, scanner.fields, in: bytes)
         }
         if head.options.namesFields { headBytes.withUnsafeReadableBytes { scanner.markNamedFields(in: $0) } }
         return head

@@ -109,6 +109,7 @@ final class UpstreamConnection: ChannelInboundHandler, Origin {
     func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
         outlet.open(context, encodes: false)
+        idleTimer.onExpiry = { [unowned self] in expire() }
     }
 
     func handlerRemoved(context: ChannelHandlerContext) { forgetContext() }
@@ -219,38 +220,47 @@ final class UpstreamConnection: ChannelInboundHandler, Origin {
     }
 
     /// Takes one head; false when it is not complete.
-    private func takeHead(_ front: FrontConnection) throws -> Bool {
+    private func takeHead(_ front: FrontConnection) throws(WireError) -> Bool {
         let limit = loopContext.settings.headLimit
-        let length = try buffer.withBytes { bytes throws(WireError) in
+        let come = buffer
+        let length = try come.withBytes { bytes throws(WireError) in
             try scanner.scan(bytes, limit: limit)
         }
         guard let length else { return false }
+        buffer.moveReaderIndex(forwardBy: length)
         noteAnswer()
-        let bytes = buffer.readSlice(length: length) ?? ByteBuffer()
-        let head = try bytes.withBytes { raw throws(WireError) in
-            try ResponseHead(scanner, in: raw, toHEAD: isToHEAD)
+        try come.withBytes { bytes throws(WireError) in
+            try takeHead(front, in: UnsafeRawBufferPointer(rebasing: bytes[..<length]))
         }
-        if head.options.namesFields { bytes.withUnsafeReadableBytes { scanner.markNamedFields(in: $0) } }
+        return true
+    }
+
+    private func takeHead(_ front: FrontConnection, in bytes: UnsafeRawBufferPointer) throws(WireError) {
+        let head = try ResponseHead(scanner.startLine, scanner.fields, in: bytes, toHEAD: isToHEAD)
+        if head.options.namesFields { scanner.markNamedFields(in: bytes) }
         if head.status == 101 {
             try switchProtocols(head, bytes, front)
         } else if head.isInterim {
-            if head.status != 100 { front.answerInterim(head, bytes, scanner.fields) }
+            if head.status != 100 { front.answerInterim(head, scanner.fields, in: bytes) }
             scanner.reset()
         } else {
             body = BodyDecoder(head.framing)
             mayKeep = head.keepsAlive
             phase = .body
-            front.answerHead(head, bytes, scanner.fields)
+            front.answerHead(head, scanner.fields, in: bytes)
         }
-        return true
     }
 
-    private func switchProtocols(_ head: ResponseHead, _ bytes: ByteBuffer, _ front: FrontConnection) throws {
+    private func switchProtocols(
+        _ head: ResponseHead,
+        _ bytes: UnsafeRawBufferPointer,
+        _ front: FrontConnection
+    ) throws(WireError) {
         guard front.askedForUpgrade, head.upgrade != nil else {
             throw WireError("it switches protocols, which nobody asked for.")
         }
         phase = .tunnel
-        front.answerUpgrade(head, bytes, scanner.fields)
+        front.answerUpgrade(head, scanner.fields, in: bytes)
     }
 
     private func noteAnswer() {
@@ -266,7 +276,6 @@ final class UpstreamConnection: ChannelInboundHandler, Origin {
         phase = .idle
         if mayKeep, requestEnded, buffer.readableBytes == 0, failure == nil, local.keep(self) {
             isReused = true
-            idleTimer.onExpiry = { [unowned self] in expire() }
             loopContext.timers.set(idleTimer, at: loopContext.now + Self.idleLimit)
             read()
         } else {

@@ -90,9 +90,14 @@ struct RequestHead {
     /// Whether the client asks to speak another protocol from here on (RFC 9110 §7.8).
     var wantsUpgrade: Bool { options.hasUpgrade && upgrade != nil && !isVersion10 && framing == .none }
 
-    init(_ scanner: borrowing HeadScanner, in head: UnsafeRawBufferPointer) throws(WireError) {
-        try takeRequestLine(scanner.startLine, in: head)
-        for field in scanner.fields where field.name != .other { try take(field, in: head) }
+    /// Reads the lines that a `HeadScanner` has found.
+    init(
+        _ startLine: Range<Int>,
+        _ fields: ContiguousArray<HeadField>,
+        in head: UnsafeRawBufferPointer
+    ) throws(WireError) {
+        try takeRequestLine(startLine, in: head)
+        for field in fields where field.name != .other { try take(field, in: head) }
         try takeFraming()
         guard hasHost || isVersion10 else { throw WireError("it has no Host.") }
     }

@@ -21,9 +21,15 @@ struct ResponseHead {
     /// An answer that another one follows (RFC 9110 §15.2).
     var isInterim: Bool { status < 200 && status != 101 }
 
-    init(_ scanner: borrowing HeadScanner, in head: UnsafeRawBufferPointer, toHEAD: Bool) throws(WireError) {
-        try takeStatusLine(scanner.startLine, in: head)
-        for field in scanner.fields where field.name != .other { try take(field, in: head) }
+    /// Reads the lines that a `HeadScanner` has found.
+    init(
+        _ startLine: Range<Int>,
+        _ fields: ContiguousArray<HeadField>,
+        in head: UnsafeRawBufferPointer,
+        toHEAD: Bool
+    ) throws(WireError) {
+        try takeStatusLine(startLine, in: head)
+        for field in fields where field.name != .other { try take(field, in: head) }
         try options.refuseBothFramings()
         framing = bodyFraming(toHEAD: toHEAD)
     }
