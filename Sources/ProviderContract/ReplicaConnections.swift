@@ -8,8 +8,8 @@ public import Synchronization
 /// A router that kept a connection idle would lock such a replica up. So, until a replica has shown that it serves
 /// several connections at once, routers give idle ones up before they open another.
 public final class ReplicaConnections: Sendable {
-    /// Connections that wait for a call.
-    public let idle = Atomic<Int>(0)
+    /// Connections that wait for a call; counted only until it is known that they keep nobody out.
+    private let idle = Atomic<Int>(0)
     /// Connections that were opened for a call and have not yet answered once.
     public let unanswered = Atomic<Int>(0)
     /// Open connections that have answered at least once.
@@ -21,6 +21,21 @@ public final class ReplicaConnections: Sendable {
 
     /// Whether the replica is known to serve several connections at once.
     public var areServedInParallel: Bool { parallel.load(ordering: .relaxed) }
+
+    /// Whether a connection that waits for a call may keep the replica from serving another one.
+    public var mayBlockOthers: Bool { !areServedInParallel && idle.load(ordering: .relaxed) > 0 }
+
+    /// Notes that a connection waits for a call.
+    public func noteKept() {
+        if !areServedInParallel { idle.add(1, ordering: .relaxed) }
+    }
+
+    /// Notes that a connection does not wait for a call any more.
+    ///
+    /// Event loops share this count: where it says nothing any more, they do not take it from each other's caches.
+    public func noteTaken() {
+        if !areServedInParallel { idle.subtract(1, ordering: .relaxed) }
+    }
 
     /// Notes that a connection answered for the first time.
     ///

@@ -45,7 +45,7 @@ struct FuzzTests {
 
     private func request(_ scanner: borrowing HeadScanner, _ bytes: [UInt8]) throws -> String {
         try bytes.withUnsafeBytes { raw in
-            let head = try RequestHead(scanner, in: raw)
+            let head = try RequestHead(scanner.startLine, scanner.fields, in: raw)
             // What the head points to lies within it, and what goes on is one line per line.
             var out = ByteBuffer()
             let forwarded = ForwardedRequest(
@@ -54,7 +54,9 @@ struct FuzzTests {
                 facts: CallFacts(),
                 clientAddress: "1",
                 rest: head.target,
-                upstream: HTTPUpstream(host: "h", port: 1),
+                replica: LocalReplica(
+                    Replica(id: "r", target: .http(HTTPUpstream(host: "h", port: 1)), maxInFlight: nil)
+                ),
                 userAgent: "u"
             )
             forwarded.write(to: &out, from: raw, scanner.fields)
@@ -67,7 +69,7 @@ struct FuzzTests {
 
     private func answer(_ scanner: borrowing HeadScanner, _ bytes: [UInt8]) throws -> String {
         try bytes.withUnsafeBytes { raw in
-            let head = try ResponseHead(scanner, in: raw, toHEAD: false)
+            let head = try ResponseHead(scanner.startLine, scanner.fields, in: raw, toHEAD: false)
             #expect((100...999).contains(head.status))
             return "\(head.status) \(head.framing) \(head.keepsAlive) \(head.isStream)"
         }

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -33,6 +34,8 @@ static _Atomic uint64_t last_sync;
 
 static ssize_t (*real_write)(int, const void *, size_t);
 static ssize_t (*real_writev)(int, const struct iovec *, int);
+static ssize_t (*real_send)(int, const void *, size_t, int);
+static ssize_t (*real_sendmsg)(int, const struct msghdr *, int);
 static ssize_t (*real_pwrite)(int, const void *, size_t, off_t);
 static int (*real_close)(int);
 static int (*real_open)(const char *, int, ...);
@@ -43,6 +46,8 @@ static int (*real_ftruncate)(int, off_t);
 __attribute__((constructor)) static void begin(void) {
     real_write = REAL(write);
     real_writev = REAL(writev);
+    real_send = REAL(send);
+    real_sendmsg = REAL(sendmsg);
     real_pwrite = REAL(pwrite);
     real_close = REAL(close);
     real_open = REAL(open);
@@ -162,11 +167,23 @@ ssize_t write(int descriptor, const void *bytes, size_t length) {
     return real_write(descriptor, bytes, length);
 }
 
+static void note_parts(const struct iovec *parts, size_t count) {
+    for (size_t index = 0; index < count; index++) note('P', 0, 0, parts[index].iov_base, (uint32_t)parts[index].iov_len);
+}
+
 ssize_t writev(int descriptor, const struct iovec *parts, int count) {
-    if (is_socket(descriptor)) {
-        for (int index = 0; index < count; index++) note('P', 0, 0, parts[index].iov_base, (uint32_t)parts[index].iov_len);
-    }
+    if (is_socket(descriptor)) note_parts(parts, (size_t)count);
     return real_writev(descriptor, parts, count);
+}
+
+ssize_t send(int descriptor, const void *bytes, size_t length, int flags) {
+    if (is_socket(descriptor)) note('P', 0, 0, bytes, (uint32_t)length);
+    return real_send(descriptor, bytes, length, flags);
+}
+
+ssize_t sendmsg(int descriptor, const struct msghdr *message, int flags) {
+    if (is_socket(descriptor)) note_parts(message->msg_iov, message->msg_iovlen);
+    return real_sendmsg(descriptor, message, flags);
 }
 
 ssize_t pwrite(int descriptor, const void *bytes, size_t length, off_t place) {

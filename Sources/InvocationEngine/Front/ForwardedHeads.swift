@@ -15,13 +15,12 @@ struct ForwardedRequest {
     /// Path and query behind the function's name.
     let rest: Range<Int>
     /// Where it goes; `Host` for a client that sent none (HTTP/1.0).
-    let upstream: HTTPUpstream
+    let replica: LocalReplica
     let userAgent: String
 
     func write(to out: inout ByteBuffer, from bytes: UnsafeRawBufferPointer, _ fields: ContiguousArray<HeadField>) {
         // Everything of the head once, `Host` once more, and what is ours.
-        let strings =
-            upstream.pathPrefix.utf8.count + upstream.host.utf8.count + clientAddress.utf8.count + userAgent.utf8.count
+        let strings = (replica.upstream?.room ?? 0) + clientAddress.utf8.count + userAgent.utf8.count
         out.writeHead(atMost: 2 * bytes.count + strings + facts.room + 512) { write(to: &$0, from: bytes, fields) }
     }
 
@@ -33,7 +32,7 @@ struct ForwardedRequest {
     ) {
         out.write(bytes, head.methodRange)
         out.write(byte: UInt8(ascii: " "))
-        if !upstream.pathPrefix.isEmpty { out.writeString(upstream.pathPrefix) }
+        if let prefix = replica.upstream?.pathPrefix, !prefix.isEmpty { out.writeString(prefix) }
         if rest.isEmpty || bytes[rest.lowerBound] != UInt8(ascii: "/") { out.write(byte: UInt8(ascii: "/")) }
         out.write(bytes, rest)
         out.write(" HTTP/1.1\r\n")
@@ -89,7 +88,7 @@ struct ForwardedRequest {
             out.write("Host: ")
             out.write(bytes, head.host)
             out.write("\r\n")
-        } else if head.host.isEmpty, head.isVersion10 {
+        } else if head.host.isEmpty, head.isVersion10, let upstream = replica.upstream {
             out.write("Host: ")
             out.writeString(upstream.host)
             out.write(byte: UInt8(ascii: ":"))
@@ -116,6 +115,11 @@ struct ForwardedRequest {
         out.write(bytes, head.host)
         out.write("\r\n")
     }
+}
+
+extension HTTPUpstream {
+    /// Bytes that its name and prefix take in a head.
+    fileprivate var room: Int { pathPrefix.utf8.count + host.utf8.count }
 }
 
 /// Writes the head that a client gets of a function's answer.

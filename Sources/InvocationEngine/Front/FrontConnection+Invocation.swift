@@ -172,13 +172,10 @@ extension FrontConnection {
 
     private func carryOut(at local: LocalReplica) {
         attempts += 1
+        if let connection = local.takeIdle() { return use(connection) }
         switch local.replica.target {
         case .http(let upstream):
-            if let connection = local.takeIdle() {
-                use(connection, upstream)
-            } else {
-                connect(local, upstream)
-            }
+            connect(local, upstream)
         case .process(let launcher):
             startProcess(launcher)
         case .files(let folder):
@@ -193,7 +190,7 @@ extension FrontConnection {
             switch outcome {
             case .success(let connection):
                 guard waitingIdentity === identity, phase == .exchange else { return connection.close() }
-                use(connection, upstream)
+                use(connection)
             case .failure(let error):
                 guard waitingIdentity === identity, phase == .exchange else { return }
                 local.suspect()
@@ -203,7 +200,7 @@ extension FrontConnection {
         feedBody()
     }
 
-    private func use(_ connection: UpstreamConnection, _ upstream: HTTPUpstream) {
+    private func use(_ connection: UpstreamConnection) {
         guard let head else { return connection.close() }
         let request = ForwardedRequest(
             role: role,
@@ -211,7 +208,7 @@ extension FrontConnection {
             facts: facts,
             clientAddress: clientAddress,
             rest: rest,
-            upstream: upstream,
+            replica: connection.local,
             userAgent: loopContext.settings.servedBy
         )
         headBytes.withUnsafeReadableBytes { request.write(to: &connection.outlet.bytes, from: $0, scanner.fields) }
@@ -274,8 +271,7 @@ extension FrontConnection {
     // MARK: The end
 
     func leaveReplica() {
-        guard let replica else { return }
-        self.replica = nil
+        guard let replica = replica.take() else { return }
         entry?.room.leave(replica)
     }
 
@@ -291,11 +287,10 @@ extension FrontConnection {
         leaveReplica()
         noteAccess(status: status)
         isCall = false
-        guard let entry else { return }
+        guard let entry = entry.take() else { return }
         let nanoseconds = loopContext.now.uptimeNanoseconds &- facts.begun.uptimeNanoseconds
         entry.counters.end(status: status, method: head?.method ?? .other, nanoseconds: nanoseconds)
         entry.cell?.add()
-        self.entry = nil
     }
 
     /// The client is gone in the middle of a call.

@@ -49,7 +49,9 @@ final class FunctionEntry {
         if room.hasWaiting { return nil }
         let count = replicas.count
         guard count > 1 else {
-            return count == 1 && replicas[0].replica.enter() ? replicas[0] : nil
+            guard count == 1 else { return nil }
+            let only = replicas[0]
+            return only.replica.enter() ? only : nil
         }
         return enterOneOfMany(
             Int(truncatingIfNeeded: random >> 33) % count,

@@ -8,6 +8,8 @@ import Synchronization
 /// One replica as one event loop sees it: its address and the connections kept open for it.
 final class LocalReplica {
     let replica: Replica
+    /// Where its HTTP server is; nil for what is no server.
+    let upstream: HTTPUpstream?
     private var idle: [UpstreamConnection] = []
     private(set) var isRetired: Bool
     /// Until when others are preferred, since it refused a connection.
@@ -16,6 +18,7 @@ final class LocalReplica {
     init(_ replica: Replica, isRetired: Bool = false) {
         self.replica = replica
         self.isRetired = isRetired
+        if case .http(let upstream) = replica.target { self.upstream = upstream } else { upstream = nil }
     }
 
     /// Whether it refused a connection lately: its process may have ended, and the provider is about to say so.
@@ -28,7 +31,7 @@ final class LocalReplica {
     /// The connection that was used last, if one is kept open: its server is the least likely to have closed it.
     func takeIdle() -> UpstreamConnection? {
         guard let connection = idle.popLast() else { return nil }
-        replica.connections.idle.subtract(1, ordering: .relaxed)
+        replica.connections.noteTaken()
         return connection
     }
 
@@ -39,7 +42,7 @@ final class LocalReplica {
             !connections.areServedInParallel && connections.unanswered.load(ordering: .relaxed) > 0
         guard !isRetired, !locksOthersOut else { return false }
         idle.append(connection)
-        connections.idle.add(1, ordering: .relaxed)
+        connections.noteKept()
         return true
     }
 
@@ -47,7 +50,7 @@ final class LocalReplica {
     func drop(_ connection: UpstreamConnection) {
         guard let index = idle.firstIndex(where: { $0 === connection }) else { return }
         idle.remove(at: index)
-        replica.connections.idle.subtract(1, ordering: .relaxed)
+        replica.connections.noteTaken()
     }
 
     /// Closes all kept connections.
@@ -64,7 +67,7 @@ final class LocalReplica {
     /// Opens a connection on the context's event loop.
     func connect(_ upstream: HTTPUpstream, in context: LoopContext) -> EventLoopFuture<UpstreamConnection> {
         let connections = replica.connections
-        if !connections.areServedInParallel, connections.idle.load(ordering: .relaxed) > 0 {
+        if connections.mayBlockOthers {
             closeIdle()
             for sibling in context.siblings { sibling.closeIdleConnections(to: replica) }
         }

@@ -16,7 +16,7 @@ final class UpstreamConnection: ChannelInboundHandler, Origin {
         case closed
     }
 
-    private let local: LocalReplica
+    let local: LocalReplica
     private let loopContext: LoopContext
     /// The way to the replica.
     let outlet = Outlet()
@@ -178,7 +178,13 @@ final class UpstreamConnection: ChannelInboundHandler, Origin {
     }
 
     private func takeAnswer() throws {
-        while let front, front.canTakeAnswer {
+        if let front { try takeAnswer(for: front) }
+        // Nobody asked for what comes now.
+        if phase == .idle, buffer.readableBytes > 0 { close() }
+    }
+
+    private func takeAnswer(for front: FrontConnection) throws {
+        while self.front === front, front.canTakeAnswer {
             switch phase {
             case .head:
                 guard try takeHead(front) else { return readMore() }
@@ -198,7 +204,6 @@ final class UpstreamConnection: ChannelInboundHandler, Origin {
                 return
             }
         }
-        if phase == .idle, buffer.readableBytes > 0 { close() }
     }
 
     private func readMore() {
@@ -320,8 +325,6 @@ final class UpstreamConnection: ChannelInboundHandler, Origin {
     }
 
     private func takeFront() -> FrontConnection? {
-        let taken = front
-        front = nil
-        return taken
+        front.take()
     }
 }

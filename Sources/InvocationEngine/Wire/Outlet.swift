@@ -114,12 +114,13 @@ final class Outlet {
         return max(0, send(socket.descriptor))
     }
 
+    /// `send` rather than `write`, which looks for a file behind the descriptor first.
     @inline(__always)
     private static func send(_ bytes: UnsafeRawBufferPointer, to socket: NIOBSDSocket.Handle) -> Int {
         #if canImport(Glibc)
-        Glibc.write(socket, bytes.baseAddress, bytes.count)
+        Glibc.send(socket, bytes.baseAddress, bytes.count, noSignal)
         #else
-        Darwin.write(socket, bytes.baseAddress, bytes.count)
+        Darwin.send(socket, bytes.baseAddress, bytes.count, noSignal)
         #endif
     }
 
@@ -131,8 +132,20 @@ final class Outlet {
         withUnsafeTemporaryAllocation(of: iovec.self, capacity: 2) { parts in
             parts.initializeElement(at: 0, to: part(first))
             parts.initializeElement(at: 1, to: part(second))
-            return writev(socket, parts.baseAddress, 2)
+            var message = msghdr()
+            message.msg_iov = parts.baseAddress
+            message.msg_iovlen = 2
+            return sendmsg(socket, &message, noSignal)
         }
+    }
+
+    /// A client that has gone is an error of the call, not a signal to the process.
+    private static var noSignal: CInt {
+        #if canImport(Glibc)
+        CInt(MSG_NOSIGNAL)
+        #else
+        0
+        #endif
     }
 
     private static func part(_ bytes: UnsafeRawBufferPointer) -> iovec {
