@@ -60,6 +60,19 @@ struct OutletTests {
         try await pair.close()
     }
 
+    @Test(arguments: [false, true])
+    func `what is asked for while the channel takes bytes goes behind them, once`(encodes: Bool) async throws {
+        let pair = try await SocketPair(encodes: encodes, answer: "more")
+        let gathered = String(repeating: "g", count: 200_000)
+        try await pair.send { outlet in
+            outlet.bytes.writeString(gathered)
+            outlet.flush()
+        }
+        let count = encodes ? 200_004 : 200_000
+        #expect(try await pair.receive(count) == gathered + (encodes ? "more" : ""))
+        try await pair.close()
+    }
+
     @Test func `the descriptor of a closed channel is left alone, whoever has its number now`() async throws {
         // Another test may take the number first; then with the next connection.
         var ends: [CInt]?
@@ -109,9 +122,21 @@ private final class SocketPair: Sendable {
         typealias InboundIn = ByteBuffer
         let outlet = Outlet()
         private let encodes: Bool
+        private var answer: String
         private(set) var context: ChannelHandlerContext?
 
-        init(encodes: Bool) { self.encodes = encodes }
+        init(encodes: Bool, answer: String) {
+            self.encodes = encodes
+            self.answer = answer
+        }
+
+        /// Sends its answer, once, when there is room again.
+        func channelWritabilityChanged(context: ChannelHandlerContext) {
+            guard context.channel.isWritable, !answer.isEmpty else { return }
+            outlet.bytes.writeString(answer)
+            answer = ""
+            outlet.flush()
+        }
 
         func handlerAdded(context: ChannelHandlerContext) {
             self.context = context
@@ -124,13 +149,13 @@ private final class SocketPair: Sendable {
     private let listener: any Channel
     private let client: RawConnection
 
-    init(encodes: Bool = false) async throws {
+    init(encodes: Bool = false, answer: String = "") async throws {
         let loop = MultiThreadedEventLoopGroup.singleton.any()
         let accepted = loop.makePromise(of: NIOLoopBound<Sender>.self)
         listener = try await ServerBootstrap(group: loop)
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
-                    let sender = Sender(encodes: encodes)
+                    let sender = Sender(encodes: encodes, answer: answer)
                     try channel.pipeline.syncOperations.addHandler(sender)
                     accepted.succeed(NIOLoopBound(sender, eventLoop: loop))
                 }

@@ -66,11 +66,8 @@ final class Outlet {
     func flush() {
         guard bytes.readableBytes > 0 else { return }
         let sent = withSocket { socket in bytes.withUnsafeReadableBytes { Self.send($0, to: socket) } }
-        if sent < bytes.readableBytes {
-            bytes.moveReaderIndex(forwardBy: sent)
-            handOver(bytes)
-        }
-        forget()
+        guard sent < bytes.readableBytes else { return forget() }
+        handOver(takeBytes(behind: sent), ByteBuffer())
     }
 
     /// Takes back what was gathered, for somebody who has no connection.
@@ -88,14 +85,17 @@ final class Outlet {
             }
         }
         let gathered = bytes.readableBytes
-        if sent < gathered {
-            bytes.moveReaderIndex(forwardBy: sent)
-            handOver(bytes)
-        }
-        forget()
+        guard sent < gathered + piece.readableBytes else { return forget() }
         var piece = piece
         piece.moveReaderIndex(forwardBy: max(0, sent - gathered))
-        if piece.readableBytes > 0 { handOver(piece) }
+        handOver(takeBytes(behind: min(sent, gathered)), piece)
+    }
+
+    /// Taken before they are handed over: the channel may ask for more while it takes them.
+    private func takeBytes(behind sent: Int) -> ByteBuffer {
+        var rest = takeBytes()
+        rest.moveReaderIndex(forwardBy: sent)
+        return rest
     }
 
     private func forget() {
@@ -154,12 +154,13 @@ final class Outlet {
 
     // MARK: The channel
 
-    private func handOver(_ rest: ByteBuffer) {
+    private func handOver(_ first: ByteBuffer, _ second: ByteBuffer) {
         guard let context else { return }
-        guard socket != nil else { return context.writeAndFlush(NIOAny(rest), promise: nil) }
+        context.write(NIOAny(first), promise: nil)
+        guard socket != nil else { return context.writeAndFlush(NIOAny(second), promise: nil) }
         unsent += 1
         let written = context.eventLoop.makePromise(of: Void.self)
         written.futureResult.assumeIsolated().whenComplete { [self] _ in unsent -= 1 }
-        context.writeAndFlush(NIOAny(rest), promise: written)
+        context.writeAndFlush(NIOAny(second), promise: written)
     }
 }
