@@ -53,6 +53,11 @@ package struct CallSchedule: Sendable {
         var later = Heap<Later>()
         var waiting = 0
         var running = 0
+
+        mutating func add(_ ticket: Ticket, _ later: Later?) {
+            waiting += 1
+            if let later { self.later.insert(later) } else { ready.append(ticket) }
+        }
     }
 
     private var lines: [FunctionID: Line] = [:]
@@ -79,15 +84,9 @@ package struct CallSchedule: Sendable {
         now: Int64,
         followsWallClock: Bool = false
     ) {
-        var line = lines.removeValue(forKey: function) ?? Line()
-        line.waiting += 1
         let ticket = ticket(number)
-        if due <= now {
-            line.ready.append(ticket)
-        } else {
-            line.later.insert(Later(due: due, ticket: ticket, followsWallClock: followsWallClock))
-        }
-        lines[function] = line
+        let later = due > now ? Later(due: due, ticket: ticket, followsWallClock: followsWallClock) : nil
+        lines[function, default: Line()].add(ticket, later)
     }
 
     /// Takes a waiting call out.

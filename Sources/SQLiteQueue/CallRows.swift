@@ -78,8 +78,8 @@ enum CallRows {
 
     // MARK: Counting
 
-    static func add(_ deltas: [FunctionID: CallCounts], _ database: Database) throws {
-        for (function, delta) in deltas {
+    static func add(_ deltas: CountDeltas, _ database: Database) throws {
+        for (function, delta) in deltas.rows {
             try run(
                 """
                 INSERT INTO counters (function, accepted, succeeded, failed, dead, cancelled, expired)
@@ -118,8 +118,7 @@ enum CallRows {
         _ statements: HotStatements
     ) throws -> String {
         var id = call.callID
-        let function = call.function.description
-        while try !insert(call, function, id, number, start, statements) { id = CallIDs.fresh() }
+        while try !insert(call, id, number, start, statements) { id = CallIDs.fresh() }
         _ = try statements.insertRequest.run { values in
             values.add(number)
             values.add(call.clientAddress)
@@ -132,7 +131,6 @@ enum CallRows {
 
     private static func insert(
         _ call: NewCall,
-        _ function: String,
         _ id: String,
         _ number: Int64,
         _ start: WaitStart,
@@ -142,7 +140,7 @@ enum CallRows {
             values.add(number)
             values.add(id)
             values.add(call.callID)
-            values.add(function)
+            values.add(call.function)
             values.add(call.method)
             values.add(call.path)
             values.add(call.query)
@@ -220,9 +218,24 @@ enum CallRows {
 
 /// Attempts as rows have them: `number,started,finished,status,fault;` one after another.
 enum AttemptText {
-    static func write(_ attempt: CallAttempt) -> String {
-        "\(attempt.number),\(attempt.startedAt.nanosecondsSinceEpoch),\(attempt.finishedAt.nanosecondsSinceEpoch),"
-            + "\(attempt.status),\(attempt.fault ?? "");"
+    static func write(_ attempt: CallAttempt, to out: inout ValueArena) {
+        out.append(Int64(attempt.number))
+        out.append(",")
+        out.append(attempt.startedAt.nanosecondsSinceEpoch)
+        out.append(",")
+        out.append(attempt.finishedAt.nanosecondsSinceEpoch)
+        out.append(",")
+        out.append(Int64(attempt.status))
+        out.append(",")
+        out.append(attempt.fault ?? "")
+        out.append(";")
+    }
+
+    static func text(_ attempt: CallAttempt) -> String {
+        var arena = ValueArena()
+        defer { arena.free() }
+        write(attempt, to: &arena)
+        return String(decoding: arena.value, as: UTF8.self)
     }
 
     static func count(_ text: String) -> Int { text.utf8.count { $0 == UInt8(ascii: ";") } }

@@ -17,14 +17,49 @@ struct Batch {
     /// Nanoseconds of the wall clock.
     let now: Int64
     /// Changes of the counters of functions.
-    var deltas: [FunctionID: CallCounts] = [:]
-    /// What is true in memory as soon as the transaction is on disk.
-    var effects: [(inout QueueMemory) -> Void] = []
+    private(set) var deltas = CountDeltas()
+    /// What is true in memory as soon as the transaction is on disk, in the order of the changes.
+    var effects: [any Effect] = []
     /// Files that nothing refers to any more then.
     var unneededSpills: [String] = []
 
     mutating func count(_ function: FunctionID, _ change: (inout CallCounts) -> Void) {
-        change(&deltas[function, default: CallCounts()])
+        deltas.change(function, change)
+    }
+
+    /// Lets something happen in memory as soon as the transaction is on disk.
+    mutating func then(_ change: @escaping (inout QueueMemory) -> Void) {
+        effects.append(ClosureEffect(change: change))
+    }
+}
+
+/// What a transaction changes in memory.
+protocol Effect {
+    func apply(to memory: inout QueueMemory)
+}
+
+private struct ClosureEffect: Effect {
+    let change: (inout QueueMemory) -> Void
+
+    func apply(to memory: inout QueueMemory) { change(&memory) }
+}
+
+/// Changes of counters by function: mostly many of one function, so the last one is not looked up again.
+struct CountDeltas {
+    private(set) var rows: [(function: FunctionID, counts: CallCounts)] = []
+    private var places: [FunctionID: Int] = [:]
+    private var last = 0
+
+    mutating func change(_ function: FunctionID, _ change: (inout CallCounts) -> Void) {
+        if rows.isEmpty || rows[last].function != function { last = place(of: function) }
+        change(&rows[last].counts)
+    }
+
+    private mutating func place(of function: FunctionID) -> Int {
+        if let place = places[function] { return place }
+        places[function] = rows.count
+        rows.append((function, CallCounts()))
+        return rows.count - 1
     }
 }
 
@@ -34,6 +69,8 @@ struct Batch {
 final class CommitLine: Sendable {
     private struct Waiting {
         var changes = Deque<any PendingChange>()
+        /// From how many on the writer wants to be woken; nil while it does not wait.
+        var wakesAt: Int?
         var isWriting = false
         var isClosed = false
     }
@@ -42,16 +79,19 @@ final class CommitLine: Sendable {
     private struct Pace {
         /// How many changes one gathers, when as many come as came lately.
         var expected = 1
-        /// How long the last one took to get to the disk.
-        var syncTime = Duration.zero
+        /// How many nanoseconds the last one took to get to the disk.
+        var syncTime = 0
     }
 
     private let queue = DispatchQueue(label: "martlet.calls.writer")
     private let waiting = Mutex(Sendability(Waiting()))
     private let commit: @Sendable (_ changes: ((inout Batch) throws -> Void)) -> PlatformFault?
     private let pace = Mutex(Pace())
+    private let arrivals = DispatchSemaphore(value: 0)
     /// Most changes of one transaction: what bounds the wait of the first behind the last.
     private static let mostChanges = 256
+    /// So many are worth waking the writer for.
+    private static let fewChanges = 8
 
     /// What the thread that holds the lock owns; closures are handed from the caller's thread to the writer's.
     private struct Sendability<Value>: @unchecked Sendable {  // only ever touched under the lock, or by the writer
@@ -72,17 +112,26 @@ final class CommitLine: Sendable {
         _ change: @escaping @Sendable (inout Batch) throws -> Value,
         done: @escaping @Sendable (Result<Value, PlatformFault>) -> Void
     ) {
-        let pending = Change(make: change, done: done)
+        submit(ClosureChange(make: change, done: done))
+    }
+
+    /// Lets a change into the next transaction.
+    func submit(_ change: any PendingChange) {
+        let change = Sendability(change)
         let isClosed = waiting.withLock { waiting in
             guard !waiting.value.isClosed else { return true }
-            waiting.value.changes.append(pending)
+            waiting.value.changes.append(change.value)
+            if let wanted = waiting.value.wakesAt, waiting.value.changes.count >= wanted {
+                waiting.value.wakesAt = nil
+                arrivals.signal()
+            }
             guard !waiting.value.isWriting else { return false }
             waiting.value.isWriting = true
             queue.async { self.write() }
             return false
         }
         if isClosed {
-            pending.fail(PlatformFault(.shuttingDown, "Martlet is stopping; calls are kept by the next one."))
+            change.value.fail(PlatformFault(.shuttingDown, "Martlet is stopping; calls are kept by the next one."))
         }
     }
 
@@ -126,7 +175,7 @@ final class CommitLine: Sendable {
     /// Makes one transaction of changes, and of those that come while it is being made.
     private func write(_ first: [any PendingChange], alone: Bool = false) {
         var changes = first
-        var syncBegun = ContinuousClock.now
+        var syncBegun = DispatchTime.now()
         let fault = commit { batch in
             for change in first { try change.make(&batch) }
             if !alone {
@@ -135,10 +184,10 @@ final class CommitLine: Sendable {
                     for change in come { try change.make(&batch) }
                 }
             }
-            syncBegun = .now
+            syncBegun = .now()
         }
         pace.withLock { pace in
-            pace.syncTime = .now - syncBegun
+            pace.syncTime = Int(DispatchTime.now().uptimeNanoseconds - syncBegun.uptimeNanoseconds)
             // Forgotten soon when fewer come.
             pace.expected = max(changes.count, pace.expected * 3 / 4)
         }
@@ -160,20 +209,34 @@ final class CommitLine: Sendable {
     /// for its sync; on a slow disk every second one would carry next to nothing.
     private func gather(after first: Int, _ add: ([any PendingChange]) throws -> Void) rethrows {
         let pace = pace.withLock { $0 }
-        let limit = ContinuousClock.now + min(pace.syncTime / 2, .milliseconds(5))
+        let limit = DispatchTime.now() + .nanoseconds(min(pace.syncTime / 2, 5_000_000))
+        let expected = min(pace.expected, Self.mostChanges)
         var count = first
-        while count < min(pace.expected, Self.mostChanges), ContinuousClock.now < limit {
-            let come = waiting.withLock { Sendability(Self.take(&$0.value, atMost: Self.mostChanges)) }.value
+        while count < expected {
+            let come = takeOrAwait(min(expected - count, Self.fewChanges))
             try add(come)
             count += come.count
-            if come.isEmpty { usleep(50) }
+            if come.isEmpty, arrivals.wait(timeout: limit) == .timedOut { return stopWaiting() }
         }
     }
+
+    /// Takes what waits; where there is nothing, the semaphore says when so many have come.
+    private func takeOrAwait(_ count: Int) -> [any PendingChange] {
+        waiting.withLock { waiting in
+            let taken = Self.take(&waiting.value, atMost: Self.mostChanges)
+            waiting.value.wakesAt = taken.isEmpty ? count : nil
+            return Sendability(taken)
+        }.value
+    }
+
+    private func stopWaiting() { waiting.withLock { $0.value.wakesAt = nil } }
 }
 
 /// A change that waits for its transaction, and who hears of it.
-private protocol PendingChange: AnyObject {
+protocol PendingChange: AnyObject {
     /// Makes the change in the transaction.
+    ///
+    /// What concerns this change alone is not thrown but told later: the transaction goes on without it.
     func make(_ batch: inout Batch) throws
 
     /// The transaction is on disk.
@@ -183,7 +246,8 @@ private protocol PendingChange: AnyObject {
     func fail(_ fault: PlatformFault)
 }
 
-private final class Change<Value>: PendingChange {
+/// A change made of closures; those that are made for every call are classes of their own, which cost less.
+private final class ClosureChange<Value>: PendingChange {
     private let change: (inout Batch) throws -> Value
     private let done: (Result<Value, PlatformFault>) -> Void
     private var outcome: Result<Value, PlatformFault>?
@@ -193,7 +257,6 @@ private final class Change<Value>: PendingChange {
         self.done = done
     }
 
-    /// A fault of its own is the change's alone: the transaction goes on without it.
     func make(_ batch: inout Batch) throws {
         do {
             outcome = .success(try change(&batch))

@@ -16,7 +16,8 @@ struct QueueMemory {
     /// All but `waiting` and `running`, which the schedule knows.
     var counters: [FunctionID: CallCounts] = [:]
     /// What the listeners have to be told after the transaction.
-    var due: Set<FunctionID> = []
+    private var due: Set<FunctionID> = []
+    private var lastDue: FunctionID?
     var cancelled: [CallLease] = []
     var areCallbacksDue = false
     /// Callbacks under way.
@@ -36,7 +37,23 @@ struct QueueMemory {
     mutating func wait(_ number: Int64, _ function: FunctionID, due: Int64, now: Int64, followsWallClock: Bool = false)
     {
         schedule.add(number, of: function, due: due, now: now, followsWallClock: followsWallClock)
-        self.due.insert(function)
+        noteDue(function)
+    }
+
+    /// Mostly it is the same as before.
+    private mutating func noteDue(_ function: FunctionID) {
+        guard function != lastDue else { return }
+        lastDue = function
+        due.insert(function)
+    }
+
+    /// Takes the functions of which the listeners have to be told.
+    mutating func takeDue() -> Set<FunctionID> {
+        defer {
+            due.removeAll(keepingCapacity: true)
+            lastDue = nil
+        }
+        return due
     }
 
     /// A call that was carried out is over.
@@ -53,8 +70,8 @@ struct QueueMemory {
         _ = schedule.end(token)
     }
 
-    mutating func add(_ deltas: [FunctionID: CallCounts]) {
-        for (function, delta) in deltas { counters[function, default: CallCounts()] += delta }
+    mutating func add(_ deltas: CountDeltas) {
+        for (function, delta) in deltas.rows { counters[function, default: CallCounts()] += delta }
     }
 
     // MARK: Fresh calls

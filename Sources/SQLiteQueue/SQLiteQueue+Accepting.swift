@@ -15,55 +15,9 @@ extension SQLiteQueue {
         spill(call.body) { [self] outcome in
             switch outcome {
             case .failure(let fault): done(.failure(fault))
-            case .success(let file): keep(call, file, done)
+            case .success(let file): line.submit(Acceptance(of: call, file, in: self, done: done))
             }
         }
-    }
-
-    private func keep(
-        _ call: NewCall,
-        _ file: String?,
-        _ done: @escaping @Sendable (Result<CallReceipt, PlatformFault>) -> Void
-    ) {
-        line.submit { [self] batch in
-            try insert(call, file, &batch)
-        } done: { [spill] outcome in
-            // After an error of the disk nobody knows whether the row is there: then its body has to be, too.
-            if case .failure(let fault) = outcome, let file, !fault.leavesDoubt { spill.remove(file) }
-            done(outcome)
-        }
-    }
-
-    private func insert(_ call: NewCall, _ file: String?, _ batch: inout Batch) throws -> CallReceipt {
-        if let key = call.idempotencyKey {
-            if let earlier = try CallRows.earlier(call, key, now: batch.now, batch.database) {
-                if let file { batch.unneededSpills.append(file) }
-                return earlier
-            }
-        }
-        let number = nextNumber()
-        let start = WaitStart(call.start, now: batch.now)
-        let id = try CallRows.insert(
-            call,
-            number: number,
-            spill: file,
-            start: start,
-            batch.statements
-        )
-        if let key = call.idempotencyKey { try remember(key, of: call, id, batch) }
-        batch.count(call.function) { $0.accepted += 1 }
-        batch.effects.append { [clock] memory in
-            let now = clock.monotonic()
-            if file == nil, start.delay == 0 { memory.keep(call, id: id, number: number) }
-            memory.wait(
-                number,
-                call.function,
-                due: now + start.delay,
-                now: now,
-                followsWallClock: start.followsWallClock
-            )
-        }
-        return CallReceipt(id: id, callID: call.callID)
     }
 
     func remember(_ key: String, of call: NewCall, _ id: String, _ batch: Batch) throws {
@@ -75,6 +29,70 @@ extension SQLiteQueue {
             ],
             batch.database
         )
+    }
+}
+
+/// A call that is about to be kept.
+private final class Acceptance: PendingChange, Effect {
+    private let queue: SQLiteQueue
+    private let call: NewCall
+    /// Where its body is, if that is too large for a row.
+    private let file: String?
+    private let done: @Sendable (Result<CallReceipt, PlatformFault>) -> Void
+    private var receipt: CallReceipt?
+    private var number: Int64 = 0
+    private var wait: WaitStart?
+
+    init(
+        of call: NewCall,
+        _ file: String?,
+        in queue: SQLiteQueue,
+        done: @escaping @Sendable (Result<CallReceipt, PlatformFault>) -> Void
+    ) {
+        self.call = call
+        self.file = file
+        self.queue = queue
+        self.done = done
+    }
+
+    func make(_ batch: inout Batch) throws {
+        if let key = call.idempotencyKey, let earlier = try CallRows.earlier(call, key, now: batch.now, batch.database)
+        {
+            if let file { batch.unneededSpills.append(file) }
+            receipt = earlier
+            return
+        }
+        number = queue.nextNumber()
+        let wait = WaitStart(call.start, now: batch.now)
+        let id = try CallRows.insert(call, number: number, spill: file, start: wait, batch.statements)
+        if let key = call.idempotencyKey { try queue.remember(key, of: call, id, batch) }
+        batch.count(call.function) { $0.accepted += 1 }
+        batch.effects.append(self)
+        receipt = CallReceipt(id: id, callID: call.callID)
+        self.wait = wait
+    }
+
+    func apply(to memory: inout QueueMemory) {
+        guard let receipt, let wait else { return }
+        let now = queue.clock.monotonic()
+        if file == nil, wait.delay == 0 { memory.keep(call, id: receipt.id, number: number) }
+        memory.wait(
+            number,
+            call.function,
+            due: now + wait.delay,
+            now: now,
+            followsWallClock: wait.followsWallClock
+        )
+    }
+
+    func tell() {
+        if let receipt { done(.success(receipt)) }
+    }
+
+    func fail(_ fault: PlatformFault) {
+        // After an error of the disk nobody knows whether the row is there: then its body has to be, too.
+        if let file, !fault.leavesDoubt { queue.spill.remove(file) }
+        done(.failure(fault))
     }
 }
 

@@ -94,7 +94,7 @@ extension SQLiteQueue {
                 [state, status, due, key.id, key.end],
                 batch.database
             )
-            batch.effects.append { memory in
+            batch.then { memory in
                 memory.callbacks.remove(key)
                 if state == 1 { memory.areCallbacksDue = true }
             }

@@ -98,7 +98,7 @@ extension SQLiteQueue {
                 throw PlatformFault.callIsOver(id, row.state)
             }
             _ = try CallRows.end(row, as: .cancelled, reason: nil, &batch)
-            batch.effects.append { memory in
+            batch.then { memory in
                 if let token = memory.schedule.token(of: row.number) {
                     memory.cancelled.append(CallLease(id: id, token: token))
                 }
@@ -150,7 +150,7 @@ extension SQLiteQueue {
         )
         batch.unneededSpills += try CallRows.removeResult(row.number, batch.database)
         batch.count(row.function) { $0[row.state] -= 1 }
-        batch.effects.append { [clock] memory in
+        batch.then { [clock] memory in
             let now = clock.monotonic()
             memory.wait(row.number, row.function, due: now, now: now)
         }
@@ -190,7 +190,7 @@ extension SQLiteQueue {
             .filter { !running.contains($0.number) && $0.number <= newest }
             for row in rows.prefix(Self.step) {
                 _ = try CallRows.end(row, as: .dead, reason: "The function \(function) was deleted.", &batch)
-                batch.effects.append { memory in
+                batch.then { memory in
                     memory.finish(row.number, of: row.function)
                     memory.areCallbacksDue = true
                 }

@@ -19,7 +19,7 @@ extension SQLiteQueue {
             guard !isRunning else { throw PlatformFault.callNotMovable(id, .running) }
             guard moved else { throw PlatformFault.requestGone(id) }
             _ = try CallRows.end(row, as: .cancelled, reason: MovedCall.reason, &batch)
-            batch.effects.append { memory in
+            batch.then { memory in
                 // Taken a moment ago: whoever has it is told to stop.
                 if let token = memory.schedule.token(of: row.number) {
                     memory.cancelled.append(CallLease(id: id, token: token))
@@ -70,7 +70,7 @@ extension SQLiteQueue {
             if moved.deadReason != nil { counts.dead += 1 }
         }
         guard moved.deadReason == nil else { return true }
-        batch.effects.append { [clock] memory in
+        batch.then { [clock] memory in
             let now = clock.monotonic()
             memory.wait(
                 number,
@@ -132,7 +132,7 @@ extension CallRows {
                 callback_state = 0, callback_due = ? WHERE seq = ?
             """,
             [
-                moved.call.callID, moved.attempts.map(AttemptText.write).joined(), moved.deadReason,
+                moved.call.callID, moved.attempts.map(AttemptText.text).joined(), moved.deadReason,
                 self.number(moved.deadReason == nil ? .waiting : .dead), moved.deadReason == nil ? nil : now, now,
                 number,
             ],

@@ -54,7 +54,7 @@ extension SQLiteQueue {
         for number in expired {
             let place = CallRows.Place(number: number, function: function, state: .waiting)
             guard try CallRows.end(place, as: .expired, reason: nil, &batch) else { continue }
-            batch.effects.append { memory in
+            batch.then { memory in
                 memory.finish(number, of: function)
                 memory.areCallbacksDue = true
             }

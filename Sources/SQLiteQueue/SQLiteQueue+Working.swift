@@ -127,7 +127,7 @@ extension SQLiteQueue {
             let place = CallRows.Place(number: lease.number, function: lease.function, state: .waiting)
             let reason = "Its request is not in the data directory any more."
             guard try CallRows.end(place, as: .dead, reason: reason, &batch) else { return }
-            batch.effects.append { memory in
+            batch.then { memory in
                 memory.finish(lease.number, of: lease.function)
                 memory.areCallbacksDue = true
             }
@@ -160,87 +160,90 @@ extension SQLiteQueue {
             switch outcome {
             case .failure(let fault): done(.failure(fault))
             case .success(let file):
-                line.submit { [self] batch in
-                    try settle(lease, attempt, verdict, file, &batch)
-                } done: { [spill] outcome in
-                    if case .failure(let fault) = outcome, let file, !fault.leavesDoubt { spill.remove(file) }
-                    done(outcome)
-                }
+                line.submit(Settlement(of: lease, attempt, verdict, file, in: self, done: done))
             }
         }
     }
+}
 
-    private func settle(
-        _ lease: CallLease,
+/// An attempt whose end is about to be kept.
+private final class Settlement: PendingChange, Effect {
+    private let queue: SQLiteQueue
+    private let lease: CallLease
+    private let attempt: CallAttempt
+    private let verdict: CallVerdict
+    /// Where the answer's body is, if that is too large for a row.
+    private let file: String?
+    private let done: @Sendable (Result<Bool, PlatformFault>) -> Void
+    private var held: CallSchedule.Lease?
+    private var isKept = false
+
+    init(
+        of lease: CallLease,
         _ attempt: CallAttempt,
         _ verdict: CallVerdict,
         _ file: String?,
-        _ batch: inout Batch
-    ) throws -> Bool {
-        guard let held = memory.withLock({ $0.schedule.lease(lease.token) }) else {
-            if let file { batch.unneededSpills.append(file) }
-            return false
-        }
-        let isChanged =
-            switch verdict {
-            case .retry(let wait): try retry(held, attempt, after: wait.nanoseconds, &batch)
-            case .end(let end, let reason, let result):
-                try finish(held, attempt, end, reason, result.map { ($0, file) }, &batch)
-            }
-        if !isChanged, let file { batch.unneededSpills.append(file) }
-        return isChanged
+        in queue: SQLiteQueue,
+        done: @escaping @Sendable (Result<Bool, PlatformFault>) -> Void
+    ) {
+        self.lease = lease
+        self.attempt = attempt
+        self.verdict = verdict
+        self.file = file
+        self.queue = queue
+        self.done = done
     }
 
-    private func retry(
-        _ held: CallSchedule.Lease,
-        _ attempt: CallAttempt,
-        after wait: Int64,
-        _ batch: inout Batch
-    ) throws -> Bool {
+    func make(_ batch: inout Batch) throws {
+        held = queue.memory.withLock { $0.schedule.lease(lease.token) }
+        isKept = try held.map { try keep($0, &batch) } ?? false
+        if isKept {
+            batch.effects.append(self)
+        } else if let file {
+            batch.unneededSpills.append(file)
+        }
+    }
+
+    private func keep(_ held: CallSchedule.Lease, _ batch: inout Batch) throws -> Bool {
+        switch verdict {
+        case .retry(let wait): try retry(held, after: wait.nanoseconds, batch)
+        case .end(let end, let reason, let result): try finish(held, end.state, reason, result, &batch)
+        }
+    }
+
+    private func retry(_ held: CallSchedule.Lease, after wait: Int64, _ batch: Batch) throws -> Bool {
         try CallRows.run(
             """
             UPDATE calls SET not_before = ?, delayed_by = ?, attempts = attempts || ? WHERE seq = ? AND state = 0
             """,
-            [batch.now + wait, max(1, wait), AttemptText.write(attempt), held.number],
+            [batch.now + wait, max(1, wait), AttemptText.text(attempt), held.number],
             batch.database
         )
-        guard batch.database.changesCount == 1 else { return false }
-        batch.effects.append { [clock] memory in
-            let now = clock.monotonic()
-            guard let token = memory.schedule.token(of: held.number) else { return }
-            _ = memory.schedule.end(token)
-            memory.wait(held.number, held.function, due: now + wait, now: now)
-        }
-        return true
+        return batch.database.changesCount == 1
     }
 
     private func finish(
         _ held: CallSchedule.Lease,
-        _ attempt: CallAttempt,
-        _ end: CallEnd,
+        _ state: CallState,
         _ reason: String?,
-        _ result: (CallResult, String?)?,
+        _ result: CallResult?,
         _ batch: inout Batch
     ) throws -> Bool {
-        let state = end.state
         let changed = try batch.statements.endCall.run { values in
             values.add(CallRows.number(state))
             values.add(batch.now)
-            values.add(AttemptText.write(attempt))
+            values.add(attempt)
             values.add(reason)
             values.add(batch.now)
             values.add(held.number)
         }
         guard changed == 1 else { return false }
-        if let (result, file) = result { try keep(result, file, of: held.number, batch) }
+        if let result { try keep(result, of: held.number, batch) }
         batch.count(held.function) { $0[state] += 1 }
-        batch.effects.append { memory in
-            memory.end(held.number, of: held.function)
-        }
         return true
     }
 
-    private func keep(_ result: CallResult, _ file: String?, of number: Int64, _ batch: Batch) throws {
+    private func keep(_ result: CallResult, of number: Int64, _ batch: Batch) throws {
         _ = try batch.statements.insertResult.run { values in
             values.add(number)
             values.add(result.status)
@@ -249,8 +252,24 @@ extension SQLiteQueue {
             values.add(file)
             values.add(result.size)
             values.add(result.isTruncated ? 1 : 0)
-            values.add(batch.now + settings.resultRetention.nanoseconds)
+            values.add(batch.now + queue.settings.resultRetention.nanoseconds)
         }
+    }
+
+    func apply(to memory: inout QueueMemory) {
+        guard let held else { return }
+        guard case .retry(let wait) = verdict else { return memory.end(held.number, of: held.function) }
+        let now = queue.clock.monotonic()
+        guard let token = memory.schedule.token(of: held.number) else { return }
+        _ = memory.schedule.end(token)
+        memory.wait(held.number, held.function, due: now + wait.nanoseconds, now: now)
+    }
+
+    func tell() { done(.success(isKept)) }
+
+    func fail(_ fault: PlatformFault) {
+        if let file, !fault.leavesDoubt { queue.spill.remove(file) }
+        done(.failure(fault))
     }
 }
 

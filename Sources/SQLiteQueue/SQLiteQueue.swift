@@ -204,13 +204,12 @@ public final class SQLiteQueue: CallQueue {
     private func publish(_ batch: Batch) {
         let (due, cancelled, areCallbacksDue) = memory.withLock { memory in
             memory.add(batch.deltas)
-            for effect in batch.effects { effect(&memory) }
+            for effect in batch.effects { effect.apply(to: &memory) }
             defer {
-                memory.due.removeAll(keepingCapacity: true)
                 memory.cancelled.removeAll()
                 memory.areCallbacksDue = false
             }
-            return (memory.due, memory.cancelled, memory.areCallbacksDue)
+            return (memory.takeDue(), memory.cancelled, memory.areCallbacksDue)
         }
         for name in batch.unneededSpills { spill.remove(name) }
         let listeners = listeners.withLock { $0 }
@@ -249,7 +248,7 @@ public final class SQLiteQueue: CallQueue {
                 let (delay, followsWallClock) = row.delay(at: wall)
                 memory.wait(row.number, row.function, due: now + delay, now: now, followsWallClock: followsWallClock)
             }
-            memory.due.removeAll()
+            _ = memory.takeDue()
         }
         // Only what was there at the start: other bodies may have rows that are just being written. Of a new file nobody
         // knows whether the old one was only moved away to be mended.

@@ -25,7 +25,7 @@ struct QueueIntake: CallIntake {
     }
 
     private static func call(_ request: IntakeRequest) throws(PlatformFault) -> NewCall {
-        let mark = request.target.firstIndex(of: "?")
+        let mark = request.target.utf8.firstIndex(of: UInt8(ascii: "?"))
         let acceptedAt = Timestamp(nanosecondsSinceEpoch: Int64(request.acceptedAt))
         return NewCall(
             function: request.function,

@@ -19,7 +19,11 @@ struct CallFacts {
 
     /// Room that `HeadWriter.write(_:)` needs for them.
     var room: Int {
-        if case .client(let bytes) = callID { bytes.readableBytes + 128 } else { 128 }
+        switch callID {
+        case .none, .made: 128
+        case .client(let bytes): bytes.readableBytes + 128
+        case .kept(let text): text.utf8.count + 128
+        }
     }
 }
 
@@ -27,6 +31,8 @@ struct CallFacts {
 enum CallID {
     case none
     case client(ByteBuffer)
+    /// The queue's, of a call that it has accepted.
+    case kept(String)
     case made(UInt64, UInt64)
 
     /// For logs and variables.
@@ -34,6 +40,7 @@ enum CallID {
         switch self {
         case .none: return ""
         case .client(let bytes): return String(buffer: bytes)
+        case .kept(let text): return text
         case .made(let high, let low):
             var out = ByteBuffer()
             out.writeHead(atMost: 36) { $0.writeUUID(high, low) }
@@ -50,6 +57,9 @@ extension HeadWriter {
         case .client(let bytes):
             write("X-Call-Id: ")
             bytes.withUnsafeReadableBytes { write($0) }
+        case .kept(let text):
+            write("X-Call-Id: ")
+            writeString(text)
         case .made(let high, let low):
             write("X-Call-Id: ")
             writeUUID(high, low)

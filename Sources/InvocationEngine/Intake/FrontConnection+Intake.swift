@@ -41,7 +41,7 @@ extension FrontConnection {
 
     fileprivate func answerAccepted(_ receipt: IntakeReceipt) {
         loopContext.readClock()
-        facts.callID = .client(ByteBuffer(string: receipt.callID))
+        facts.callID = .kept(receipt.callID)
         answerHead(status: 202, framing: .length(0)) { out in
             out.writeField("X-Martlet-Call-Id", receipt.id)
             if receipt.isDuplicate { out.writeStaticString("X-Martlet-Duplicate: true\r\n") }
