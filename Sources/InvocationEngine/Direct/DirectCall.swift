@@ -47,11 +47,25 @@ public struct DirectRequest: Sendable {
     /// The message.
     var bytes: ByteBuffer {
         var bytes = ByteBuffer()
-        bytes.reserveCapacity(fields.readableBytes + body.readableBytes + target.utf8.count + 256)
-        bytes.writeString("\(method) /function/\(function)\(target) HTTP/1.1\r\n")
-        bytes.writeImmutableBuffer(fields)
-        bytes.writeString("X-Call-Id: \(callID)\r\nContent-Length: \(body.readableBytes)\r\n\r\n")
-        bytes.writeImmutableBuffer(body)
+        let name = function.name.utf8.count + function.namespace.utf8.count
+        let text = method.utf8.count + name + target.utf8.count + callID.utf8.count
+        let room = fields.readableBytes + body.readableBytes + text + 128
+        bytes.reserveCapacity(room)
+        bytes.writeHead(atMost: room) { out in
+            out.writeString(method)
+            out.write(" /function/")
+            out.writeString(function.name)
+            out.write(".")
+            out.writeString(function.namespace)
+            out.writeString(target)
+            out.write(" HTTP/1.1\r\n")
+            fields.withUnsafeReadableBytes { out.write($0) }
+            out.writeField("X-Call-Id", callID)
+            out.write("Content-Length: ")
+            out.writeDecimal(UInt64(body.readableBytes))
+            out.write("\r\n\r\n")
+            body.withUnsafeReadableBytes { out.write($0) }
+        }
         return bytes
     }
 }
@@ -116,6 +130,7 @@ final class DirectCaller {
 
     /// Takes what the front connection writes.
     func take(_ bytes: ByteBuffer) {
+        guard bytes.readableBytes > 0 else { return }
         buffer.writeImmutableBuffer(bytes)
         // The engine wrote these bytes: what cannot be read of them is its own mistake, and ends as a broken answer.
         try? read()
@@ -228,10 +243,10 @@ public final class DirectCall: Sendable {
             self.state.value.front = nil
             done(answer)
         }
-        let front = FrontConnection(context, directCaller: caller)
-        guard !state.value.isCancelled else { return front.endDirectCall() }
+        guard !state.value.isCancelled else { return caller.ended() }
+        let front = context.connectionForDirectCall()
         state.value.front = front
-        front.carryOut(request.bytes, from: request.clientAddress)
+        front.carryOut(request.bytes, from: request.clientAddress, for: caller)
     }
 
     /// Breaks the call off; harmless when it is over.

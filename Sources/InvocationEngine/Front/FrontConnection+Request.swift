@@ -174,11 +174,15 @@ extension FrontConnection {
     /// Makes ready for the next request on this connection.
     func awaitRequest() {
         phase = .idle
+        forgetRequest()
+        loopContext.timers.set(timer, at: lastActivity + loopContext.limits.keepAlive)
+        if isDraining, buffer.readableBytes == 0 { linger() }
+    }
+
+    func forgetRequest() {
         head = nil
         headBytes = ByteBuffer()
         scanner.reset()
-        loopContext.timers.set(timer, at: lastActivity + loopContext.limits.keepAlive)
-        if isDraining, buffer.readableBytes == 0 { linger() }
     }
 
     /// `OPTIONS *` asks about the server itself (RFC 9110 §9.3.7).

@@ -31,7 +31,7 @@ final class FrontConnection: ChannelInboundHandler {
     let loopContext: LoopContext
     let timer = LoopTimer()
     /// Who called, where no client did: the platform itself.
-    let directCaller: DirectCaller?
+    private(set) var directCaller: DirectCaller?
     var context: ChannelHandlerContext?
     var phase = Phase.idle
     var clientAddress = ""
@@ -80,10 +80,9 @@ final class FrontConnection: ChannelInboundHandler {
     /// Whether another handler stands between this one and the socket.
     private let isWrapped: Bool
 
-    init(_ context: LoopContext, isWrapped: Bool = false, directCaller: DirectCaller? = nil) {
+    init(_ context: LoopContext, isWrapped: Bool = false) {
         loopContext = context
         self.isWrapped = isWrapped
-        self.directCaller = directCaller
     }
 
     /// What this connection stands in front of.
@@ -108,11 +107,13 @@ final class FrontConnection: ChannelInboundHandler {
         read()
     }
 
-    /// Carries out one request of the platform's own, which is here whole.
-    func carryOut(_ request: ByteBuffer, from address: String) {
+    /// Carries out one request of the platform's own, which is here whole; for a connection that no client has.
+    func carryOut(_ request: ByteBuffer, from address: String, for caller: DirectCaller) {
+        directCaller = caller
         clientAddress = address
-        timer.onExpiry = { [unowned self] in timeLimitPassed() }
+        if timer.onExpiry == nil { timer.onExpiry = { [unowned self] in timeLimitPassed() } }
         lastActivity = loopContext.readClock()
+        phase = .idle
         buffer = request
         advance()
     }
@@ -211,13 +212,18 @@ final class FrontConnection: ChannelInboundHandler {
         context?.close(promise: nil)
     }
 
-    /// There is no connection to end: whatever the call still holds is let go.
+    /// There is no connection to end: whatever the call still holds is let go, and this is there for the next one.
     func endDirectCall() {
-        guard phase != .closed else { return }
+        guard phase != .closed, let caller = directCaller else { return }
         phase = .closed
-        loopContext.timers.cancel(timer)
+        loopContext.timers.set(timer, at: .distantFuture)
         giveUpCall(status: 499)
-        directCaller?.ended()
+        directCaller = nil
+        forgetRequest()
+        buffer = ByteBuffer()
+        _ = outlet.takeBytes()
+        loopContext.keepForDirectCalls(self)
+        caller.ended()
     }
 
     /// Ends the connection after a last answer: our side first, then the client's, so that a reset does not destroy

@@ -25,6 +25,9 @@ final class LoopContext {
     private var entries: [String: FunctionEntry] = [:]
     private var connections: [ObjectIdentifier: FrontConnection] = [:]
     private var whenEmpty: EventLoopPromise<Void>?
+    /// Connections without a client, whose calls are over.
+    private var spareConnections: [FrontConnection] = []
+    private static let mostSpare = 128
     private var random: (UInt64, UInt64)
 
     init(loop: any EventLoop, engine: EngineParts) {
@@ -99,6 +102,16 @@ final class LoopContext {
     func remove(_ connection: FrontConnection) {
         connections[ObjectIdentifier(connection)] = nil
         if connections.isEmpty { whenEmpty?.succeed(()) }
+    }
+
+    /// A connection without a client, for a direct call.
+    func connectionForDirectCall() -> FrontConnection { spareConnections.popLast() ?? FrontConnection(self) }
+
+    /// Takes such a connection back when its call is over.
+    ///
+    /// The next call begins on a fresh stack: whoever was still busy with this one is done by then.
+    func keepForDirectCalls(_ connection: FrontConnection) {
+        if spareConnections.count < Self.mostSpare { spareConnections.append(connection) }
     }
 
     /// From now on every answer is the last one of its connection.
