@@ -279,20 +279,23 @@ def proxy_rows(martlet, watchdog_binary, origin, folder, rounds, seconds):
                 loads = {
                     "nginx": lambda: Load(base + "/", connections, seconds, workers, lua),
                     "martlet": lambda: Load(call, connections, seconds, pids, lua)}
-                if connections == 1:
-                    loads["direct"] = lambda: Load(direct, 1, seconds, script=lua)
+                is_judged = connections in (1, 64)
+                if is_judged:
+                    loads["direct"] = lambda: Load(direct, connections, seconds, script=lua)
                 if connections == 64 and lua is None:
                     loads["watchdog"] = lambda: Load(dog, 64, seconds, dogs)
-                seen = medians(rounds, **loads)
+                # What a goal depends on is measured more often: single seconds differ by some percent.
+                seen = medians(2 * rounds if is_judged else rounds, **loads)
                 ours, theirs = seen["martlet"], seen["nginx"]
                 rows.append(against(
-                    "%s, %d connections: requests/s" % (kind, connections), "%.0f" % ours["rate"],
+                    "%s, %d connection%s: requests/s" % (kind, connections, "s" * (connections > 1)), "%.0f" % ours["rate"],
                     "nginx %.0f" % theirs["rate"], ours["rate"] / theirs["rate"], "≥ 1.0" if connections == 64 else ""))
-                if connections == 1:
+                if is_judged:
                     for key in ("p50", "p99"):
                         mine, other = (seen[name][key] - seen["direct"][key] for name in ("martlet", "nginx"))
                         rows.append(against(
-                            "%s, 1 connection: %s added to direct %.0f µs" % (kind, key, seen["direct"][key]),
+                            "%s, %d connection%s: %s added to direct %.0f µs" % (
+                                kind, connections, "s" * (connections > 1), key, seen["direct"][key]),
                             "%.0f µs" % mine, "nginx %.0f µs" % other, mine / max(other, 1), "≤ 1.1"))
                 if connections == 64 and lua is None:
                     rows.append(against(
@@ -346,8 +349,19 @@ def stream_rows(martlet, base, call, folder):
             stream_mib_per_s(call + path, size, upload) for _ in range(3)))
         rows.append(against("1 GiB streamed %s, MiB/s (memory grew by %.1f MiB at most)" % (name, growth),
                             "%.0f" % ours, "nginx %.0f" % theirs, ours / theirs, "≥ 0.7"))
+    with open(source, "wb") as file:
+        file.truncate(2 * size)
+    (_, growth) = peak_growth(martlet.process.pid, lambda: both_ways(call, 2 * size, source))
+    rows.append(("2 GiB down and 2 GiB up at the same time: memory grew by at most", "%.1f MiB" % growth, "", "≤ 8 MiB each"))
     os.remove(source)
     return rows
+
+
+def both_ways(url, size, source):
+    down = threading.Thread(target=stream_mib_per_s, args=(url + "/bytes/%d" % size, size))
+    down.start()
+    stream_mib_per_s(url + "/", size, source)
+    down.join()
 
 
 def measure(binary, watchdog_binary, rounds, seconds):

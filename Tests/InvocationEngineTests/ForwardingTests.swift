@@ -198,4 +198,31 @@ struct ForwardingTests {
         #expect(answer.hasPrefix("HTTP/1.1 404 "), "\(answer)")
         #expect(answer.contains("X-Call-Id") || !path.contains("nope"))
     }
+
+    @Test func `calls of functions in turn reach each its own, and a removed one is gone`() async throws {
+        let fixture = try await EngineFixture()
+        let other = try await ScriptedOrigin { _ in [.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n2.")] }
+        let target = InvocationTarget.http(HTTPUpstream(host: "127.0.0.1", port: other.port))
+        let second = FunctionRoute(
+            id: FunctionID(name: "fn2", namespace: "openfaas-fn"),
+            revision: 1,
+            desiredReplicas: 1,
+            rules: try EngineFixture.rules([:]),
+            replicas: [Replica(id: "fn2-1", target: target, maxInFlight: nil)]
+        )
+        fixture.table.apply(.changed(second))
+        let connection = try RawConnection(port: fixture.port)
+        func expect(_ end: String, of name: String) async throws {
+            // Every event loop has heard of the changes then.
+            _ = try await fixture.metrics()
+            try await connection.send("GET /function/\(name) HTTP/1.1\r\nHost: a\r\n\r\n")
+            let answer = try await connection.receive(until: end)
+            #expect(answer.contains(end), "\(answer)")
+        }
+        for name in ["fn", "fn2", "fn2", "fn", "fn.openfaas-fn", "fn2.openfaas-fn"] {
+            try await expect(name.hasPrefix("fn2") ? "\r\n\r\n2." : "\r\n\r\nok", of: name)
+        }
+        fixture.table.apply(.removed(second.id))
+        try await expect("there is no such function", of: "fn2.openfaas-fn")
+    }
 }

@@ -17,6 +17,7 @@ struct WireTests {
     @Test func `numbers are written as Swift writes them`() {
         var random = SeededGenerator()
         var numbers: [UInt64] = [0, 1, 9, 10, 99, 100, 101, 999, 1000, .max, .max - 1, 1 << 32]
+        numbers += [99_999_999, 100_000_000, 100_000_001, 9_999_999_999_999_999, 10_000_000_000_000_000]
         numbers += (0..<2000).map { _ in random.next() >> UInt64.random(in: 0..<64, using: &random) }
         for number in numbers {
             #expect(written { $0.writeDecimal(number) } == String(number))

@@ -16,12 +16,21 @@ extension FrontConnection {
     /// Whether the client asked to switch protocols.
     var askedForUpgrade: Bool { head?.wantsUpgrade ?? false }
 
-    /// Begins a call.
+    /// Begins a call of the function whose address is there in the head.
+    func invoke(_ name: Range<Int>, _ rest: Range<Int>) {
+        guard let head = beginCall() else { return }
+        guard let entry = entry(name) else { return refuse(unknownFunction(name)) }
+        invoke(entry, rest, head)
+    }
+
+    /// Begins a call of a function by its address.
     func invoke(_ address: String, _ rest: Range<Int>) {
-        guard let head else { return }
-        isCall = true
-        takeCallFacts(head)
+        guard let head = beginCall() else { return }
         guard let entry = loopContext.entry(address) else { return refuse(unknownFunction(address)) }
+        invoke(entry, rest, head)
+    }
+
+    private func invoke(_ entry: FunctionEntry, _ rest: Range<Int>, _ head: RequestHead) {
         self.entry = entry
         self.rest = rest
         entry.counters.start()
@@ -34,6 +43,19 @@ extension FrontConnection {
         // Before a place is taken: a slow client costs the function nothing.
         if entry.rules.buffersRequestBody, !body.isDone { return collectBody(head) }
         takePlace(entry)
+    }
+
+    /// Notes what is known of a call before its function is looked for.
+    func beginCall() -> RequestHead? {
+        guard let head else { return nil }
+        isCall = true
+        takeCallFacts(head)
+        return head
+    }
+
+    /// The function whose address is there in the head.
+    func entry(_ name: Range<Int>) -> FunctionEntry? {
+        headBytes.withUnsafeReadableBytes { loopContext.entry(UnsafeRawBufferPointer(rebasing: $0[name])) }
     }
 
     /// Notes the call's id, the client's or a fresh one, and its start.
@@ -49,7 +71,11 @@ extension FrontConnection {
         facts.callID = own.map { .client($0) } ?? .made(loopContext.nextRandom(), loopContext.nextRandom())
     }
 
-    func unknownFunction(_ address: String) -> PlatformFault {
+    func unknownFunction(_ name: Range<Int>) -> PlatformFault {
+        unknownFunction(headBytes.getString(at: headBytes.readerIndex + name.lowerBound, length: name.count) ?? "")
+    }
+
+    private func unknownFunction(_ address: String) -> PlatformFault {
         let id = FunctionID(address: address, defaultNamespace: loopContext.defaultNamespace)
         return PlatformFault(
             .functionNotFound,

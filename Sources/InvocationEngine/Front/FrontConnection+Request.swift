@@ -73,8 +73,9 @@ extension FrontConnection {
         answerBytes = 0
         if case .length(let length) = head.framing, length > bodyLeft { return refuse(bodyTooLarge) }
         switch Destination(head, in: headBytes, role) {
-        case .function(let address, let rest): invoke(address, rest)
-        case .intake(let address, let rest): takeIn(address, rest)
+        case .function(let name, let rest): invoke(name, rest)
+        case .intake(let name, let rest): takeIn(name, rest)
+        case .watched(let rest): invoke(WatchdogFunction.calls, rest)
         case .local: answerLocally(head)
         case .nothing: answerServerOptions()
         case .health(let question): answerHealth(question, head)
@@ -193,10 +194,12 @@ extension FrontConnection {
 
 /// Where a request goes; decided on the undecoded bytes of its path (contract §29).
 enum Destination {
-    /// A function's address, and path and query behind it.
-    case function(String, Range<Int>)
+    /// Where a function's address is, and path and query behind it.
+    case function(Range<Int>, Range<Int>)
     /// The same, for a call that is only to be accepted.
-    case intake(String, Range<Int>)
+    case intake(Range<Int>, Range<Int>)
+    /// The function behind a watchdog, by path and query.
+    case watched(Range<Int>)
     case local
     /// The server itself: `OPTIONS *`.
     case nothing
@@ -219,7 +222,7 @@ enum Destination {
         if bytes[head.target.lowerBound] == UInt8(ascii: "*") { return .nothing }
         let path = UnsafeRawBufferPointer(rebasing: bytes[head.target.lowerBound..<head.pathEnd])
         if role == .watchdog {
-            return HealthQuestion(path).map { .health($0) } ?? .function(WatchdogFunction.calls, head.target)
+            return HealthQuestion(path).map { .health($0) } ?? .watched(head.target)
         }
         if begins(path, with: "/function/") {
             return function(head, in: bytes, nameStart: head.target.lowerBound + 10)
@@ -245,7 +248,7 @@ enum Destination {
             )
         }
         let destination = function(head, in: bytes, nameStart: nameStart)
-        if case .function(let address, let rest) = destination { return .intake(address, rest) }
+        if case .function(let name, let rest) = destination { return .intake(name, rest) }
         return destination
     }
 
@@ -262,7 +265,6 @@ enum Destination {
         guard end == head.pathEnd || bytes[end] == UInt8(ascii: "/") else {
             return .refused(PlatformFault(.functionNotFound, "No function's name has the characters of this path."))
         }
-        let address = String(decoding: bytes[nameStart..<end], as: UTF8.self)
         guard head.method.invokes else {
             return .refused(PlatformFault(.methodNotAllowed, "Functions are not called with this method."))
         }
@@ -270,6 +272,6 @@ enum Destination {
         if HealthQuestion(path) != nil {
             return .refused(PlatformFault(.notFound, "A function's health is not reachable from outside."))
         }
-        return .function(address, end..<head.target.upperBound)
+        return .function(nameStart..<end, end..<head.target.upperBound)
     }
 }

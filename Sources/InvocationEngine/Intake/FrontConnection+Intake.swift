@@ -6,12 +6,11 @@ import NIOCore
 
 /// Accepting calls that are carried out later: the body is read whole, kept, and answered with 202 (contract §7.1).
 extension FrontConnection {
-    func takeIn(_ address: String, _ rest: Range<Int>) {
+    func takeIn(_ name: Range<Int>, _ rest: Range<Int>) {
         guard let head else { return }
         guard let intake = loopContext.settings.intake else { return answerLocally(head) }
-        isCall = true
-        takeCallFacts(head)
-        guard let function = loopContext.entry(address)?.id else { return refuse(unknownFunction(address)) }
+        _ = beginCall()
+        guard let function = entry(name)?.id else { return refuse(unknownFunction(name)) }
         self.rest = rest
         let limit = intake.bodyLimit
         let tooLarge = "The body of an asynchronous call may not be larger than"

@@ -23,6 +23,8 @@ final class LoopContext {
     /// What the wall clock was ahead of `now`, and when that was looked at.
     private var wallClock: (offset: Int64, readAt: NIODeadline) = (0, .uptimeNanoseconds(0))
     private var entries: [String: FunctionEntry] = [:]
+    /// The function that was called last, which mostly is called again.
+    private var latest: (address: ContiguousArray<UInt8>, entry: FunctionEntry?) = ([], nil)
     private var connections: [ObjectIdentifier: FrontConnection] = [:]
     private var whenEmpty: EventLoopPromise<Void>?
     /// Connections without a client, whose calls are over.
@@ -46,7 +48,18 @@ final class LoopContext {
     // MARK: Functions
 
     /// The function of an address: `name.namespace`, or `name` in the default namespace.
-    func entry(_ address: String) -> FunctionEntry? { entries[address] }
+    func entry(_ address: String) -> FunctionEntry? {
+        var address = address
+        return address.withUTF8 { entry(UnsafeRawBufferPointer($0)) }
+    }
+
+    /// The same, from a message.
+    func entry(_ address: UnsafeRawBufferPointer) -> FunctionEntry? {
+        if latest.address.withUnsafeBytes({ equals($0, address) }) { return latest.entry }
+        guard let entry = entries[String(decoding: address, as: UTF8.self)] else { return nil }
+        latest = (ContiguousArray(address), entry)
+        return entry
+    }
 
     func change(_ route: FunctionRoute, _ room: WaitingRoom) {
         let entry = entries[route.id.description] ?? add(route, room)
@@ -56,6 +69,7 @@ final class LoopContext {
     func remove(_ id: FunctionID) {
         guard let entry = entries[id.description] else { return }
         for address in addresses(id) { entries[address] = nil }
+        latest = ([], nil)
         entry.retire()
     }
 

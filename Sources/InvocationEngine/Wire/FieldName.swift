@@ -112,6 +112,14 @@ func equals(_ bytes: UnsafeRawBufferPointer, _ text: StaticString) -> Bool {
     return memcmp(start, text.utf8Start, bytes.count) == 0
 }
 
+/// Whether bytes are the same.
+@inline(__always)
+func equals(_ left: UnsafeRawBufferPointer, _ right: UnsafeRawBufferPointer) -> Bool {
+    guard left.count == right.count else { return false }
+    guard let start = left.baseAddress, let other = right.baseAddress else { return true }
+    return memcmp(start, other, left.count) == 0
+}
+
 /// Whether bytes begin with a text.
 @inline(__always)
 func begins(_ bytes: UnsafeRawBufferPointer, with text: StaticString) -> Bool {

@@ -59,33 +59,37 @@ struct HeadWriter {
         write("\r\n")
     }
 
-    /// A number in decimal.
+    /// A number in decimal; there must be room for eight digits even where it has fewer.
     mutating func writeDecimal(_ number: UInt64) {
-        var digits = InlineArray<20, UInt8>(repeating: 0)
-        var position = 20
-        var rest = number
-        // Two digits a division.
-        while rest >= 10 {
-            let pair = Int(truncatingIfNeeded: rest % 100) &* 2
-            rest /= 100
-            position &-= 2
-            digits[unchecked: position] = Self.pairs.utf8Start[pair]
-            digits[unchecked: position &+ 1] = Self.pairs.utf8Start[pair &+ 1]
+        guard number >= 100_000_000 else { return writeShortDecimal(number) }
+        let (front, back) = number.quotientAndRemainder(dividingBy: 100_000_000)
+        if front < 100_000_000 {
+            writeShortDecimal(front)
+        } else {
+            writeShortDecimal(front / 100_000_000)
+            take(8).storeBytes(of: Self.eightDigits(front % 100_000_000).littleEndian, as: UInt64.self)
         }
-        if rest > 0 || position == 20 {
-            position &-= 1
-            digits[unchecked: position] = UInt8(ascii: "0") &+ UInt8(truncatingIfNeeded: rest)
-        }
-        digits.span.extracting(position...).withUnsafeBytes { write($0) }
+        take(8).storeBytes(of: Self.eightDigits(back).littleEndian, as: UInt64.self)
     }
 
-    /// The numbers of two digits, one behind the other.
-    private static var pairs: StaticString {
-        """
-        00010203040506070809101112131415161718192021222324252627282930313233343536373839\
-        40414243444546474849505152535455565758596061626364656667686970717273747576777879\
-        8081828384858687888990919293949596979899
-        """
+    @inline(__always)
+    private mutating func writeShortDecimal(_ number: UInt64) {
+        let digits = Self.eightDigits(number)
+        // The first digits lie lowest.
+        let zeros = min(7, (digits ^ 0x3030_3030_3030_3030).trailingZeroBitCount / 8)
+        take(8).storeBytes(of: (digits &>> UInt64(8 * zeros)).littleEndian, as: UInt64.self)
+        count &-= zeros
+    }
+
+    /// The eight digits of a number below 100,000,000, the first one at the lowest address: all at once, first in fours,
+    /// then in twos, then one by one.
+    @inline(__always)
+    private static func eightDigits(_ number: UInt64) -> UInt64 {
+        let fours = number / 10_000 | (number % 10_000) << 32
+        let hundreds = (fours &* 10_486) >> 20 & 0x0000_007F_0000_007F
+        let twos = hundreds | (fours &- hundreds &* 100) << 16
+        let tens = (twos &* 103) >> 10 & 0x000F_000F_000F_000F
+        return ((tens | (twos &- tens &* 10) << 8) &+ 0x3030_3030_3030_3030)
     }
 
     /// A duration as seconds with six decimals (contract §5.1, `X-Duration-Seconds`).
