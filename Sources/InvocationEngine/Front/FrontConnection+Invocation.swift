@@ -139,7 +139,7 @@ extension FrontConnection {
 
     func takePlace(_ entry: FunctionEntry) {
         if let local = entry.enter(loopContext.nextRandom()) {
-            replica = local.replica
+            replica = local
             return carryOut(at: local)
         }
         let front = NIOLoopBound(self, eventLoop: loopContext.loop)
@@ -155,8 +155,7 @@ extension FrontConnection {
             feedBody()
         case .entered(let replica):
             waiting = nil
-            self.replica = replica
-            carryOut(at: entry.local(replica))
+            carryOut(at: enter(replica, of: entry))
         case .full:
             waiting = nil
             refuse(full(entry.rules))
@@ -187,11 +186,16 @@ extension FrontConnection {
         waiting = nil
         switch outcome {
         case .success(let replica):
-            self.replica = replica
-            carryOut(at: entry.local(replica))
+            carryOut(at: enter(replica, of: entry))
         case .failure(let fault):
             refuse(fault)
         }
+    }
+
+    private func enter(_ replica: Replica, of entry: FunctionEntry) -> LocalReplica {
+        let local = entry.local(replica)
+        self.replica = local
+        return local
     }
 
     // MARK: An origin
@@ -285,20 +289,20 @@ extension FrontConnection {
     ///
     /// A kept connection may just have timed out; a new one may have waited in the backlog of a process that ended.
     func retryOnFreshConnection() -> Bool {
-        guard let head, let entry, let replica, attempts < 2, head.method.isIdempotent, !hasHandedOverBody,
-            phase == .exchange, answerStatus == 0, case .http(let upstream) = replica.target
+        guard let head, let replica, attempts < 2, head.method.isIdempotent, !hasHandedOverBody,
+            phase == .exchange, answerStatus == 0, let upstream = replica.upstream
         else { return false }
         origin = nil
         attempts += 1
-        connect(entry.local(replica), upstream)
+        connect(replica, upstream)
         return true
     }
 
     // MARK: The end
 
     func leaveReplica() {
-        guard let replica = replica.take() else { return }
-        entry?.room.leave(replica)
+        guard let local = replica.take() else { return }
+        entry?.room.leave(local.replica)
     }
 
     /// Lets go of everything that the call holds and counts it.

@@ -34,8 +34,7 @@ extension FrontConnection {
     /// Mostly a head comes alone; then its bytes are handed on as they are.
     private func takeHeadBytes(_ length: Int) {
         if length == buffer.readableBytes {
-            headBytes = buffer
-            buffer = ByteBuffer()
+            swap(&headBytes, &buffer)
         } else {
             headBytes = buffer.readSlice(length: length) ?? ByteBuffer()
         }
@@ -96,7 +95,7 @@ extension FrontConnection {
     /// Storage that nothing is left in goes back to the event loop, which reads into it again.
     @inline(__always)
     func letGoOfBuffer() {
-        if buffer.readableBytes == 0 { buffer = ByteBuffer() }
+        if buffer.readableBytes == 0 { buffer = loopContext.noBytes }
     }
 
     // MARK: The body
@@ -182,7 +181,7 @@ extension FrontConnection {
 
     func forgetRequest() {
         head = nil
-        headBytes = ByteBuffer()
+        headBytes = loopContext.noBytes
         scanner.reset()
     }
 

@@ -48,7 +48,7 @@ final class FrontConnection: ChannelInboundHandler {
     var facts = CallFacts()
     var origin: (any Origin)?
     var entry: FunctionEntry?
-    var replica: Replica?
+    var replica: LocalReplica?
     var waiting: WaitingCall?
     var waitingIdentity: CallIdentity?
     /// Path and query behind the function's name.

@@ -15,6 +15,9 @@ final class LoopContext {
     let ledger: (any InvocationLedger)?
     let responder: any LocalResponder
     let accessLog: (any AccessLog)?
+    /// An empty buffer of this loop's own: `ByteBuffer()` is one object for all of them, and counting its references from
+    /// several CPUs costs more than many a step of a call.
+    let noBytes = ByteBufferAllocator().buffer(capacity: 1)
     /// The other event loops, set once at the start.
     var siblings: [LoopHandle] = []
     private(set) var isDraining = false

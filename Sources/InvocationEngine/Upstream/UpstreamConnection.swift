@@ -221,7 +221,7 @@ final class UpstreamConnection: ChannelInboundHandler, Origin {
     /// Storage that nothing is left in goes back to the event loop, which reads into it again.
     @inline(__always)
     private func letGoOfBuffer() {
-        if buffer.readableBytes == 0 { buffer = ByteBuffer() }
+        if buffer.readableBytes == 0 { buffer = loopContext.noBytes }
     }
 
     /// Takes one head; false when it is not complete.
