@@ -216,7 +216,8 @@ final class CommitLine: Sendable {
             let come = takeOrAwait(min(expected - count, Self.fewChanges))
             try add(come)
             count += come.count
-            if come.isEmpty, arrivals.wait(timeout: limit) == .timedOut { return stopWaiting() }
+            guard come.isEmpty, arrivals.wait(timeout: limit) == .timedOut else { continue }
+            return try add(takeRest())
         }
     }
 
@@ -229,7 +230,13 @@ final class CommitLine: Sendable {
         }.value
     }
 
-    private func stopWaiting() { waiting.withLock { $0.value.wakesAt = nil } }
+    /// Takes the few that came in vain for a wake-up.
+    private func takeRest() -> [any PendingChange] {
+        waiting.withLock { waiting in
+            waiting.value.wakesAt = nil
+            return Sendability(Self.take(&waiting.value, atMost: Self.mostChanges))
+        }.value
+    }
 }
 
 /// A change that waits for its transaction, and who hears of it.
