@@ -73,6 +73,8 @@ extension FrontConnection {
 
     /// Writes the head of an answer made here.
     func answerHead(status: Int, framing: BodyFraming, isStream: Bool = false, fields: (inout ByteBuffer) -> Void) {
+        // Whoever answers here may have been at it for a while; what comes from a function was read just now.
+        loopContext.readClock()
         let wireFraming = clientFraming(framing)
         noteHead(status: status, framing: wireFraming, isStream: isStream)
         let connection = connectionOption
@@ -222,7 +224,7 @@ extension FrontConnection {
     private static var mostToDiscard: Int { 64 * 1_048_576 }
 
     private func noteHead(status: Int, framing: BodyFraming, isStream: Bool) {
-        lastActivity = loopContext.readClock()
+        lastActivity = loopContext.now
         answerStatus = status
         answerFraming = framing
         isStreamAnswer = isStream && directCaller == nil
