@@ -225,4 +225,13 @@ struct ForwardingTests {
         fixture.table.apply(.removed(second.id))
         try await expect("there is no such function", of: "fn2.openfaas-fn")
     }
+
+    @Test func `pipelined calls keep their own ids`() async throws {
+        let fixture = try await EngineFixture()
+        let first = "GET /function/fn HTTP/1.1\r\nHost: a\r\nX-Call-Id: the-first\r\n\r\n"
+        let answers = try await fixture.exchange(
+            first + EngineFixture.request("GET /function/fn HTTP/1.1", "X-Call-Id: the-other\r\n")
+        )
+        #expect(answers.contains("the-first") && answers.contains("the-other"), "\(answers)")
+    }
 }

@@ -50,7 +50,6 @@ public struct DirectRequest: Sendable {
         let name = function.name.utf8.count + function.namespace.utf8.count
         let text = method.utf8.count + name + target.utf8.count + callID.utf8.count
         let room = fields.readableBytes + body.readableBytes + text + 128
-        bytes.reserveCapacity(room)
         bytes.writeHead(atMost: room) { out in
             out.writeString(method)
             out.write(" /function/")

@@ -32,8 +32,10 @@ extension FrontConnection {
     }
 
     /// Mostly a head comes alone; then its bytes are handed on as they are.
+    ///
+    /// Ranges of a head count from its first byte, so behind a pipelined request it has to be cut out.
     private func takeHeadBytes(_ length: Int) {
-        if length == buffer.readableBytes {
+        if buffer.readerIndex == 0, length == buffer.readableBytes {
             swap(&headBytes, &buffer)
         } else {
             headBytes = buffer.readSlice(length: length) ?? ByteBuffer()
