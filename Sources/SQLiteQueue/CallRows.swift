@@ -76,6 +76,20 @@ enum CallRows {
         )
     }
 
+    // MARK: The journal
+
+    /// Which journal belongs to the tables, and its newest entry that they have.
+    static func journal(_ database: Database) throws -> (identity: UInt64, applied: UInt64) {
+        guard let row = try Row.fetchOne(database, sql: "SELECT identity, applied FROM journal") else {
+            throw DatabaseError(resultCode: .SQLITE_CORRUPT, message: "the table journal is empty")
+        }
+        return (UInt64(bitPattern: row[0] as Int64), UInt64(bitPattern: row[1] as Int64))
+    }
+
+    static func noteApplied(_ sequence: UInt64, _ database: Database) throws {
+        try run("UPDATE journal SET applied = ?", [Int64(bitPattern: sequence)], database)
+    }
+
     // MARK: Counting
 
     static func add(_ deltas: CountDeltas, _ database: Database) throws {
@@ -109,46 +123,82 @@ enum CallRows {
         return row.map { CallReceipt(id: $0[0], callID: $0[1], isDuplicate: true) }
     }
 
-    /// Keeps a call under its own `X-Call-Id`, or under a fresh id where that is taken; returns the id.
-    static func insert(
-        _ call: NewCall,
-        number: Int64,
-        spill: String?,
-        start: WaitStart,
-        _ statements: HotStatements
-    ) throws -> String {
-        var id = call.callID
-        while try !insert(call, id, number, start, statements) { id = CallIDs.fresh() }
+    /// Makes the rows of a call, over or not; false, and nothing changes, where its id is taken.
+    static func insert(_ accepted: AcceptedCall, _ statements: HotStatements) throws -> Bool {
+        guard try insertCall(accepted, statements) else { return false }
+        let call = accepted.call
         _ = try statements.insertRequest.run { values in
-            values.add(number)
+            values.add(accepted.number)
             values.add(call.clientAddress)
             values.add(call.fields)
-            values.add(spill == nil && call.body.readableBytes > 0 ? call.body : nil)
-            values.add(spill)
+            values.add(call.body.readableBytes > 0 ? call.body : nil)
+            values.add(accepted.file)
         }
-        return id
+        return true
     }
 
-    private static func insert(
-        _ call: NewCall,
-        _ id: String,
-        _ number: Int64,
-        _ start: WaitStart,
-        _ statements: HotStatements
-    ) throws -> Bool {
-        try statements.insertCall.run { values in
-            values.add(number)
-            values.add(id)
+    private static func insertCall(_ accepted: AcceptedCall, _ statements: HotStatements) throws -> Bool {
+        let (call, attempt) = (accepted.call, accepted.end)
+        return try statements.insertCall.run { values in
+            values.add(accepted.number)
+            values.add(accepted.id)
             values.add(call.callID)
             values.add(call.function)
+            values.add(number(attempt?.end?.state ?? .waiting))
             values.add(call.method)
             values.add(call.path)
             values.add(call.query)
             values.add(call.acceptedAt.nanosecondsSinceEpoch)
-            values.add(start.notBefore)
-            values.add(start.delayedBy)
+            values.add(accepted.notBefore)
+            values.add(accepted.delayedBy)
+            values.add(attempt?.moment)
+            values.add(attempt?.attempt)
+            values.add(attempt?.end?.reason)
             values.add(call.callbackURL)
+            values.add(attempt != nil && call.callbackURL != nil ? 1 : 0)
+            values.add(attempt?.moment ?? 0)
         } == 1
+    }
+
+    // MARK: Ending
+
+    /// Lets the call of an attempt be over; false where it waits no more.
+    static func end(_ attempt: EndedAttempt, _ statements: HotStatements) throws -> Bool {
+        guard let end = attempt.end else { return false }
+        return try statements.endCall.run { values in
+            values.add(number(end.state))
+            values.add(attempt.moment)
+            values.add(attempt.attempt)
+            values.add(end.reason)
+            values.add(attempt.moment)
+            values.add(attempt.number)
+        } == 1
+    }
+
+    /// Lets the call of an attempt wait for the next one; false where it waits no more.
+    static func retry(_ attempt: EndedAttempt, after wait: Int64, _ database: Database) throws -> Bool {
+        try run(
+            """
+            UPDATE calls SET not_before = ?, delayed_by = ?, attempts = attempts || ? WHERE seq = ? AND state = 0
+            """,
+            [attempt.moment + wait, max(1, wait), AttemptText.text(attempt.attempt), attempt.number],
+            database
+        )
+        return database.changesCount == 1
+    }
+
+    /// Keeps what a function answered.
+    static func insert(_ result: CallResult, of attempt: EndedAttempt, _ statements: HotStatements) throws {
+        _ = try statements.insertResult.run { values in
+            values.add(attempt.number)
+            values.add(result.status)
+            values.add(result.fields)
+            values.add(attempt.file == nil && result.body.readableBytes > 0 ? result.body : nil)
+            values.add(attempt.file)
+            values.add(result.size)
+            values.add(attempt.isTruncated ? 1 : 0)
+            values.add(attempt.expiresAt)
+        }
     }
 
     // MARK: Calls as they were sent
@@ -158,7 +208,7 @@ enum CallRows {
         let id: String
         var call: NewCall
         let spill: String?
-        let attempts: Int
+        var attempts: Int
     }
 
     static func stored(_ number: Int64, _ database: Database) throws -> Stored? {

@@ -9,31 +9,62 @@ import GRDB
 import QueueContract
 import Synchronization
 
-/// One transaction that is being made: what its parts change in the database, and in memory once it is on disk.
+/// One transaction that is being made.
 struct Batch {
     let database: Database
     /// What runs for every call.
     let statements: HotStatements
     /// Nanoseconds of the wall clock.
     let now: Int64
-    /// Changes of the counters of functions.
-    private(set) var deltas = CountDeltas()
-    /// What is true in memory as soon as the transaction is on disk, in the order of the changes.
-    var effects: [any Effect] = []
-    /// Files that nothing refers to any more then.
-    var unneededSpills: [String] = []
+    var outcome = Outcome()
 
     mutating func count(_ function: FunctionID, _ change: (inout CallCounts) -> Void) {
-        deltas.change(function, change)
+        outcome.deltas.change(function, change)
     }
 
     /// Lets something happen in memory as soon as the transaction is on disk.
     mutating func then(_ change: @escaping (inout QueueMemory) -> Void) {
-        effects.append(ClosureEffect(change: change))
+        outcome.effects.append(ClosureEffect(change: change))
     }
 }
 
-/// What a transaction changes in memory.
+/// Changes that go to the journal together.
+struct JournalGroup {
+    /// Nanoseconds of the wall clock.
+    let now: Int64
+    var outcome = Outcome()
+    private(set) var changes: [RowChange] = []
+    private var ids = AcceptedIDs()
+    /// Leases that are settled in it.
+    var settled: Set<UInt64> = []
+    /// The changes as the journal has them.
+    var entry: JournalEntry
+
+    init(now: Int64, entry: JournalEntry) {
+        self.now = now
+        self.entry = entry
+    }
+
+    mutating func add(_ change: RowChange) {
+        entry.add(change)
+        changes.append(change)
+    }
+
+    /// Whether a call that is accepted in it has an id.
+    mutating func holds(_ id: String) -> Bool { ids.holds(id, in: changes) }
+}
+
+/// What becomes true as soon as changes are on disk.
+struct Outcome {
+    /// Changes of the counters of functions.
+    var deltas = CountDeltas()
+    /// What changes in memory, in the order of the changes.
+    var effects: [any Effect] = []
+    /// Files that nothing refers to any more then.
+    var unneededSpills: [String] = []
+}
+
+/// What a change changes in memory.
 protocol Effect {
     func apply(to memory: inout QueueMemory)
 }
@@ -63,7 +94,16 @@ struct CountDeltas {
     }
 }
 
-/// Group commit: gathers all changes that wait into one transaction, so that they share the cost of the sync.
+/// Where a group of changes is kept.
+protocol GroupStore: AnyObject {
+    /// Keeps the changes that are noted in the group in the journal; false where they have to be made in the tables instead.
+    func journal(_ note: (inout JournalGroup) -> Void) -> Bool
+
+    /// Makes one transaction of the changes; returns why it could not.
+    func commit(_ changes: (inout Batch) throws -> Void) -> PlatformFault?
+}
+
+/// Group commit: gathers all changes that wait, so that they share the cost of one sync.
 ///
 /// One thread writes. While it waits for the disk, the next group gathers.
 final class CommitLine: Sendable {
@@ -73,9 +113,34 @@ final class CommitLine: Sendable {
         var wakesAt: Int?
         var isWriting = false
         var isClosed = false
+
+        enum Arrival {
+            case waits
+            case wakesWriter
+            case startsWriter
+            case comesTooLate
+        }
+
+        mutating func add(_ change: any PendingChange) -> Arrival {
+            guard !isClosed else { return .comesTooLate }
+            changes.append(change)
+            if let wanted = wakesAt, changes.count >= wanted {
+                wakesAt = nil
+                return .wakesWriter
+            }
+            guard !isWriting else { return .waits }
+            isWriting = true
+            return .startsWriter
+        }
+
+        mutating func take(atMost count: Int) -> [any PendingChange] {
+            let taken = Array(changes.prefix(count))
+            changes.removeFirst(taken.count)
+            return taken
+        }
     }
 
-    /// What the writer's thread remembers of the last transactions.
+    /// What the writer's thread remembers of the last groups.
     private struct Pace {
         /// How many changes one gathers, when as many come as came lately.
         var expected = 1
@@ -85,13 +150,13 @@ final class CommitLine: Sendable {
 
     private let queue = DispatchQueue(label: "martlet.calls.writer")
     private let waiting = Mutex(Sendability(Waiting()))
-    private let commit: @Sendable (_ changes: ((inout Batch) throws -> Void)) -> PlatformFault?
+    private let store = Store()
     private let pace = Mutex(Pace())
     private let arrivals = DispatchSemaphore(value: 0)
-    /// Most changes of one transaction: what bounds the wait of the first behind the last.
+    /// Most changes of one group: what bounds the wait of the first behind the last.
     private static let mostChanges = 256
     /// So many are worth waking the writer for.
-    private static let fewChanges = 8
+    private static let fewChanges = 16
 
     /// What the thread that holds the lock owns; closures are handed from the caller's thread to the writer's.
     private struct Sendability<Value>: @unchecked Sendable {  // only ever touched under the lock, or by the writer
@@ -99,13 +164,21 @@ final class CommitLine: Sendable {
         init(_ value: Value) { self.value = value }
     }
 
-    /// `commit` makes one transaction of the changes it is given; it returns why it could not.
-    init(commit: @escaping @Sendable ((inout Batch) throws -> Void) -> PlatformFault?) {
-        self.commit = commit
+    /// Where the groups go; it owns the line.
+    private final class Store: @unchecked Sendable {  // set once, before there is anything to write
+        weak var store: (any GroupStore)?
     }
 
-    /// Lets a change into the next transaction; `done` is called on the writer's thread when it is on disk, or with why it
-    /// is not.
+    /// Says where groups go; before the first change.
+    func open(to store: any GroupStore) { self.store.store = store }
+
+    private static var stopping: PlatformFault {
+        PlatformFault(.shuttingDown, "Martlet is stopping; calls are kept by the next one.")
+    }
+
+    // MARK: Coming in
+
+    /// Lets a change into the next group; `done` is called on the writer's thread when it is on disk, or with why it is not.
     ///
     /// A change that throws a `PlatformFault` must not have changed anything: it alone is refused.
     func submit<Value>(
@@ -115,23 +188,15 @@ final class CommitLine: Sendable {
         submit(ClosureChange(make: change, done: done))
     }
 
-    /// Lets a change into the next transaction.
+    /// Lets a change into the next group.
     func submit(_ change: any PendingChange) {
         let change = Sendability(change)
-        let isClosed = waiting.withLock { waiting in
-            guard !waiting.value.isClosed else { return true }
-            waiting.value.changes.append(change.value)
-            if let wanted = waiting.value.wakesAt, waiting.value.changes.count >= wanted {
-                waiting.value.wakesAt = nil
-                arrivals.signal()
-            }
-            guard !waiting.value.isWriting else { return false }
-            waiting.value.isWriting = true
-            queue.async { self.write() }
-            return false
-        }
-        if isClosed {
-            change.value.fail(PlatformFault(.shuttingDown, "Martlet is stopping; calls are kept by the next one."))
+        // The writer is woken behind the lock, not under it: it would run at once, and wait for the lock.
+        switch waiting.withLock({ $0.value.add(change.value) }) {
+        case .waits: break
+        case .wakesWriter: arrivals.signal()
+        case .startsWriter: queue.async { self.write() }
+        case .comesTooLate: change.value.fail(Self.stopping)
         }
     }
 
@@ -153,43 +218,75 @@ final class CommitLine: Sendable {
         }
     }
 
+    // MARK: Writing
+
     private func write() {
-        while let changes = takeOrEnd() { write(changes) }
+        while let changes = takeOrEnd() {
+            guard let store = store.store else {
+                for change in changes { change.fail(Self.stopping) }
+                continue
+            }
+            write(changes, to: store)
+        }
     }
 
     /// Takes what waits; nil, and the writer's thread is done, when nothing does.
     private func takeOrEnd() -> [any PendingChange]? {
         waiting.withLock { waiting -> Sendability<[any PendingChange]?> in
-            let taken = Self.take(&waiting.value, atMost: Self.mostChanges)
+            let taken = waiting.value.take(atMost: Self.mostChanges)
             if taken.isEmpty { waiting.value.isWriting = false }
             return Sendability(taken.isEmpty ? nil : taken)
         }.value
     }
 
-    private static func take(_ waiting: inout Waiting, atMost count: Int) -> [any PendingChange] {
-        let taken = Array(waiting.changes.prefix(count))
-        waiting.changes.removeFirst(taken.count)
-        return taken
+    /// Writes changes, and those that come meanwhile: to the journal as far as it can have them, the others to the tables.
+    private func write(_ first: [any PendingChange], to store: any GroupStore) {
+        var group = Noting(changes: first)
+        let isKept = clocked { syncBegins in
+            let isKept = store.journal { entry in
+                group.note(in: &entry)
+                if group.isWhole {
+                    gather(after: first.count) { come in
+                        group.changes += come
+                        group.note(in: &entry)
+                    }
+                }
+                syncBegins()
+            }
+            return (isKept, group.noted)
+        }
+        let kept = isKept ? group.noted : 0
+        for change in group.changes[..<kept] { change.tell() }
+        if kept < group.changes.count { commit(Array(group.changes[kept...]), to: store) }
+    }
+
+    /// A group that the journal has as far as the first change that depends on rows.
+    private struct Noting {
+        var changes: [any PendingChange]
+        var noted = 0
+
+        var isWhole: Bool { noted == changes.count }
+
+        mutating func note(in group: inout JournalGroup) {
+            while noted < changes.count, changes[noted].note(in: &group) { noted += 1 }
+        }
     }
 
     /// Makes one transaction of changes, and of those that come while it is being made.
-    private func write(_ first: [any PendingChange], alone: Bool = false) {
+    private func commit(_ first: [any PendingChange], to store: any GroupStore, alone: Bool = false) {
         var changes = first
-        var syncBegun = DispatchTime.now()
-        let fault = commit { batch in
-            for change in first { try change.make(&batch) }
-            if !alone {
-                try gather(after: first.count) { come in
-                    changes += come
-                    for change in come { try change.make(&batch) }
+        let fault = clocked { syncBegins in
+            let fault = store.commit { batch in
+                for change in first { try change.make(&batch) }
+                if !alone {
+                    try gather(after: first.count) { come in
+                        changes += come
+                        for change in come { try change.make(&batch) }
+                    }
                 }
+                syncBegins()
             }
-            syncBegun = .now()
-        }
-        pace.withLock { pace in
-            pace.syncTime = Int(DispatchTime.now().uptimeNanoseconds - syncBegun.uptimeNanoseconds)
-            // Forgotten soon when fewer come.
-            pace.expected = max(changes.count, pace.expected * 3 / 4)
+            return (fault, changes.count)
         }
         guard let fault else {
             for change in changes { change.tell() }
@@ -197,16 +294,32 @@ final class CommitLine: Sendable {
         }
         // One change that the database will not have must not take the others with it.
         if fault.code == .internalError, changes.count > 1 {
-            for change in changes { write([change], alone: true) }
+            for change in changes { commit([change], to: store, alone: true) }
         } else {
             for change in changes { change.fail(fault) }
         }
     }
 
+    /// Notes how long the sync of a group lasts, and how many share it.
+    private func clocked<Value>(_ write: (_ syncBegins: () -> Void) -> (Value, count: Int)) -> Value {
+        var begun = DispatchTime.now()
+        let (value, written) = write { begun = .now() }
+        // Who waits already will be joined by those who are answered now; else two halves would take turns for ever.
+        let count = written + waiting.withLock { $0.value.changes.count }
+        pace.withLock { pace in
+            pace.syncTime = Int(DispatchTime.now().uptimeNanoseconds - begun.uptimeNanoseconds)
+            // Forgotten soon when fewer come.
+            pace.expected = max(count, pace.expected * 3 / 4)
+        }
+        return value
+    }
+
+    // MARK: Gathering
+
     /// Lets those in who come within a moment, until there are as many as came lately.
     ///
-    /// Who was just answered comes again. A transaction that ended with the first of them would make all the others wait
-    /// for its sync; on a slow disk every second one would carry next to nothing.
+    /// Who was just answered comes again. A group that ended with the first of them would make all the others wait for its
+    /// sync; on a slow disk every second one would carry next to nothing.
     private func gather(after first: Int, _ add: ([any PendingChange]) throws -> Void) rethrows {
         let pace = pace.withLock { $0 }
         let limit = DispatchTime.now() + .nanoseconds(min(pace.syncTime / 2, 5_000_000))
@@ -224,7 +337,7 @@ final class CommitLine: Sendable {
     /// Takes what waits; where there is nothing, the semaphore says when so many have come.
     private func takeOrAwait(_ count: Int) -> [any PendingChange] {
         waiting.withLock { waiting in
-            let taken = Self.take(&waiting.value, atMost: Self.mostChanges)
+            let taken = waiting.value.take(atMost: Self.mostChanges)
             waiting.value.wakesAt = taken.isEmpty ? count : nil
             return Sendability(taken)
         }.value
@@ -234,19 +347,22 @@ final class CommitLine: Sendable {
     private func takeRest() -> [any PendingChange] {
         waiting.withLock { waiting in
             waiting.value.wakesAt = nil
-            return Sendability(Self.take(&waiting.value, atMost: Self.mostChanges))
+            return Sendability(waiting.value.take(atMost: Self.mostChanges))
         }.value
     }
 }
 
-/// A change that waits for its transaction, and who hears of it.
+/// A change that waits to be written, and who hears of it.
 protocol PendingChange: AnyObject {
+    /// Notes the change for the journal; false, and nothing is noted, where it depends on rows that are there.
+    func note(in group: inout JournalGroup) -> Bool
+
     /// Makes the change in the transaction.
     ///
     /// What concerns this change alone is not thrown but told later: the transaction goes on without it.
     func make(_ batch: inout Batch) throws
 
-    /// The transaction is on disk.
+    /// It is on disk.
     func tell()
 
     /// It is not.
@@ -263,6 +379,8 @@ private final class ClosureChange<Value>: PendingChange {
         self.change = change
         self.done = done
     }
+
+    func note(in group: inout JournalGroup) -> Bool { false }
 
     func make(_ batch: inout Batch) throws {
         do {

@@ -68,6 +68,10 @@ final class HotStatement {
             sqlite3_bind_int64(handle, index, number)
         }
 
+        mutating func add(_ number: Int64?) {
+            if let number { add(number) } else { addNull() }
+        }
+
         mutating func add(_ number: Int) { add(Int64(number)) }
 
         mutating func add(_ text: String?) {
@@ -84,9 +88,11 @@ final class HotStatement {
             }
         }
 
-        /// An attempt as rows have it.
-        mutating func add(_ attempt: CallAttempt) {
-            addText { AttemptText.write(attempt, to: &$0) }
+        /// An attempt as rows have it; none is an empty text.
+        mutating func add(_ attempt: CallAttempt?) {
+            addText { text in
+                if let attempt { AttemptText.write(attempt, to: &text) }
+            }
         }
 
         /// Nil for a null; an empty buffer is an empty blob.
@@ -208,8 +214,9 @@ final class HotStatements {
         insertCall = try HotStatement(
             """
             INSERT INTO calls
-                (seq, id, call_id, function, state, method, path, query, created_at, not_before, delayed_by, callback_url)
-            VALUES (?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING
+                (seq, id, call_id, function, state, method, path, query, created_at, not_before, delayed_by, finished_at,
+                attempts, dead_reason, callback_url, callback_state, callback_due)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING
             """,
             on: database
         )

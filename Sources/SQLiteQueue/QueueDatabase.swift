@@ -17,6 +17,8 @@ final class QueueDatabase: Sendable {
     let isNew: Bool
     /// A connection of its own, so that moving pages from the log into the file does not hold commits up.
     private let checkpointer: DatabaseQueue
+    /// A connection of the writer's own to look something up, since a transaction may last.
+    private let lookups: DatabaseQueue
     private let path: String
     private let hot = Mutex(Hot())
     private struct WriteBack {
@@ -66,6 +68,7 @@ final class QueueDatabase: Sendable {
         var plain = Configuration()
         plain.busyMode = .timeout(10)
         checkpointer = try DatabaseQueue(path: path, configuration: plain)
+        lookups = try DatabaseQueue(path: path, configuration: plain)
         pool.writeWithoutTransaction { followLog($0) }
         let folder = (path as NSString).deletingLastPathComponent
         if isNew, !SpillFolder.syncFolder(folder) {
@@ -87,12 +90,20 @@ final class QueueDatabase: Sendable {
         return made
     }
 
+    /// Whether the tables have a call with an id.
+    func hasCall(_ id: String) throws -> Bool {
+        try lookups.inDatabase { database in
+            let statement = try database.cachedStatement(sql: "SELECT 1 FROM calls WHERE id = ?")
+            return try Row.fetchOne(statement, arguments: [id]) != nil
+        }
+    }
+
     // MARK: Errors of the disk
 
     /// Notes that a commit failed at the disk: before the next one the log is written again.
     func distrustLog() { isLogDoubtful.store(true, ordering: .relaxed) }
 
-    /// Makes sure that the next commit builds on what is on the disk; on the writer's thread.
+    /// Makes sure that the next commit builds on what is on the disk; on the writer's connection.
     func trustLog() throws {
         guard isLogDoubtful.load(ordering: .relaxed) else { return }
         try QueueLog.writeAgain(of: path)
@@ -155,6 +166,7 @@ final class QueueDatabase: Sendable {
             _ = try? checkpointer.writeWithoutTransaction { try $0.checkpoint(.truncate) }
         }
         try? checkpointer.close()
+        try? lookups.close()
         try? pool.close()
     }
 }
@@ -192,7 +204,7 @@ enum QueueLog {
 
 /// The tables, and how they came to be: forward only, each step one transaction, after a copy of what is there.
 enum QueueSchema {
-    private static let version = 1
+    private static let version = 2
 
     static func migrate(_ pool: DatabasePool, path: String) throws {
         let found = try pool.read { try Int.fetchOne($0, sql: "PRAGMA user_version") ?? 0 }
@@ -247,7 +259,12 @@ enum QueueSchema {
             function TEXT PRIMARY KEY, accepted INTEGER NOT NULL, succeeded INTEGER NOT NULL, failed INTEGER NOT NULL,
             dead INTEGER NOT NULL, cancelled INTEGER NOT NULL, expired INTEGER NOT NULL
         ) STRICT, WITHOUT ROWID;
+        """,
+        // What of the journal is in the tables, and which journal is theirs.
         """
+        CREATE TABLE journal (identity INTEGER NOT NULL, applied INTEGER NOT NULL) STRICT;
+        INSERT INTO journal VALUES (random(), 0);
+        """,
     ]
 }
 

@@ -35,13 +35,12 @@ extension SQLiteQueue {
 /// A call that is about to be kept.
 private final class Acceptance: PendingChange, Effect {
     private let queue: SQLiteQueue
-    private let call: NewCall
-    /// Where its body is, if that is too large for a row.
-    private let file: String?
+    private let accepted: AcceptedCall
     private let done: @Sendable (Result<CallReceipt, PlatformFault>) -> Void
     private var receipt: CallReceipt?
-    private var number: Int64 = 0
     private var wait: WaitStart?
+    /// Whether the journal may have it, even if it could not be kept.
+    private var isNoted = false
 
     init(
         of call: NewCall,
@@ -49,35 +48,65 @@ private final class Acceptance: PendingChange, Effect {
         in queue: SQLiteQueue,
         done: @escaping @Sendable (Result<CallReceipt, PlatformFault>) -> Void
     ) {
-        self.call = call
-        self.file = file
+        accepted = AcceptedCall(call, file: file, id: call.callID)
         self.queue = queue
         self.done = done
     }
 
+    /// Not where an earlier call may have the same key: that is for the tables to say.
+    func note(in group: inout JournalGroup) -> Bool {
+        guard accepted.call.idempotencyKey == nil, findID(&group) else { return false }
+        begin(at: group.now)
+        isNoted = true
+        group.add(.accepted(accepted))
+        count(&group.outcome)
+        return true
+    }
+
     func make(_ batch: inout Batch) throws {
+        let call = accepted.call
         if let key = call.idempotencyKey, let earlier = try CallRows.earlier(call, key, now: batch.now, batch.database)
         {
-            if let file { batch.unneededSpills.append(file) }
+            if let file = accepted.file { batch.outcome.unneededSpills.append(file) }
             receipt = earlier
             return
         }
-        number = queue.nextNumber()
-        let wait = WaitStart(call.start, now: batch.now)
-        let id = try CallRows.insert(call, number: number, spill: file, start: wait, batch.statements)
-        if let key = call.idempotencyKey { try queue.remember(key, of: call, id, batch) }
-        batch.count(call.function) { $0.accepted += 1 }
-        batch.effects.append(self)
-        receipt = CallReceipt(id: id, callID: call.callID)
+        begin(at: batch.now)
+        while try !CallRows.insert(accepted, batch.statements) { accepted.id = CallIDs.fresh() }
+        receipt?.id = accepted.id
+        if let key = call.idempotencyKey { try queue.remember(key, of: call, accepted.id, batch) }
+        count(&batch.outcome)
+    }
+
+    /// Finds an id that no other call has; false where nobody can tell.
+    private func findID(_ group: inout JournalGroup) -> Bool {
+        guard !accepted.call.isCallIDFresh else { return true }
+        while true {
+            guard let isTaken = try? queue.hasCall(accepted.id, &group) else { return false }
+            guard isTaken else { return true }
+            accepted.id = CallIDs.fresh()
+        }
+    }
+
+    private func begin(at now: Int64) {
+        let wait = WaitStart(accepted.call.start, now: now)
+        accepted.number = queue.nextNumber()
+        (accepted.notBefore, accepted.delayedBy) = (wait.notBefore, wait.delayedBy)
+        receipt = CallReceipt(id: accepted.id, callID: accepted.call.callID)
         self.wait = wait
     }
 
+    private func count(_ outcome: inout Outcome) {
+        outcome.deltas.change(accepted.call.function) { $0.accepted += 1 }
+        outcome.effects.append(self)
+    }
+
     func apply(to memory: inout QueueMemory) {
-        guard let receipt, let wait else { return }
-        let now = queue.clock.monotonic()
-        if file == nil, wait.delay == 0 { memory.keep(call, id: receipt.id, number: number) }
+        guard let wait else { return }
+        let (call, now) = (accepted.call, queue.clock.monotonic())
+        if accepted.file == nil, wait.delay == 0 { memory.keep(call, id: accepted.id, number: accepted.number) }
         memory.wait(
-            number,
+            accepted.number,
             call.function,
             due: now + wait.delay,
             now: now,
@@ -90,8 +119,8 @@ private final class Acceptance: PendingChange, Effect {
     }
 
     func fail(_ fault: PlatformFault) {
-        // After an error of the disk nobody knows whether the row is there: then its body has to be, too.
-        if let file, !fault.leavesDoubt { queue.spill.remove(file) }
+        // After an error of the disk nobody knows whether the call is there: then its body has to be, too.
+        if let file = accepted.file, !fault.leavesDoubt, !isNoted { queue.spill.remove(file) }
         done(.failure(fault))
     }
 }

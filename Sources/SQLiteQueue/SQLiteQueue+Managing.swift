@@ -148,7 +148,7 @@ extension SQLiteQueue {
             [batch.now, row.number],
             batch.database
         )
-        batch.unneededSpills += try CallRows.removeResult(row.number, batch.database)
+        batch.outcome.unneededSpills += try CallRows.removeResult(row.number, batch.database)
         batch.count(row.function) { $0[row.state] -= 1 }
         batch.then { [clock] memory in
             let now = clock.monotonic()
@@ -167,7 +167,7 @@ extension SQLiteQueue {
         for state in state.map({ [$0] }) ?? CallState.allCases.filter(\.isFinished) {
             purged += try await inSteps { batch in
                 let rows = try CallRows.places(in: state, of: function, atMost: Self.step, batch.database)
-                for row in rows { batch.unneededSpills += try CallRows.remove(row.number, batch.database) }
+                for row in rows { batch.outcome.unneededSpills += try CallRows.remove(row.number, batch.database) }
                 return rows.count
             }
         }

@@ -58,7 +58,7 @@ extension SQLiteQueue {
     private func insert(_ moved: MovedCall, _ file: String?, _ batch: inout Batch) throws -> Bool {
         let call = moved.call
         guard try CallRows.place(moved.id, batch.database) == nil else {
-            if let file { batch.unneededSpills.append(file) }
+            if let file { batch.outcome.unneededSpills.append(file) }
             return false
         }
         let number = nextNumber()
@@ -125,7 +125,15 @@ extension CallRows {
     ) throws {
         var call = moved.call
         call.callID = moved.id
-        _ = try insert(call, number: number, spill: spill, start: start, batch.statements)
+        let accepted = AcceptedCall(
+            call,
+            file: spill,
+            id: moved.id,
+            number: number,
+            notBefore: start.notBefore,
+            delayedBy: start.delayedBy
+        )
+        _ = try insert(accepted, batch.statements)
         try run(
             """
             UPDATE calls SET call_id = ?, attempts = ?, dead_reason = ?, state = ?, finished_at = ?,

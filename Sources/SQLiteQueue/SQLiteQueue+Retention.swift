@@ -35,7 +35,7 @@ extension SQLiteQueue {
         for step in stride(from: 0, to: found.old.count, by: Self.step) {
             let part = found.old[step..<min(step + Self.step, found.old.count)]
             try? await line.submit { batch in
-                for row in part { batch.unneededSpills += try CallRows.throwAway(row, batch.database) }
+                for row in part { batch.outcome.unneededSpills += try CallRows.throwAway(row, batch.database) }
             }
         }
     }

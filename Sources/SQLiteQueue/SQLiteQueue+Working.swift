@@ -91,11 +91,14 @@ extension SQLiteQueue {
         _ numbers: [Int64]
     ) async throws(PlatformFault) -> (calls: [Int64: CallRows.Stored], unreadable: Set<Int64>) {
         let spill = spill
-        return try await read { connection in
+        // On a disk that is full the last calls do not get into the tables, and are carried out all the same.
+        let isCurrent = (try? await caughtUp()) != nil
+        let behind = isCurrent ? [:] : backlog.withLock { $0.stored(Set(numbers)) }
+        return try await readTables { connection in
             var calls: [Int64: CallRows.Stored] = [:]
             var unreadable: Set<Int64> = []
             for number in numbers {
-                guard var stored = try CallRows.stored(number, connection) else { continue }
+                guard var stored = try CallRows.stored(number, connection) ?? behind[number] else { continue }
                 if let file = stored.spill {
                     guard spill.has(file) else { continue }
                     guard let body = try? spill.read(file) else {
@@ -175,8 +178,10 @@ private final class Settlement: PendingChange, Effect {
     /// Where the answer's body is, if that is too large for a row.
     private let file: String?
     private let done: @Sendable (Result<Bool, PlatformFault>) -> Void
-    private var held: CallSchedule.Lease?
-    private var isKept = false
+    /// What is kept of it; nil where the lease has ended.
+    private var ended: EndedAttempt?
+    /// Whether the journal may have it, even if it could not be kept.
+    private var isNoted = false
 
     init(
         of lease: CallLease,
@@ -194,81 +199,58 @@ private final class Settlement: PendingChange, Effect {
         self.done = done
     }
 
-    func make(_ batch: inout Batch) throws {
-        held = queue.memory.withLock { $0.schedule.lease(lease.token) }
-        isKept = try held.map { try keep($0, &batch) } ?? false
-        if isKept {
-            batch.effects.append(self)
-        } else if let file {
-            batch.unneededSpills.append(file)
+    func note(in group: inout JournalGroup) -> Bool {
+        // A lease that somebody has settled in the same group is still there until the group is on disk.
+        ended = group.settled.insert(lease.token).inserted ? ended(at: group.now) : nil
+        if let ended {
+            isNoted = true
+            group.add(.ended(ended))
+            if let (state, _) = ended.end { group.outcome.deltas.change(ended.function) { $0[state] += 1 } }
         }
-    }
-
-    private func keep(_ held: CallSchedule.Lease, _ batch: inout Batch) throws -> Bool {
-        switch verdict {
-        case .retry(let wait): try retry(held, after: wait.nanoseconds, batch)
-        case .end(let end, let reason, let result): try finish(held, end.state, reason, result, &batch)
-        }
-    }
-
-    private func retry(_ held: CallSchedule.Lease, after wait: Int64, _ batch: Batch) throws -> Bool {
-        try CallRows.run(
-            """
-            UPDATE calls SET not_before = ?, delayed_by = ?, attempts = attempts || ? WHERE seq = ? AND state = 0
-            """,
-            [batch.now + wait, max(1, wait), AttemptText.text(attempt), held.number],
-            batch.database
-        )
-        return batch.database.changesCount == 1
-    }
-
-    private func finish(
-        _ held: CallSchedule.Lease,
-        _ state: CallState,
-        _ reason: String?,
-        _ result: CallResult?,
-        _ batch: inout Batch
-    ) throws -> Bool {
-        let changed = try batch.statements.endCall.run { values in
-            values.add(CallRows.number(state))
-            values.add(batch.now)
-            values.add(attempt)
-            values.add(reason)
-            values.add(batch.now)
-            values.add(held.number)
-        }
-        guard changed == 1 else { return false }
-        if let result { try keep(result, of: held.number, batch) }
-        batch.count(held.function) { $0[state] += 1 }
+        conclude(&group.outcome)
         return true
     }
 
-    private func keep(_ result: CallResult, of number: Int64, _ batch: Batch) throws {
-        _ = try batch.statements.insertResult.run { values in
-            values.add(number)
-            values.add(result.status)
-            values.add(result.fields)
-            values.add(file == nil && result.body.readableBytes > 0 ? result.body : nil)
-            values.add(file)
-            values.add(result.size)
-            values.add(result.isTruncated ? 1 : 0)
-            values.add(batch.now + queue.settings.resultRetention.nanoseconds)
+    func make(_ batch: inout Batch) throws {
+        ended = ended(at: batch.now)
+        if try ended?.make(&batch) == false { ended = nil }
+        conclude(&batch.outcome)
+    }
+
+    private func ended(at now: Int64) -> EndedAttempt? {
+        guard let held = queue.memory.withLock({ $0.schedule.lease(lease.token) }) else { return nil }
+        return EndedAttempt(
+            attempt,
+            of: held.number,
+            held.function,
+            verdict,
+            file: file,
+            moment: now,
+            expiresAt: now + queue.settings.resultRetention.nanoseconds
+        )
+    }
+
+    private func conclude(_ outcome: inout Outcome) {
+        if ended != nil {
+            outcome.effects.append(self)
+        } else if let file {
+            outcome.unneededSpills.append(file)
         }
     }
 
     func apply(to memory: inout QueueMemory) {
-        guard let held else { return }
-        guard case .retry(let wait) = verdict else { return memory.end(held.number, of: held.function) }
+        guard let ended else { return }
+        guard case .retry(let wait) = verdict else { return memory.end(ended.number, of: ended.function) }
         let now = queue.clock.monotonic()
-        guard let token = memory.schedule.token(of: held.number) else { return }
+        guard let token = memory.schedule.token(of: ended.number) else { return }
         _ = memory.schedule.end(token)
-        memory.wait(held.number, held.function, due: now + wait.nanoseconds, now: now)
+        memory.wait(ended.number, ended.function, due: now + wait.nanoseconds, now: now)
     }
 
-    func tell() { done(.success(isKept)) }
+    func tell() { done(.success(ended != nil)) }
 
     func fail(_ fault: PlatformFault) {
-        if let file, !fault.leavesDoubt { queue.spill.remove(file) }
+        if let file, !fault.leavesDoubt, !isNoted { queue.spill.remove(file) }
         done(.failure(fault))
     }
 }

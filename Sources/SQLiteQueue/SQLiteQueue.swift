@@ -10,10 +10,11 @@ import NIOCore
 public import QueueContract
 import Synchronization
 
-/// The embedded queue: a file of SQLite's, written by one thread, a sync per group of changes.
+/// The embedded queue: a file of SQLite's with a journal in front of it, written by one thread, a sync per group of changes.
 ///
-/// The walk of a call: `accept` → `CommitLine` → rows (`CallRows`) → `CallSchedule` → `take` → `settle` → rows. The 202
-/// of a call may be sent when `accept` has said so: its row, and a file that holds a large body, are synced then.
+/// The walk of a call: `accept` → `CommitLine` → `CallJournal` → `CallSchedule` → `take` → `settle` → `CallJournal`, and
+/// from the journal into rows (`CallRows`), a moment later and many at once. The 202 of a call may be sent when `accept`
+/// has said so: its entry, and a file that holds a large body, are synced then.
 public final class SQLiteQueue: CallQueue {
     struct Listeners {
         var due: @Sendable (FunctionID) -> Void = { _ in }
@@ -33,9 +34,15 @@ public final class SQLiteQueue: CallQueue {
     let clock: QueueClock
     let memory = Mutex(QueueMemory())
     let listeners = Mutex(Listeners())
-    let line: CommitLine
+    let line = CommitLine()
     private let path: String
-    private let opening = Mutex(Opening())
+    /// Held while an entry is written and becomes true in memory.
+    let journal: Mutex<CallJournal>
+    let backlog = Mutex(Backlog())
+    /// How long changes wait for others that get into the tables with them, unless somebody wants to read them.
+    let catchUpDelay: DispatchTimeInterval
+    let tableQueue = DispatchQueue(label: "martlet.calls.tables")
+    let opening = Mutex(Opening())
     /// When opening was last tried; held while it is.
     private let lastAttempt = Mutex<Int64>(.min / 2)
     /// Bodies that were there before anything could be accepted.
@@ -65,17 +72,23 @@ public final class SQLiteQueue: CallQueue {
         try self.init(folder: folder, settings: settings, clock: .system, logger: logger)
     }
 
-    init(folder: String, settings: QueueSettings, clock: QueueClock, logger: Logger) throws(PlatformFault) {
+    init(
+        folder: String,
+        settings: QueueSettings,
+        clock: QueueClock,
+        catchUpDelay: DispatchTimeInterval = .milliseconds(50),
+        logger: Logger
+    ) throws(PlatformFault) {
         self.settings = settings
+        self.catchUpDelay = catchUpDelay
         self.clock = clock
         self.logger = logger
         path = "\(folder)/calls.sqlite"
         spill = SpillFolder(path: "\(folder)/spill")
         leftovers = Mutex(spill.names)
         clockOffset = Mutex(clock.wall() - clock.monotonic())
-        let commit = Commit()
-        line = CommitLine { commit.queue?.commit($0) }
-        commit.queue = self
+        journal = Mutex(CallJournal(folder: folder))
+        line.open(to: self)
         try? FileManager.default.createDirectory(atPath: spill.path, withIntermediateDirectories: true)
         do throws(PlatformFault) { _ = try database() } catch {
             if error.code == .badSettings { throw error }
@@ -91,11 +104,9 @@ public final class SQLiteQueue: CallQueue {
         upkeep.withLock { $0 = task }
     }
 
-    deinit { upkeep.withLock { $0?.cancel() } }
-
-    /// Lets the writer's thread find its queue.
-    private final class Commit: @unchecked Sendable {  // set once, before anything can be committed
-        weak var queue: SQLiteQueue?
+    deinit {
+        upkeep.withLock { $0?.cancel() }
+        journal.withLock { $0.close() }
     }
 
     /// Why calls cannot be kept at the moment; nil when they can.
@@ -113,7 +124,7 @@ public final class SQLiteQueue: CallQueue {
     /// The open database; opens it where it is not, but not more often than five times a second.
     ///
     /// Blocks, so it is for the threads of the queue alone.
-    private func database() throws(PlatformFault) -> QueueDatabase {
+    func database() throws(PlatformFault) -> QueueDatabase {
         if let database = opening.withLock({ $0.database }) { return database }
         let outcome = lastAttempt.withLock { lastAttempt -> Result<QueueDatabase, PlatformFault> in
             let opening = opening.withLock { $0 }
@@ -132,10 +143,14 @@ public final class SQLiteQueue: CallQueue {
     private func open() -> Result<QueueDatabase, PlatformFault> {
         do {
             let database = try QueueDatabase(path: path)
-            try load(database)
-            opening.withLock { opening in
-                opening.database = database
-                opening.fault = nil
+            // What is being written to the journal is either read back from it or comes behind it.
+            try journal.withLock { journal in
+                try takeOver(&journal, database)
+                try load(database)
+                opening.withLock { opening in
+                    opening.database = database
+                    opening.fault = nil
+                }
             }
             return .success(database)
         } catch {
@@ -161,66 +176,42 @@ public final class SQLiteQueue: CallQueue {
         }
     }
 
-    /// Makes one transaction of changes; returns why it could not.
-    ///
-    /// On the writer's thread.
-    private func commit(_ changes: (inout Batch) throws -> Void) -> PlatformFault? {
-        do {
-            let database = try database()
-            try database.trustLog()
-            let batch = try database.pool.writeWithoutTransaction { connection in
-                var batch = Batch(
-                    database: connection,
-                    statements: try database.statements(connection),
-                    now: clock.wall()
-                )
-                try connection.beginTransaction(.immediate)
-                do {
-                    try changes(&batch)
-                    try CallRows.add(batch.deltas, connection)
-                    try connection.commit()
-                    database.committed(connection)
-                } catch {
-                    if connection.isInsideTransaction { try? connection.rollback() }
-                    throw error
-                }
-                return Unchecked(batch)
-            }.value
-            publish(batch)
-            return nil
-        } catch {
-            if let error = error as? DatabaseError { note(error) }
-            return Self.fault(error)
-        }
-    }
-
-    /// Handed from the connection's queue to the thread that waits for it.
-    private struct Unchecked<Value>: @unchecked Sendable {  // the giver keeps nothing of it
-        let value: Value
-        init(_ value: Value) { self.value = value }
-    }
-
-    /// What is on disk becomes true in memory, and whoever waits for it is told.
-    private func publish(_ batch: Batch) {
-        let (due, cancelled, areCallbacksDue) = memory.withLock { memory in
-            memory.add(batch.deltas)
-            for effect in batch.effects { effect.apply(to: &memory) }
+    /// What is on disk becomes true in memory; returns who has to be told of it.
+    func publish(_ outcome: Outcome) -> Notice {
+        memory.withLock { memory in
+            memory.add(outcome.deltas)
+            for effect in outcome.effects { effect.apply(to: &memory) }
             defer {
                 memory.cancelled.removeAll()
                 memory.areCallbacksDue = false
             }
-            return (memory.takeDue(), memory.cancelled, memory.areCallbacksDue)
+            return Notice(
+                due: memory.takeDue(),
+                cancelled: memory.cancelled,
+                areCallbacksDue: memory.areCallbacksDue,
+                unneededSpills: outcome.unneededSpills
+            )
         }
-        for name in batch.unneededSpills { spill.remove(name) }
-        let listeners = listeners.withLock { $0 }
-        for function in due { listeners.due(function) }
-        for lease in cancelled { listeners.cancel(lease) }
-        if areCallbacksDue { listeners.callback() }
     }
 
-    private func note(_ error: DatabaseError) {
+    /// What has to be told when changes have become true.
+    struct Notice {
+        var due: Set<FunctionID> = []
+        var cancelled: [CallLease] = []
+        var areCallbacksDue = false
+        var unneededSpills: [String] = []
+    }
+
+    func tell(_ notice: Notice) {
+        for name in notice.unneededSpills { spill.remove(name) }
+        let listeners = listeners.withLock { $0 }
+        for function in notice.due { listeners.due(function) }
+        for lease in notice.cancelled { listeners.cancel(lease) }
+        if notice.areCallbacksDue { listeners.callback() }
+    }
+
+    func note(_ error: DatabaseError) {
         logger.error("calls cannot be kept", metadata: ["why": "\(error)"])
-        if error.isOfDisk { opening.withLock { $0.database }?.distrustLog() }
         guard error.needsReopening else { return }
         let closed = opening.withLock { opening in
             defer { opening = Opening(fault: error.fault) }
@@ -269,8 +260,16 @@ public final class SQLiteQueue: CallQueue {
         }
     }
 
-    /// Reads on a connection of its own, beside the writer.
+    /// Reads on a connection of its own, beside the writer, when the tables have all that was promised until now.
     func read<Value: Sendable>(
+        _ body: @escaping @Sendable (Database) throws -> Value
+    ) async throws(PlatformFault) -> Value {
+        try await caughtUp()
+        return try await readTables(body)
+    }
+
+    /// The same at once: what was promised a moment ago may be missing.
+    func readTables<Value: Sendable>(
         _ body: @escaping @Sendable (Database) throws -> Value
     ) async throws(PlatformFault) -> Value {
         let database = try opened()
@@ -308,6 +307,7 @@ public final class SQLiteQueue: CallQueue {
         }
         // A database that could not be used is opened as soon as it can be, whether or not calls come.
         _ = try? database()
+        if backlog.withLock({ $0.isStuck }) { tableQueue.async { _ = self.catchUp() } }
         if round.isMultiple(of: 10) { checkConservation() }
         if round.isMultiple(of: 30) { Task { await sweepOnce() } }
     }
@@ -346,6 +346,7 @@ public final class SQLiteQueue: CallQueue {
     public func close() async {
         upkeep.withLock { $0?.cancel() }
         await line.close()
+        await closeJournal()
         let database = opening.withLock { opening in
             defer { opening = Opening(fault: PlatformFault(.shuttingDown, "Martlet is stopping."), isClosed: true) }
             return opening.database

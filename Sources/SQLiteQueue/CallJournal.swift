@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import NIOCore
+
+/// The changes that are on disk and not yet in the tables: two files beside `calls.sqlite`, each written from its beginning
+/// to its end and then again.
+///
+/// An entry is appended and synced as a whole, which is much less than a transaction writes. The tables get the changes
+/// later, many at once. A file is written over when all that is in it is in the tables. After a crash the entries that the
+/// tables do not have are read from it; where an entry is not whole, nothing behind it was ever promised.
+///
+/// For one thread at a time; all of it blocks.
+struct CallJournal {
+    private struct File {
+        let path: String
+        var descriptor: Int32 = -1
+        var end = 0
+        /// The newest entry in it.
+        var last: UInt64 = 0
+    }
+
+    enum Problem: Error {
+        /// What is in the files has to get into the tables first.
+        case full
+        /// What the system says.
+        case system(Int32)
+    }
+
+    private var files: [File]
+    private var current = 0
+    private var identity: UInt64 = 0
+    /// Whether a write or a sync failed, so that nobody knows what is on the disk behind it.
+    private var isDoubtful = false
+    /// The newest entry, on disk or not.
+    private(set) var sequence: UInt64 = 0
+    /// Memory for the next entry.
+    private var spare = JournalEntry()
+    /// A file that is longer is not appended to any more.
+    private static let mostBytes = 8 * 1_048_576
+
+    init(folder: String) {
+        files = ["a", "b"].map { File(path: "\(folder)/calls.journal-\($0)") }
+    }
+
+    // MARK: Appending
+
+    /// Begins anew for tables that have everything.
+    mutating func begin(identity: UInt64, applied: UInt64) {
+        self.identity = identity
+        sequence = max(sequence, applied)
+        startOver()
+    }
+
+    private mutating func startOver() {
+        isDoubtful = false
+        for index in files.indices { files[index].end = 0 }
+    }
+
+    /// Begins an entry.
+    mutating func begunEntry() -> JournalEntry {
+        var entry = JournalEntry()
+        swap(&entry, &spare)
+        entry.begin()
+        return entry
+    }
+
+    /// Writes an entry behind the last one, and syncs it; `applied` is the newest one that the tables have.
+    mutating func append(_ entry: inout JournalEntry, applied: UInt64) throws(Problem) {
+        if applied >= sequence { startOver() }
+        // What a failed write or sync has left is not built upon.
+        guard !isDoubtful else { throw .full }
+        if files[current].end > Self.mostBytes { try turn(applied: applied) }
+        try open()
+        sequence += 1
+        files[current].last = sequence
+        entry.seal(sequence: sequence, identity: identity)
+        isDoubtful = true
+        try write(entry.bytes, to: files[current])
+        guard fdatasync(files[current].descriptor) == 0 else { throw .system(errno) }
+        files[current].end += entry.bytes.readableBytes
+        isDoubtful = false
+        swap(&entry, &spare)
+    }
+
+    private mutating func turn(applied: UInt64) throws(Problem) {
+        let other = 1 - current
+        guard files[other].end == 0 || files[other].last <= applied else { throw .full }
+        files[other].end = 0
+        current = other
+    }
+
+    private func write(_ bytes: ByteBuffer, to file: File) throws(Problem) {
+        var (place, rest) = (file.end, bytes)
+        while rest.readableBytes > 0 {
+            let count = rest.withUnsafeReadableBytes { pwrite(file.descriptor, $0.baseAddress, $0.count, off_t(place)) }
+            if count < 0, errno == EINTR { continue }
+            guard count > 0 else { throw .system(errno) }
+            rest.moveReaderIndex(forwardBy: count)
+            place += count
+        }
+    }
+
+    /// Opens the files, whose names have to be on disk before anything in them counts.
+    private mutating func open() throws(Problem) {
+        guard files.contains(where: { $0.descriptor < 0 }) else { return }
+        for index in files.indices where files[index].descriptor < 0 {
+            let descriptor = Glibc.open(files[index].path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+            guard descriptor >= 0 else { throw .system(errno) }
+            files[index].descriptor = descriptor
+        }
+        let folder = (files[0].path as NSString).deletingLastPathComponent
+        guard SpillFolder.syncFolder(folder) else {
+            close()
+            throw .system(errno)
+        }
+    }
+
+    // MARK: Reading
+
+    /// What an earlier life has left.
+    struct Left {
+        /// The changes that the tables do not have, in their order.
+        var changes: [RowChange] = []
+        /// The newest entry; 0 for none.
+        var last: UInt64 = 0
+        /// Entries that should be there, and are not or cannot be understood.
+        var missing = 0
+        /// Files with entries of another database.
+        var strangers: [String] = []
+    }
+
+    /// Reads the entries of a database that its tables do not have.
+    func left(identity: UInt64, applied: UInt64) throws -> Left {
+        var left = Left()
+        var heads: [JournalEntry.Head] = []
+        for file in files where FileManager.default.fileExists(atPath: file.path) {
+            let found = Self.entries(ByteBuffer(bytes: try Data(contentsOf: URL(fileURLWithPath: file.path))))
+            if found.contains(where: { $0.identity != identity }) { left.strangers.append(file.path) }
+            heads += found.filter { $0.identity == identity && $0.sequence > applied }
+        }
+        left.last = applied
+        for head in heads.sorted(by: { $0.sequence < $1.sequence }) {
+            left.missing += Int(head.sequence - left.last) - 1
+            left.last = head.sequence
+            if let changes = JournalEntry.changes(in: head.payload) {
+                left.changes += changes
+            } else {
+                left.missing += 1
+            }
+        }
+        return left
+    }
+
+    /// The entries of a file: up to the first that is not whole, or that is older than the one before.
+    private static func entries(_ bytes: ByteBuffer) -> [JournalEntry.Head] {
+        var (bytes, entries) = (bytes, [JournalEntry.Head]())
+        while let entry = JournalEntry.read(&bytes) {
+            if let last = entries.last, entry.sequence != last.sequence + 1 || entry.identity != last.identity { break }
+            entries.append(entry)
+        }
+        return entries
+    }
+
+    // MARK: Ending
+
+    /// Removes the files, when the tables have everything.
+    mutating func remove() {
+        close()
+        for file in files { unlink(file.path) }
+    }
+
+    mutating func close() {
+        for index in files.indices where files[index].descriptor >= 0 {
+            Glibc.close(files[index].descriptor)
+            files[index].descriptor = -1
+        }
+    }
+}

@@ -1,0 +1,307 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Dispatch
+import FaultModel
+import Foundation
+import GRDB
+import Logging
+import Synchronization
+
+/// Changes that the journal has and the tables have not.
+struct Backlog: Sendable {
+    private(set) var changes: [RowChange] = []
+    /// What is just getting into the tables.
+    private var taken: [RowChange] = []
+    private var ids = AcceptedIDs()
+    private var takenIDs = AcceptedIDs()
+    /// The newest entry of the journal, kept or failed.
+    private(set) var last: UInt64 = 0
+    /// The newest that was kept.
+    private var kept: UInt64 = 0
+    /// The newest that is in the tables.
+    private(set) var applied: UInt64 = 0
+    /// Whether the tables could not have them: then nothing more is promised without the tables.
+    var isStuck = false
+    var isCatchUpPlanned = false
+    /// Whether one of the changes is such that the tables will not have it.
+    var hasMisfit = false
+
+    /// So many changes get into the tables without a wait for more.
+    static let many = 4096
+
+    /// Whether the tables have all that was promised.
+    var isEmpty: Bool { applied >= kept }
+
+    mutating func add(_ more: [RowChange], sequence: UInt64) {
+        changes += more
+        (kept, last) = (sequence, sequence)
+    }
+
+    /// An entry could not be written; it may be on the disk all the same, so the tables have to say that it is not to be
+    /// read.
+    mutating func skip(sequence: UInt64) { last = sequence }
+
+    /// Takes all changes, to make them in the tables.
+    mutating func take() -> (changes: [RowChange], applied: UInt64, last: UInt64) {
+        (taken, takenIDs) = (changes, ids)
+        (changes, ids) = ([], AcceptedIDs())
+        return (taken, applied, last)
+    }
+
+    /// Puts back what was taken and could not be made.
+    mutating func putBack() {
+        changes = taken + changes
+        (taken, ids) = ([], AcceptedIDs())
+    }
+
+    /// Whether a call that the tables may not have yet has an id.
+    mutating func holds(_ id: String) -> Bool { ids.holds(id, in: changes) || takenIDs.holds(id, in: taken) }
+
+    /// Calls by their numbers, as the tables will have them.
+    func stored(_ numbers: Set<Int64>) -> [Int64: CallRows.Stored] {
+        var stored: [Int64: CallRows.Stored] = [:]
+        for change in taken + changes {
+            switch change {
+            case .accepted(let call) where numbers.contains(call.number):
+                stored[call.number] = CallRows.Stored(id: call.id, call: call.call, spill: call.file, attempts: 0)
+            case .ended(let attempt): stored[attempt.number]?.attempts += 1
+            case .accepted: break
+            }
+        }
+        return stored
+    }
+
+    /// The tables have everything up to an entry.
+    mutating func caughtUp(to sequence: UInt64) {
+        taken = []
+        takenIDs = AcceptedIDs()
+        applied = max(applied, sequence)
+        (isStuck, hasMisfit) = (false, false)
+    }
+
+    /// Begins anew for tables that have everything.
+    mutating func begin(applied: UInt64) {
+        self = Backlog()
+        (last, kept, self.applied) = (applied, applied, applied)
+    }
+}
+
+/// The ids of calls that were accepted, gathered when somebody asks: most ids were made here, and nobody has to.
+struct AcceptedIDs: Sendable {
+    private var ids: Set<String> = []
+    private var seen = 0
+
+    /// Whether an id is among those of changes, to which some may have been added since the last question.
+    mutating func holds(_ id: String, in changes: [RowChange]) -> Bool {
+        for change in changes[seen...] {
+            if case .accepted(let call) = change { ids.insert(call.id) }
+        }
+        seen = changes.count
+        return ids.contains(id)
+    }
+}
+
+/// The journal in front of the tables.
+extension SQLiteQueue: GroupStore {
+    // MARK: Writing
+
+    /// Keeps a group of changes in the journal; false where the tables have to have it instead.
+    func journal(_ note: (inout JournalGroup) -> Void) -> Bool {
+        let notice = journal.withLock { journal -> Notice? in
+            guard opening.withLock({ $0.database }) != nil, !backlog.withLock({ $0.isStuck }) else { return nil }
+            var group = JournalGroup(now: clock.wall(), entry: journal.begunEntry())
+            note(&group)
+            guard append(&group, to: &journal) else { return nil }
+            return publish(group.outcome)
+        }
+        guard let notice else { return false }
+        tell(notice)
+        planCatchUp()
+        return true
+    }
+
+    private func append(_ group: inout JournalGroup, to journal: inout CallJournal) -> Bool {
+        guard !group.changes.isEmpty else { return true }
+        do {
+            try journal.append(&group.entry, applied: backlog.withLock { $0.applied })
+            backlog.withLock { $0.add(group.changes, sequence: journal.sequence) }
+            return true
+        } catch {
+            backlog.withLock { $0.skip(sequence: journal.sequence) }
+            guard case .system(let code) = error else { return false }
+            logger.warning(
+                "the journal of calls cannot be written; they go straight into their tables",
+                metadata: ["why": "\(String(cString: strerror(code)))"]
+            )
+            return false
+        }
+    }
+
+    /// Whether a call has an id already: in the group, in the journal or in the tables.
+    func hasCall(_ id: String, _ group: inout JournalGroup) throws -> Bool {
+        if group.holds(id) || backlog.withLock({ $0.holds(id) }) { return true }
+        return try opened().hasCall(id)
+    }
+
+    // MARK: Catching up
+
+    private func planCatchUp() {
+        let delay = backlog.withLock { backlog -> DispatchTimeInterval? in
+            let isFull = backlog.changes.count >= Backlog.many
+            guard !backlog.isEmpty, !backlog.isCatchUpPlanned || isFull else { return nil }
+            backlog.isCatchUpPlanned = true
+            return isFull ? .nanoseconds(0) : catchUpDelay
+        }
+        guard let delay else { return }
+        tableQueue.asyncAfter(deadline: .now() + delay) { _ = self.catchUp() }
+    }
+
+    /// Brings what the journal has into the tables; returns why it cannot be.
+    ///
+    /// On the tables' queue.
+    func catchUp() -> PlatformFault? {
+        let isEmpty = backlog.withLock { backlog in
+            backlog.isCatchUpPlanned = false
+            return backlog.isEmpty
+        }
+        return isEmpty ? nil : commit { _ in }
+    }
+
+    /// Returns when the tables have all that was promised until now.
+    func caughtUp() async throws(PlatformFault) {
+        guard !backlog.withLock({ $0.isEmpty }) else { return }
+        let fault = await withCheckedContinuation { continuation in
+            tableQueue.async { continuation.resume(returning: self.catchUp()) }
+        }
+        if let fault { throw fault }
+    }
+
+    /// Makes one transaction of what the journal has and of changes behind it; returns why it could not.
+    ///
+    /// Blocks.
+    func commit(_ changes: (inout Batch) throws -> Void) -> PlatformFault? {
+        do {
+            let database = try database()
+            let outcome = try database.pool.writeWithoutTransaction { connection in
+                let behind = backlog.withLock { $0.take() }
+                do {
+                    try database.trustLog()
+                    let outcome = try transaction(database, connection) { batch in
+                        if behind.last > behind.applied { try makeUp(behind.changes, behind.last, batch) }
+                        try changes(&batch)
+                    }
+                    backlog.withLock { $0.caughtUp(to: behind.last) }
+                    return Unchecked(outcome)
+                } catch {
+                    // At once: another thread may be about to build upon it.
+                    if (error as? DatabaseError)?.isOfDisk == true { database.distrustLog() }
+                    backlog.withLock { $0.putBack() }
+                    throw error
+                }
+            }.value
+            tell(publish(outcome))
+            return nil
+        } catch {
+            backlog.withLock { $0.isStuck = !$0.isEmpty }
+            if let error = error as? DatabaseError { note(error) }
+            return Self.fault(error)
+        }
+    }
+
+    private func transaction(
+        _ database: QueueDatabase,
+        _ connection: Database,
+        _ changes: (inout Batch) throws -> Void
+    ) throws -> Outcome {
+        var batch = Batch(
+            database: connection,
+            statements: try database.statements(connection),
+            now: clock.wall()
+        )
+        try connection.beginTransaction(.immediate)
+        do {
+            try changes(&batch)
+            try CallRows.add(batch.outcome.deltas, connection)
+            try connection.commit()
+            database.committed(connection)
+        } catch {
+            if connection.isInsideTransaction { try? connection.rollback() }
+            throw error
+        }
+        return batch.outcome
+    }
+
+    /// Makes changes in the tables that are true in memory already.
+    private func makeUp(_ changes: [RowChange], _ last: UInt64, _ batch: Batch) throws {
+        RowChange.join(changes)
+        if backlog.withLock({ $0.hasMisfit }) {
+            for change in changes { try makeAlone(change, batch) }
+        } else {
+            do { try make(changes, batch) } catch let error as DatabaseError where !error.isOfStorage {
+                backlog.withLock { $0.hasMisfit = true }
+                throw error
+            }
+        }
+        try CallRows.noteApplied(last, batch.database)
+    }
+
+    private func make(_ changes: [RowChange], _ batch: Batch) throws {
+        var behind = Batch(database: batch.database, statements: batch.statements, now: batch.now)
+        for change in changes { try change.make(&behind) }
+        try CallRows.add(behind.outcome.deltas, batch.database)
+    }
+
+    /// One that the tables will not have must not keep the others from them for ever.
+    private func makeAlone(_ change: RowChange, _ batch: Batch) throws {
+        do {
+            try batch.database.inSavepoint {
+                try make([change], batch)
+                return .commit
+            }
+        } catch let error as DatabaseError where !error.isOfStorage {
+            logger.error("a change of a call is lost", metadata: ["change": "\(change)", "why": "\(error)"])
+        }
+    }
+
+    /// Handed from the connection's queue to the thread that waits for it.
+    private struct Unchecked<Value>: @unchecked Sendable {  // the giver keeps nothing of it
+        let value: Value
+        init(_ value: Value) { self.value = value }
+    }
+
+    // MARK: Beginning and ending
+
+    /// Brings what an earlier life has left in the journal into the tables.
+    func takeOver(_ journal: inout CallJournal, _ database: QueueDatabase) throws {
+        journal.close()
+        let (identity, applied) = try database.pool.read { try CallRows.journal($0) }
+        let left = try journal.left(identity: identity, applied: applied)
+        for path in left.strangers { setAside(path) }
+        if left.missing > 0 {
+            logger.error("the journal of calls is damaged", metadata: ["missing": "\(left.missing)"])
+        }
+        journal.begin(identity: identity, applied: left.last)
+        let last = journal.sequence
+        if last > applied {
+            try database.pool.writeWithoutTransaction { connection in
+                _ = try transaction(database, connection) { try makeUp(left.changes, last, $0) }
+            }
+        }
+        backlog.withLock { $0.begin(applied: last) }
+    }
+
+    /// Keeps a file of another database for whoever puts that one back.
+    private func setAside(_ path: String) {
+        let kept = "\(path).of-another-database"
+        rename(path, kept)
+        logger.warning("a journal of calls belongs to another database", metadata: ["kept as": "\(kept)"])
+    }
+
+    /// Ends the journal: what it has gets into the tables, so that they are whole without it.
+    func closeJournal() async {
+        let isKept = (try? await caughtUp()) != nil
+        journal.withLock { journal in
+            if isKept { journal.remove() } else { journal.close() }
+        }
+    }
+}
