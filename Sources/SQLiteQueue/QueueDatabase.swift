@@ -110,6 +110,18 @@ final class QueueDatabase: Sendable {
         isLogDoubtful.store(false, ordering: .relaxed)
     }
 
+    // MARK: Syncs
+
+    /// Chooses whether the next commit is on disk when it returns.
+    ///
+    /// What the journal has need not be: it only has to be whole, which it is without a sync (`synchronous=NORMAL`).
+    func choose(isSynced: Bool, _ connection: Database) throws {
+        try connection.execute(sql: isSynced ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL")
+    }
+
+    /// Waits until all commits are on disk.
+    func syncLog() throws(DatabaseError) { try QueueLog.sync(of: path) }
+
     // MARK: Writing the log back
 
     /// Keeps the log short; called by the writer behind each commit.
@@ -179,9 +191,7 @@ enum QueueLog {
     /// sync succeeds without writing them. SQLite would believe it, build on them, and lose all that follows in a power
     /// cut.
     static func writeAgain(of database: String) throws {
-        let descriptor = open(database + "-wal", O_RDWR | O_CLOEXEC)
-        // There is none: nothing can be missing from it.
-        guard descriptor >= 0 else { return }
+        guard let descriptor = opened(of: database) else { return }
         defer { close(descriptor) }
         var bytes = [UInt8](repeating: 0, count: 1_048_576)
         var place: off_t = 0
@@ -192,6 +202,19 @@ enum QueueLog {
             place += off_t(count)
         }
         guard fdatasync(descriptor) == 0 else { throw failure }
+    }
+
+    /// Syncs the log as it is.
+    static func sync(of database: String) throws(DatabaseError) {
+        guard let descriptor = opened(of: database) else { return }
+        defer { close(descriptor) }
+        guard fdatasync(descriptor) == 0 else { throw failure }
+    }
+
+    /// Nil where there is no log, so that nothing can be missing from it.
+    private static func opened(of database: String) -> Int32? {
+        let descriptor = open(database + "-wal", O_RDWR | O_CLOEXEC)
+        return descriptor >= 0 ? descriptor : nil
     }
 
     private static var failure: DatabaseError {

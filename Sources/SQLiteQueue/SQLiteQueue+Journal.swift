@@ -18,7 +18,9 @@ struct Backlog: Sendable {
     private(set) var last: UInt64 = 0
     /// The newest that was kept.
     private var kept: UInt64 = 0
-    /// The newest that is in the tables.
+    /// The newest that whoever reads the tables sees.
+    private(set) var visible: UInt64 = 0
+    /// The newest that the tables have on disk, so that the journal need not have it any more.
     private(set) var applied: UInt64 = 0
     /// Whether the tables could not have them: then nothing more is promised without the tables.
     var isStuck = false
@@ -29,8 +31,8 @@ struct Backlog: Sendable {
     /// So many changes get into the tables without a wait for more.
     static let many = 4096
 
-    /// Whether the tables have all that was promised.
-    var isEmpty: Bool { applied >= kept }
+    /// Whether the tables show all that was promised.
+    var isEmpty: Bool { visible >= kept }
 
     mutating func add(_ more: [RowChange], sequence: UInt64) {
         changes += more
@@ -42,10 +44,10 @@ struct Backlog: Sendable {
     mutating func skip(sequence: UInt64) { last = sequence }
 
     /// Takes all changes, to make them in the tables.
-    mutating func take() -> (changes: [RowChange], applied: UInt64, last: UInt64) {
+    mutating func take() -> (changes: [RowChange], visible: UInt64, last: UInt64) {
         (taken, takenIDs) = (changes, ids)
         (changes, ids) = ([], AcceptedIDs())
-        return (taken, applied, last)
+        return (taken, visible, last)
     }
 
     /// Puts back what was taken and could not be made.
@@ -71,18 +73,21 @@ struct Backlog: Sendable {
         return stored
     }
 
-    /// The tables have everything up to an entry.
+    /// The tables show everything up to an entry.
     mutating func caughtUp(to sequence: UInt64) {
         taken = []
         takenIDs = AcceptedIDs()
-        applied = max(applied, sequence)
+        visible = sequence
         (isStuck, hasMisfit) = (false, false)
     }
+
+    /// They have it on disk.
+    mutating func synced(to sequence: UInt64) { applied = max(applied, sequence) }
 
     /// Begins anew for tables that have everything.
     mutating func begin(applied: UInt64) {
         self = Backlog()
-        (last, kept, self.applied) = (applied, applied, applied)
+        (last, kept, visible, self.applied) = (applied, applied, applied, applied)
     }
 }
 
@@ -164,10 +169,33 @@ extension SQLiteQueue: GroupStore {
             backlog.isCatchUpPlanned = false
             return backlog.isEmpty
         }
-        return isEmpty ? nil : commit { _ in }
+        guard !isEmpty else { return nil }
+        switch transact(isSynced: false, { _ in }) {
+        case .failure(let fault): return fault
+        case .success(let committed):
+            // Whoever waits to read need not wait for the disk: it has all of this in the journal.
+            let (database, last) = (committed.database, committed.last)
+            tableQueue.async { self.sync(database, upTo: last) }
+            return nil
+        }
     }
 
-    /// Returns when the tables have all that was promised until now.
+    private func sync(_ database: QueueDatabase, upTo last: UInt64) {
+        do {
+            // With the writer's connection in hand: what a failed sync leaves behind must not be another commit's.
+            try database.pool.writeWithoutTransaction { _ in
+                do { try database.syncLog() } catch {
+                    database.distrustLog()
+                    throw error
+                }
+            }
+            backlog.withLock { $0.synced(to: last) }
+        } catch {
+            if let error = error as? DatabaseError { note(error) }
+        }
+    }
+
+    /// Returns when the tables show all that was promised until now.
     func caughtUp() async throws(PlatformFault) {
         guard !backlog.withLock({ $0.isEmpty }) else { return }
         let fault = await withCheckedContinuation { continuation in
@@ -176,41 +204,62 @@ extension SQLiteQueue: GroupStore {
         if let fault { throw fault }
     }
 
-    /// Makes one transaction of what the journal has and of changes behind it; returns why it could not.
+    /// Makes one transaction of what the journal has and of changes behind it, and syncs it; returns why it could not.
     ///
     /// Blocks.
     func commit(_ changes: (inout Batch) throws -> Void) -> PlatformFault? {
+        switch transact(isSynced: true, changes) {
+        case .failure(let fault): return fault
+        case .success(let committed):
+            backlog.withLock { $0.synced(to: committed.last) }
+            tell(publish(committed.outcome))
+            return nil
+        }
+    }
+
+    /// A transaction that was made.
+    private struct Committed {
+        let database: QueueDatabase
+        let outcome: Outcome
+        /// The newest entry of the journal that is in it.
+        let last: UInt64
+    }
+
+    private func transact(
+        isSynced: Bool,
+        _ changes: (inout Batch) throws -> Void
+    ) -> Result<Committed, PlatformFault> {
         do {
             let database = try database()
-            let outcome = try database.pool.writeWithoutTransaction { connection in
+            let committed = try database.pool.writeWithoutTransaction { connection in
                 let behind = backlog.withLock { $0.take() }
                 do {
                     try database.trustLog()
-                    let outcome = try transaction(database, connection) { batch in
-                        if behind.last > behind.applied { try makeUp(behind.changes, behind.last, batch) }
+                    let outcome = try transaction(database, connection, isSynced: isSynced) { batch in
+                        if behind.last > behind.visible { try makeUp(behind.changes, behind.last, batch) }
                         try changes(&batch)
                     }
                     backlog.withLock { $0.caughtUp(to: behind.last) }
-                    return Unchecked(outcome)
+                    return Unchecked(Committed(database: database, outcome: outcome, last: behind.last))
                 } catch {
                     // At once: another thread may be about to build upon it.
                     if (error as? DatabaseError)?.isOfDisk == true { database.distrustLog() }
                     backlog.withLock { $0.putBack() }
                     throw error
                 }
-            }.value
-            tell(publish(outcome))
-            return nil
+            }
+            return .success(committed.value)
         } catch {
             backlog.withLock { $0.isStuck = !$0.isEmpty }
             if let error = error as? DatabaseError { note(error) }
-            return Self.fault(error)
+            return .failure(Self.fault(error))
         }
     }
 
     private func transaction(
         _ database: QueueDatabase,
         _ connection: Database,
+        isSynced: Bool,
         _ changes: (inout Batch) throws -> Void
     ) throws -> Outcome {
         var batch = Batch(
@@ -218,6 +267,7 @@ extension SQLiteQueue: GroupStore {
             statements: try database.statements(connection),
             now: clock.wall()
         )
+        try database.choose(isSynced: isSynced, connection)
         try connection.beginTransaction(.immediate)
         do {
             try changes(&batch)
@@ -284,7 +334,9 @@ extension SQLiteQueue: GroupStore {
         let last = journal.sequence
         if last > applied {
             try database.pool.writeWithoutTransaction { connection in
-                _ = try transaction(database, connection) { try makeUp(left.changes, last, $0) }
+                _ = try transaction(database, connection, isSynced: true) {
+                    try makeUp(left.changes, last, $0)
+                }
             }
         }
         backlog.withLock { $0.begin(applied: last) }
