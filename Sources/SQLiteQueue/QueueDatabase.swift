@@ -7,8 +7,8 @@ import GRDB
 import GRDBSQLite
 import Synchronization
 
-/// The file `calls.sqlite`: opened so that a commit is on disk when it returns, and opened again after an error of the
-/// disk.
+/// The file `calls.sqlite`: a commit is on disk when it returns, unless the journal has what is in it; opened again after
+/// an error of the disk.
 ///
 /// Used by the writer's thread alone, but for `read`.
 final class QueueDatabase: Sendable {
@@ -253,7 +253,7 @@ enum QueueSchema {
     }
 
     /// What changes is kept apart from what was sent and answered, so that a change of state writes few pages.
-    private static let steps = [
+    static let steps = [
         """
         CREATE TABLE calls (
             seq INTEGER PRIMARY KEY, id TEXT NOT NULL, call_id TEXT NOT NULL, function TEXT NOT NULL,

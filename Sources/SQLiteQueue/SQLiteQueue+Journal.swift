@@ -34,6 +34,9 @@ struct Backlog: Sendable {
     /// Whether the tables show all that was promised.
     var isEmpty: Bool { visible >= kept }
 
+    /// Whether they have all of it on disk.
+    var isSynced: Bool { applied >= kept }
+
     mutating func add(_ more: [RowChange], sequence: UInt64) {
         changes += more
         (kept, last) = (sequence, sequence)
@@ -77,7 +80,7 @@ struct Backlog: Sendable {
     mutating func caughtUp(to sequence: UInt64) {
         taken = []
         takenIDs = AcceptedIDs()
-        visible = sequence
+        visible = max(visible, sequence)
         (isStuck, hasMisfit) = (false, false)
     }
 
@@ -211,7 +214,8 @@ extension SQLiteQueue: GroupStore {
         switch transact(isSynced: true, changes) {
         case .failure(let fault): return fault
         case .success(let committed):
-            backlog.withLock { $0.synced(to: committed.last) }
+            // One that wrote nothing has synced nothing either.
+            if committed.isWritten { backlog.withLock { $0.synced(to: committed.last) } }
             tell(publish(committed.outcome))
             return nil
         }
@@ -221,8 +225,9 @@ extension SQLiteQueue: GroupStore {
     private struct Committed {
         let database: QueueDatabase
         let outcome: Outcome
-        /// The newest entry of the journal that is in it.
+        /// The newest entry of the journal that is in it, or before it.
         let last: UInt64
+        let isWritten: Bool
     }
 
     private func transact(
@@ -235,12 +240,20 @@ extension SQLiteQueue: GroupStore {
                 let behind = backlog.withLock { $0.take() }
                 do {
                     try database.trustLog()
+                    let written = connection.totalChangesCount
                     let outcome = try transaction(database, connection, isSynced: isSynced) { batch in
                         if behind.last > behind.visible { try makeUp(behind.changes, behind.last, batch) }
                         try changes(&batch)
                     }
                     backlog.withLock { $0.caughtUp(to: behind.last) }
-                    return Unchecked(Committed(database: database, outcome: outcome, last: behind.last))
+                    return Unchecked(
+                        Committed(
+                            database: database,
+                            outcome: outcome,
+                            last: behind.last,
+                            isWritten: connection.totalChangesCount > written
+                        )
+                    )
                 } catch {
                     // At once: another thread may be about to build upon it.
                     if (error as? DatabaseError)?.isOfDisk == true { database.distrustLog() }
@@ -351,9 +364,13 @@ extension SQLiteQueue: GroupStore {
 
     /// Ends the journal: what it has gets into the tables, so that they are whole without it.
     func closeJournal() async {
-        let isKept = (try? await caughtUp()) != nil
+        try? await caughtUp()
+        // Behind the sync that follows.
+        let isSynced = await withCheckedContinuation { continuation in
+            tableQueue.async { continuation.resume(returning: self.backlog.withLock { $0.isSynced }) }
+        }
         journal.withLock { journal in
-            if isKept { journal.remove() } else { journal.close() }
+            if isSynced { journal.remove() } else { journal.close() }
         }
     }
 }

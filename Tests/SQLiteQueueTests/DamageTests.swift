@@ -108,6 +108,30 @@ struct DamageTests {
         #expect(fault?.code == .badSettings && fault?.message.contains("newer Martlet") == true)
     }
 
+    @Test func `a file of the version before is brought up to date, and a copy of it is kept`() async throws {
+        let old = try DatabaseQueue(path: "\(folder.path)/calls.sqlite")
+        try await old.write { database in
+            try database.execute(sql: QueueSchema.steps[0])
+            try database.execute(
+                sql: """
+                    PRAGMA user_version = 1;
+                    INSERT INTO calls (seq, id, call_id, function, state, method, path, created_at, not_before, delayed_by)
+                    VALUES (1, 'old', 'old', 'fn.openfaas-fn', 0, 'POST', '', 0, 0, 0);
+                    INSERT INTO requests (seq, client, fields) VALUES (1, '', X'');
+                    INSERT INTO counters VALUES ('fn.openfaas-fn', 1, 0, 0, 0, 0, 0);
+                    """
+            )
+        }
+        try old.close()
+        let queue = try open(folder)
+        #expect(try await queue.accept(NewCall(function: function, callID: "new")).id == "new")
+        let taken = try await queue.take(from: function, atMost: 5, lease: .seconds(60)).calls
+        #expect(taken.map(\.lease.id) == ["old", "new"])
+        #expect(await queue.counts().total.drift == 0)
+        await queue.close()
+        #expect(FileManager.default.fileExists(atPath: "\(folder.path)/calls.sqlite.schema-1"))
+    }
+
     @Test func `bodies that no call belongs to are removed at the start, the others are not`() async throws {
         let queue = try open(folder)
         let body = ByteBuffer(repeating: 1, count: 100_000)

@@ -8,6 +8,7 @@ import GRDB
 import Logging
 import NIOCore
 import QueueContract
+import Synchronization
 import TestSupport
 import Testing
 
@@ -227,6 +228,29 @@ struct JournalTests {
         let taken = try await again.take(from: function, atMost: 800, lease: .seconds(60)).calls
         #expect(taken.count == 800 && taken.allSatisfy { $0.call.body == body })
         await again.close()
+    }
+
+    @Test func `the journal keeps what the tables only show, until a sync has reached the disk`() async throws {
+        let queue = try open(folder)
+        let ready = DispatchSemaphore(value: 0)
+        _ = try await queue.accept(call("a"))
+        await withCheckedContinuation { continuation in
+            queue.tableQueue.async {
+                _ = queue.catchUp()
+                continuation.resume()
+                // The sync comes behind this.
+                ready.wait()
+            }
+        }
+        await #expect(throws: PlatformFault.self) { try await queue.cancel("unknown") }
+        // A transaction that wrote nothing has synced nothing.
+        let (isShown, isSynced) = queue.backlog.withLock { ($0.isEmpty, $0.isSynced) }
+        #expect(isShown && !isSynced)
+        try await queue.cancel("a")
+        let isSyncedThen = queue.backlog.withLock { $0.isSynced }
+        #expect(isSyncedThen)
+        ready.signal()
+        await queue.close()
     }
 
     @Test func `a change that the tables will not have keeps no other from them`() async throws {
