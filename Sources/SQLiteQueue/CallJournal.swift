@@ -72,7 +72,7 @@ struct CallJournal {
         guard !isDoubtful else { throw .full }
         if files[current].end > Self.mostBytes { try turn(applied: applied) }
         try open()
-        sequence += 1
+        sequence &+= 1
         files[current].last = sequence
         entry.seal(sequence: sequence, identity: identity)
         isDoubtful = true
@@ -127,7 +127,13 @@ struct CallJournal {
         /// Entries that should be there, and are not or cannot be understood.
         var missing = 0
         /// Files with entries of another database.
-        var strangers: [String] = []
+        var strangers: [Stranger] = []
+    }
+
+    /// A file of another database.
+    struct Stranger {
+        let path: String
+        let identity: UInt64
     }
 
     /// Reads the entries of a database that its tables do not have.
@@ -136,12 +142,14 @@ struct CallJournal {
         var heads: [JournalEntry.Head] = []
         for file in files where FileManager.default.fileExists(atPath: file.path) {
             let found = Self.entries(ByteBuffer(bytes: try Data(contentsOf: URL(fileURLWithPath: file.path))))
-            if found.contains(where: { $0.identity != identity }) { left.strangers.append(file.path) }
+            if let other = found.first(where: { $0.identity != identity }) {
+                left.strangers.append(Stranger(path: file.path, identity: other.identity))
+            }
             heads += found.filter { $0.identity == identity && $0.sequence > applied }
         }
         left.last = applied
         for head in heads.sorted(by: { $0.sequence < $1.sequence }) {
-            left.missing += Int(head.sequence - left.last) - 1
+            left.missing += Int(clamping: head.sequence - left.last - 1)
             left.last = head.sequence
             if let changes = JournalEntry.changes(in: head.payload) {
                 left.changes += changes
@@ -156,7 +164,9 @@ struct CallJournal {
     private static func entries(_ bytes: ByteBuffer) -> [JournalEntry.Head] {
         var (bytes, entries) = (bytes, [JournalEntry.Head]())
         while let entry = JournalEntry.read(&bytes) {
-            if let last = entries.last, entry.sequence != last.sequence + 1 || entry.identity != last.identity { break }
+            if let last = entries.last, entry.sequence != last.sequence &+ 1 || entry.identity != last.identity {
+                break
+            }
             entries.append(entry)
         }
         return entries

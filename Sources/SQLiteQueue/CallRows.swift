@@ -87,7 +87,12 @@ enum CallRows {
     }
 
     static func noteApplied(_ sequence: UInt64, _ database: Database) throws {
-        try run("UPDATE journal SET applied = ?", [Int64(bitPattern: sequence)], database)
+        // Never without a change: a transaction that failed before it may lie in the log, and has to be written over.
+        try run(
+            "UPDATE journal SET applied = max(applied, ?), commits = commits + 1",
+            [Int64(bitPattern: sequence)],
+            database
+        )
     }
 
     // MARK: Counting
@@ -255,7 +260,7 @@ enum CallRows {
     static func buffer(_ data: Data?) -> ByteBuffer { data.map { ByteBuffer(data: $0) } ?? ByteBuffer() }
 
     static func state(_ number: Int) -> CallState {
-        number < StateNumbers.order.count ? StateNumbers.order[number] : .waiting
+        StateNumbers.order.indices.contains(number) ? StateNumbers.order[number] : .waiting
     }
 
     static func number(_ state: CallState) -> Int { StateNumbers.order.firstIndex(of: state) ?? 0 }

@@ -191,13 +191,15 @@ final class CommitLine: Sendable {
     /// Lets a change into the next group.
     func submit(_ change: any PendingChange) {
         let change = Sendability(change)
-        // The writer is woken behind the lock, not under it: it would run at once, and wait for the lock.
-        switch waiting.withLock({ $0.value.add(change.value) }) {
-        case .waits: break
-        case .wakesWriter: arrivals.signal()
-        case .startsWriter: queue.async { self.write() }
-        case .comesTooLate: change.value.fail(Self.stopping)
+        let arrival = waiting.withLock { waiting in
+            let arrival = waiting.value.add(change.value)
+            // Under the lock, so that whoever closes the line comes behind it.
+            if arrival == .startsWriter { queue.async { self.write() } }
+            return arrival
         }
+        // Behind the lock: the writer would run at once, and wait for it.
+        if arrival == .wakesWriter { arrivals.signal() }
+        if arrival == .comesTooLate { change.value.fail(Self.stopping) }
     }
 
     /// The same, for tasks.
@@ -253,7 +255,7 @@ final class CommitLine: Sendable {
                 }
                 syncBegins()
             }
-            return (isKept, group.noted)
+            return (isKept, isKept ? group.noted : 0)
         }
         let kept = isKept ? group.noted : 0
         for change in group.changes[..<kept] { change.tell() }
@@ -304,6 +306,7 @@ final class CommitLine: Sendable {
     private func clocked<Value>(_ write: (_ syncBegins: () -> Void) -> (Value, count: Int)) -> Value {
         var begun = DispatchTime.now()
         let (value, written) = write { begun = .now() }
+        guard written > 0 else { return value }
         // Who waits already will be joined by those who are answered now; else two halves would take turns for ever.
         let count = written + waiting.withLock { $0.value.changes.count }
         pace.withLock { pace in

@@ -6,12 +6,12 @@ import QueueContract
 
 /// The changes of one group as the journal has them.
 ///
-/// A head of 40 bytes, then the changes one after another, filled up with zeros to a multiple of eight. All numbers are
+/// A head of 32 bytes, then the changes one after another, filled up with zeros to a multiple of eight. All numbers are
 /// little-endian; a text or bytes have their length in front, all ones for none.
 struct JournalEntry {
     private(set) var bytes = ByteBuffer()
     private static let magic: UInt32 = 0x314A_4C4D
-    private static let headLength = 40
+    private static let headLength = 32
     /// Memory that one large entry needed is not kept.
     private static let mostToKeep = 1_048_576
 

@@ -10,7 +10,7 @@ import Synchronization
 /// The file `calls.sqlite`: a commit is on disk when it returns, unless the journal has what is in it; opened again after
 /// an error of the disk.
 ///
-/// Used by the writer's thread alone, but for `read`.
+/// Two threads write, one after the other on one connection: the line's, and the one that brings in what the journal has.
 final class QueueDatabase: Sendable {
     let pool: DatabasePool
     /// Whether there was no file before.
@@ -34,6 +34,7 @@ final class QueueDatabase: Sendable {
 
     private let writeBack = Mutex(WriteBack())
     private let logPages = Atomic<Int>(0)
+    private let writtenCommits = Atomic<Int>(0)
     private let isLogDoubtful = Atomic<Bool>(false)
     private let queue = DispatchQueue(label: "martlet.calls.write-back", qos: .utility)
     /// From this length of the log on it is written back: 16 MiB.
@@ -105,9 +106,12 @@ final class QueueDatabase: Sendable {
 
     /// Makes sure that the next commit builds on what is on the disk; on the writer's connection.
     func trustLog() throws {
-        guard isLogDoubtful.load(ordering: .relaxed) else { return }
-        try QueueLog.writeAgain(of: path)
-        isLogDoubtful.store(false, ordering: .relaxed)
+        // First: what fails meanwhile makes it doubtful again.
+        guard isLogDoubtful.exchange(false, ordering: .relaxed) else { return }
+        do { try QueueLog.writeAgain(of: path) } catch {
+            distrustLog()
+            throw error
+        }
     }
 
     // MARK: Syncs
@@ -139,18 +143,30 @@ final class QueueDatabase: Sendable {
         switch step {
         case .running: break
         case .idle: queue.async { self.writeMostBack() }
-        case .nearlyDone: _ = try? database.checkpoint(.passive)
+        case .nearlyDone: _ = checkpoint(database)
         }
     }
 
     private func writeMostBack() {
         // Each round is as long as what came during the one before, so they soon get short.
         for _ in 0..<Self.mostRounds {
-            let state = try? checkpointer.writeWithoutTransaction { try $0.checkpoint(.passive) }
-            guard let state, state.walFrameCount - state.checkpointedFrameCount > Self.pagesToFinish else { break }
+            guard let state = checkpointer.writeWithoutTransaction({ checkpoint($0) }),
+                state.walFrameCount - state.checkpointedFrameCount > Self.pagesToFinish
+            else { break }
         }
         writeBack.withLock { $0.step = .nearlyDone }
     }
+
+    private func checkpoint(_ database: Database) -> (walFrameCount: Int, checkpointedFrameCount: Int)? {
+        do { return try database.checkpoint(.passive) } catch {
+            // It syncs the log, and may have been the only one to hear that this failed.
+            if (error as? DatabaseError)?.isOfDisk == true { distrustLog() }
+            return nil
+        }
+    }
+
+    /// How many transactions have written anything.
+    var commits: Int { writtenCommits.load(ordering: .relaxed) }
 
     /// SQLite tells of the length of the log behind each commit.
     private func followLog(_ database: Database) {
@@ -161,6 +177,7 @@ final class QueueDatabase: Sendable {
                 guard let context else { return SQLITE_OK }
                 let database = Unmanaged<QueueDatabase>.fromOpaque(context).takeUnretainedValue()
                 database.logPages.store(Int(pages), ordering: .relaxed)
+                database.writtenCommits.add(1, ordering: .relaxed)
                 return SQLITE_OK
             },
             context
@@ -191,12 +208,13 @@ enum QueueLog {
     /// sync succeeds without writing them. SQLite would believe it, build on them, and lose all that follows in a power
     /// cut.
     static func writeAgain(of database: String) throws {
-        guard let descriptor = opened(of: database) else { return }
+        guard let descriptor = try opened(of: database) else { return }
         defer { close(descriptor) }
         var bytes = [UInt8](repeating: 0, count: 1_048_576)
         var place: off_t = 0
         while true {
             let count = pread(descriptor, &bytes, bytes.count, place)
+            guard count >= 0 else { throw failure }
             guard count > 0 else { break }
             guard pwrite(descriptor, bytes, count, place) == count else { throw failure }
             place += off_t(count)
@@ -206,15 +224,17 @@ enum QueueLog {
 
     /// Syncs the log as it is.
     static func sync(of database: String) throws(DatabaseError) {
-        guard let descriptor = opened(of: database) else { return }
+        guard let descriptor = try opened(of: database) else { return }
         defer { close(descriptor) }
         guard fdatasync(descriptor) == 0 else { throw failure }
     }
 
     /// Nil where there is no log, so that nothing can be missing from it.
-    private static func opened(of database: String) -> Int32? {
+    private static func opened(of database: String) throws(DatabaseError) -> Int32? {
         let descriptor = open(database + "-wal", O_RDWR | O_CLOEXEC)
-        return descriptor >= 0 ? descriptor : nil
+        guard descriptor < 0 else { return descriptor }
+        guard errno == ENOENT else { throw failure }
+        return nil
     }
 
     private static var failure: DatabaseError {
@@ -240,6 +260,8 @@ enum QueueSchema {
         }
         guard found < version else { return }
         if found > 0 {
+            // A copy that was broken off is not the last word.
+            unlink("\(path).schema-\(found)")
             try pool.writeWithoutTransaction { database in
                 try database.execute(sql: "VACUUM INTO ?", arguments: ["\(path).schema-\(found)"])
             }
@@ -285,8 +307,10 @@ enum QueueSchema {
         """,
         // What of the journal is in the tables, and which journal is theirs.
         """
-        CREATE TABLE journal (identity INTEGER NOT NULL, applied INTEGER NOT NULL) STRICT;
-        INSERT INTO journal VALUES (random(), 0);
+        CREATE TABLE journal (
+            identity INTEGER NOT NULL, applied INTEGER NOT NULL, commits INTEGER NOT NULL
+        ) STRICT;
+        INSERT INTO journal VALUES (random(), 0, 0);
         """,
     ]
 }
@@ -311,6 +335,11 @@ extension DatabaseError {
     /// Whether it says that nothing can be stored at the moment, not that something was wrong with the statement.
     var isOfStorage: Bool {
         needsReopening || isOfDisk || resultCode == .SQLITE_FULL || resultCode == .SQLITE_BUSY
+    }
+
+    /// Whether the tables will never have a change, however often it is tried.
+    var isOfChange: Bool {
+        [.SQLITE_CONSTRAINT, .SQLITE_MISMATCH, .SQLITE_TOOBIG].contains(resultCode)
     }
 
     /// Whether the disk failed, so that nobody knows what is on it.

@@ -22,11 +22,12 @@ struct Backlog: Sendable {
     private(set) var visible: UInt64 = 0
     /// The newest that the tables have on disk, so that the journal need not have it any more.
     private(set) var applied: UInt64 = 0
-    /// Whether the tables could not have them: then nothing more is promised without the tables.
+    /// Whether a transaction failed: then nothing more is promised without the tables.
+    ///
+    /// What failed may be found in SQLite's log by the next start, and be in the way of what was promised behind it, until
+    /// another transaction is there instead.
     var isStuck = false
     var isCatchUpPlanned = false
-    /// Whether one of the changes is such that the tables will not have it.
-    var hasMisfit = false
 
     /// So many changes get into the tables without a wait for more.
     static let many = 4096
@@ -47,16 +48,19 @@ struct Backlog: Sendable {
     mutating func skip(sequence: UInt64) { last = sequence }
 
     /// Takes all changes, to make them in the tables.
-    mutating func take() -> (changes: [RowChange], visible: UInt64, last: UInt64) {
+    ///
+    /// Nil where there is nothing to make or to note.
+    mutating func take() -> (changes: [RowChange]?, last: UInt64) {
         (taken, takenIDs) = (changes, ids)
         (changes, ids) = ([], AcceptedIDs())
-        return (taken, visible, last)
+        return (last > visible || isStuck ? taken : nil, last)
     }
 
     /// Puts back what was taken and could not be made.
     mutating func putBack() {
         changes = taken + changes
-        (taken, ids) = ([], AcceptedIDs())
+        taken = []
+        (ids, takenIDs) = (AcceptedIDs(), AcceptedIDs())
     }
 
     /// Whether a call that the tables may not have yet has an id.
@@ -81,7 +85,7 @@ struct Backlog: Sendable {
         taken = []
         takenIDs = AcceptedIDs()
         visible = max(visible, sequence)
-        (isStuck, hasMisfit) = (false, false)
+        isStuck = false
     }
 
     /// They have it on disk.
@@ -168,11 +172,11 @@ extension SQLiteQueue: GroupStore {
     ///
     /// On the tables' queue.
     func catchUp() -> PlatformFault? {
-        let isEmpty = backlog.withLock { backlog in
+        let hasCaughtUp = backlog.withLock { backlog in
             backlog.isCatchUpPlanned = false
-            return backlog.isEmpty
+            return backlog.isEmpty && !backlog.isStuck
         }
-        guard !isEmpty else { return nil }
+        guard !hasCaughtUp else { return nil }
         switch transact(isSynced: false, { _ in }) {
         case .failure(let fault): return fault
         case .success(let committed):
@@ -187,14 +191,18 @@ extension SQLiteQueue: GroupStore {
         do {
             // With the writer's connection in hand: what a failed sync leaves behind must not be another commit's.
             try database.pool.writeWithoutTransaction { _ in
-                do { try database.syncLog() } catch {
+                do {
+                    // A sync that succeeds behind one that failed says nothing.
+                    try database.trustLog()
+                    try database.syncLog()
+                } catch {
                     database.distrustLog()
                     throw error
                 }
             }
             backlog.withLock { $0.synced(to: last) }
         } catch {
-            if let error = error as? DatabaseError { note(error) }
+            if let error = error as? DatabaseError { note(error, of: database) }
         }
     }
 
@@ -214,9 +222,7 @@ extension SQLiteQueue: GroupStore {
         switch transact(isSynced: true, changes) {
         case .failure(let fault): return fault
         case .success(let committed):
-            // One that wrote nothing has synced nothing either.
-            if committed.isWritten { backlog.withLock { $0.synced(to: committed.last) } }
-            tell(publish(committed.outcome))
+            tell(committed.notice)
             return nil
         }
     }
@@ -224,48 +230,60 @@ extension SQLiteQueue: GroupStore {
     /// A transaction that was made.
     private struct Committed {
         let database: QueueDatabase
-        let outcome: Outcome
         /// The newest entry of the journal that is in it, or before it.
         let last: UInt64
-        let isWritten: Bool
+        let notice: Notice
     }
 
     private func transact(
         isSynced: Bool,
         _ changes: (inout Batch) throws -> Void
     ) -> Result<Committed, PlatformFault> {
+        var used: QueueDatabase?
         do {
             let database = try database()
+            used = database
             let committed = try database.pool.writeWithoutTransaction { connection in
-                let behind = backlog.withLock { $0.take() }
-                do {
-                    try database.trustLog()
-                    let written = connection.totalChangesCount
-                    let outcome = try transaction(database, connection, isSynced: isSynced) { batch in
-                        if behind.last > behind.visible { try makeUp(behind.changes, behind.last, batch) }
-                        try changes(&batch)
-                    }
-                    backlog.withLock { $0.caughtUp(to: behind.last) }
-                    return Unchecked(
-                        Committed(
-                            database: database,
-                            outcome: outcome,
-                            last: behind.last,
-                            isWritten: connection.totalChangesCount > written
-                        )
-                    )
-                } catch {
-                    // At once: another thread may be about to build upon it.
-                    if (error as? DatabaseError)?.isOfDisk == true { database.distrustLog() }
-                    backlog.withLock { $0.putBack() }
-                    throw error
-                }
+                Unchecked(try commit(isSynced: isSynced, database, connection, changes))
             }
             return .success(committed.value)
         } catch {
-            backlog.withLock { $0.isStuck = !$0.isEmpty }
-            if let error = error as? DatabaseError { note(error) }
+            let isOfDisk = (error as? DatabaseError)?.isOfDisk == true
+            backlog.withLock { $0.isStuck = $0.isStuck || isOfDisk || !$0.isEmpty }
+            if let used, let error = error as? DatabaseError { note(error, of: used) }
             return .failure(Self.fault(error))
+        }
+    }
+
+    /// With the writer's connection in hand.
+    private func commit(
+        isSynced: Bool,
+        _ database: QueueDatabase,
+        _ connection: Database,
+        _ changes: (inout Batch) throws -> Void
+    ) throws -> Committed {
+        // Another one may have been opened meanwhile; what the journal has is in that one.
+        guard try opened() === database else { throw DatabaseError(resultCode: .SQLITE_BUSY) }
+        let behind = backlog.withLock { $0.take() }
+        do {
+            try database.trustLog()
+            let written = database.commits
+            let outcome = try transaction(database, connection, isSynced: isSynced) { batch in
+                if let missing = behind.changes { try makeUp(missing, behind.last, batch) }
+                try changes(&batch)
+            }
+            // One that wrote nothing has synced nothing either.
+            let isOnDisk = isSynced && database.commits != written
+            backlog.withLock { backlog in
+                backlog.caughtUp(to: behind.last)
+                if isOnDisk { backlog.synced(to: behind.last) }
+            }
+            return Committed(database: database, last: behind.last, notice: publish(outcome))
+        } catch {
+            // At once: another thread may be about to build upon it.
+            if (error as? DatabaseError)?.isOfDisk == true { database.distrustLog() }
+            backlog.withLock { $0.putBack() }
+            throw error
         }
     }
 
@@ -294,16 +312,13 @@ extension SQLiteQueue: GroupStore {
         return batch.outcome
     }
 
-    /// Makes changes in the tables that are true in memory already.
+    /// Makes changes in the tables that are true in memory already; as the first of a transaction.
     private func makeUp(_ changes: [RowChange], _ last: UInt64, _ batch: Batch) throws {
         RowChange.join(changes)
-        if backlog.withLock({ $0.hasMisfit }) {
+        do { try make(changes, batch) } catch let error as DatabaseError where error.isOfChange {
+            try batch.database.rollback()
+            try batch.database.beginTransaction(.immediate)
             for change in changes { try makeAlone(change, batch) }
-        } else {
-            do { try make(changes, batch) } catch let error as DatabaseError where !error.isOfStorage {
-                backlog.withLock { $0.hasMisfit = true }
-                throw error
-            }
         }
         try CallRows.noteApplied(last, batch.database)
     }
@@ -321,7 +336,7 @@ extension SQLiteQueue: GroupStore {
                 try make([change], batch)
                 return .commit
             }
-        } catch let error as DatabaseError where !error.isOfStorage {
+        } catch let error as DatabaseError where error.isOfChange {
             logger.error("a change of a call is lost", metadata: ["change": "\(change)", "why": "\(error)"])
         }
     }
@@ -339,7 +354,7 @@ extension SQLiteQueue: GroupStore {
         journal.close()
         let (identity, applied) = try database.pool.read { try CallRows.journal($0) }
         let left = try journal.left(identity: identity, applied: applied)
-        for path in left.strangers { setAside(path) }
+        for stranger in left.strangers { try setAside(stranger) }
         if left.missing > 0 {
             logger.error("the journal of calls is damaged", metadata: ["missing": "\(left.missing)"])
         }
@@ -356,9 +371,11 @@ extension SQLiteQueue: GroupStore {
     }
 
     /// Keeps a file of another database for whoever puts that one back.
-    private func setAside(_ path: String) {
-        let kept = "\(path).of-another-database"
-        rename(path, kept)
+    private func setAside(_ stranger: CallJournal.Stranger) throws {
+        let name = "\(stranger.path).of-\(String(stranger.identity, radix: 16))"
+        let names = (0...).lazy.map { $0 == 0 ? name : "\(name)-\($0)" }
+        guard let kept = names.first(where: { !FileManager.default.fileExists(atPath: $0) }) else { return }
+        try FileManager.default.moveItem(atPath: stranger.path, toPath: kept)
         logger.warning("a journal of calls belongs to another database", metadata: ["kept as": "\(kept)"])
     }
 
@@ -366,11 +383,11 @@ extension SQLiteQueue: GroupStore {
     func closeJournal() async {
         try? await caughtUp()
         // Behind the sync that follows.
-        let isSynced = await withCheckedContinuation { continuation in
-            tableQueue.async { continuation.resume(returning: self.backlog.withLock { $0.isSynced }) }
-        }
+        await withCheckedContinuation { continuation in tableQueue.async { continuation.resume() } }
         journal.withLock { journal in
-            if isSynced { journal.remove() } else { journal.close() }
+            // Without tables nobody has read what an earlier life has left in it.
+            let isOver = (try? opened()) != nil && backlog.withLock { $0.isSynced }
+            if isOver { journal.remove() } else { journal.close() }
         }
     }
 }

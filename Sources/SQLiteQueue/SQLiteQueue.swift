@@ -10,7 +10,7 @@ import NIOCore
 public import QueueContract
 import Synchronization
 
-/// The embedded queue: a file of SQLite's with a journal in front of it, written by one thread, a sync per group of changes.
+/// The embedded queue: a file of SQLite's with a journal in front of it, a sync per group of changes.
 ///
 /// The walk of a call: `accept` → `CommitLine` → `CallJournal` → `CallSchedule` → `take` → `settle` → `CallJournal`, and
 /// from the journal into rows (`CallRows`), a moment later and many at once. The 202 of a call may be sent when `accept`
@@ -210,14 +210,15 @@ public final class SQLiteQueue: CallQueue {
         if notice.areCallbacksDue { listeners.callback() }
     }
 
-    func note(_ error: DatabaseError) {
+    func note(_ error: DatabaseError, of database: QueueDatabase) {
         logger.error("calls cannot be kept", metadata: ["why": "\(error)"])
         guard error.needsReopening else { return }
-        let closed = opening.withLock { opening in
-            defer { opening = Opening(fault: error.fault) }
-            return opening.database
+        let isOpen = opening.withLock { opening in
+            guard opening.database === database else { return false }
+            opening = Opening(fault: error.fault)
+            return true
         }
-        closed?.close()
+        if isOpen { database.close() }
     }
 
     /// Reads what waits and what was counted.

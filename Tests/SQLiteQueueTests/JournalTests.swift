@@ -300,11 +300,49 @@ struct JournalTests {
         await other.close()
 
         for name in files { rename("\(left.path)/kept-\(name)", "\(left.path)/\(name)") }
-        let aside = "\(left.path)/calls.journal-a.of-another-database"
-        rename(aside, "\(left.path)/calls.journal-a")
+        let names = try FileManager.default.contentsOfDirectory(atPath: left.path)
+        let aside = try #require(names.first { $0.hasPrefix("calls.journal-a.of-") })
+        rename("\(left.path)/\(aside)", "\(left.path)/calls.journal-a")
         let again = try open(left)
         #expect(try await again.call("old")?.state == .waiting)
         await again.close()
+    }
+
+    @Test func `a journal that could not be read is still there for the next start`() async throws {
+        let queue = try open(folder)
+        _ = try await queue.accept(call("promised"))
+        let left = try leftovers()
+        await queue.close()
+        for name in ["calls.sqlite-wal", "calls.sqlite-shm"] {
+            rename("\(left.path)/\(name)", "\(left.path)/kept-\(name)")
+        }
+        rename("\(left.path)/calls.sqlite", "\(left.path)/kept-calls.sqlite")
+        left.write("calls.sqlite", String(repeating: "this is no database ", count: 500))
+        let helpless = try open(left)
+        #expect(helpless.problem != nil)
+        await helpless.close()
+        for name in ["calls.sqlite", "calls.sqlite-wal", "calls.sqlite-shm"] {
+            rename("\(left.path)/kept-\(name)", "\(left.path)/\(name)")
+        }
+        let again = try open(left)
+        #expect(try await again.call("promised")?.state == .waiting)
+        await again.close()
+    }
+
+    @Test func `what could not get into the tables is put back, and its ids are still known`() {
+        func change(_ id: String) -> RowChange { .accepted(AcceptedCall(call(id), file: nil, id: id, number: 1)) }
+        var backlog = Backlog()
+        backlog.add([change("a"), change("b")], sequence: 1)
+        #expect(backlog.holds("b") && !backlog.holds("c"))
+        #expect(backlog.take().changes?.count == 2)
+        backlog.add([change("c")], sequence: 2)
+        #expect(backlog.holds("a") && backlog.holds("c"))
+        backlog.putBack()
+        #expect(backlog.holds("a") && backlog.holds("c") && !backlog.holds("d"))
+        let (changes, last) = backlog.take()
+        #expect(changes?.count == 3 && last == 2)
+        backlog.caughtUp(to: last)
+        #expect(!backlog.holds("a") && backlog.isEmpty && !backlog.isSynced && backlog.take().changes == nil)
     }
 
     @Test func `an entry that was changed anywhere is not taken for a whole one`() throws {
