@@ -122,7 +122,7 @@ struct CallJournal {
     struct Left {
         /// The changes that the tables do not have, in their order.
         var changes: [RowChange] = []
-        /// The newest entry; 0 for none.
+        /// The newest entry, in the files or in the tables.
         var last: UInt64 = 0
         /// Entries that should be there, and are not or cannot be understood.
         var missing = 0

@@ -211,7 +211,7 @@ private struct JournalReader {
             let attempt = self.number(), let startedAt = self.moment(), let finishedAt = self.moment(),
             let status = self.number(), let function = function(),
             let fault = optionalText(), let file = optionalText(), let isTruncated = self.number(),
-            let verdict = isLast ? end(file.value) : self.number().map({ .retry(after: .nanoseconds($0)) })
+            let verdict = isLast ? end() : self.number().map({ .retry(after: .nanoseconds($0)) })
         else { return nil }
         let ended = CallAttempt(
             number: Int(attempt),
@@ -232,7 +232,7 @@ private struct JournalReader {
         )
     }
 
-    private mutating func end(_ file: String?) -> CallVerdict? {
+    private mutating func end() -> CallVerdict? {
         guard let state = number(), let end = CallEnd(CallRows.state(Int(state))), let reason = optionalText(),
             let status = number()
         else { return nil }
