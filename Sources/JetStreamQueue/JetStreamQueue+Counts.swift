@@ -198,7 +198,11 @@ extension JetStreamQueue {
     private static let timeToReturn = Duration.seconds(2)
 
     func presence(of incarnation: String, request: UInt64 = 0) async -> Presence {
-        let answer = await presenceNow(of: incarnation, request: request)
+        var answer = await presenceNow(of: incarnation, request: request)
+        if case .silent = answer {
+            // A question gets lost with a connection that ends in that moment; by now the server knows that it is gone.
+            answer = await presenceNow(of: incarnation, request: request)
+        }
         guard case .gone = answer, server.connectedFor < Self.timeToReturn else { return answer }
         // We may only be the first to be back.
         try? await Task.sleep(for: Self.timeToReturn - server.connectedFor)

@@ -169,6 +169,19 @@ struct JetStreamQueueTests {
         await second.close()
     }
 
+    @Test func `a worker that ends while it is asked is gone`() async throws {
+        let shared = try await QueueOnNATS.shared()
+        let (first, second) = (try await shared.worker("first"), try await shared.worker("second"))
+        try second.server.connection.subscribe(to: second.streams.presenceSubject("ending")) { _ in
+            Task { second.abandon() }
+        }
+        guard case .gone = await first.presence(of: "ending") else {
+            Issue.record("a question that got lost was taken for silence")
+            return
+        }
+        await first.close()
+    }
+
     private func redelivery(of sequence: UInt64, _ queue: JetStreamQueue) throws -> Delivery {
         let consumer = queue.streams.consumer(QueueOnNATS.function)
         return try #require(Delivery("$JS.ACK.\(queue.streams.requests).\(consumer).2.\(sequence).9.0.0"))
