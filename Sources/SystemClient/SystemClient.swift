@@ -61,6 +61,8 @@ public struct SystemClient: Sendable {
         configuration.redirectConfiguration = .disallow
         // Where nobody listens now, nobody listens a moment later; who wants to wait asks again.
         configuration.connectionPool.retryConnectionEstablishment = false
+        // Before servers give an idle connection up (30 s and more): else a request may meet one that is just closed.
+        configuration.connectionPool.idleTimeout = .seconds(15)
         if !verifiesCertificates {
             var tls = TLSConfiguration.makeClientConfiguration()
             tls.certificateVerification = .none

@@ -85,7 +85,7 @@ struct BadInputTests {
     }
 
     @Test func `a client that dawdles is cut off with a sentence`() async throws {
-        let martlet = try await start(environment: ["read_timeout": "200ms"])
+        let martlet = try await start(environment: ["read_timeout": "2s"])
         try await deploy("count", "wc -c", to: martlet)
         for part in [
             "POST /function/count HTTP/1.1\r\nHos",
