@@ -173,7 +173,7 @@ struct JetStreamQueueTests {
         let shared = try await QueueOnNATS.shared()
         let (first, second) = (try await shared.worker("first"), try await shared.worker("second"))
         try second.server.connection.subscribe(to: second.streams.presenceSubject("ending")) { _ in
-            Task { second.abandon() }
+            Thread.detachNewThread { second.abandon() }
         }
         guard case .gone = await first.presence(of: "ending") else {
             Issue.record("a question that got lost was taken for silence")
