@@ -54,9 +54,15 @@ package struct CallSchedule: Sendable {
         var waiting = 0
         var running = 0
 
-        mutating func add(_ ticket: Ticket, _ later: Later?) {
+        /// Returns whether it is the next of those that wait for their time, or one that waits for nothing.
+        mutating func add(_ ticket: Ticket, _ later: Later?) -> Bool {
             waiting += 1
-            if let later { self.later.insert(later) } else { ready.append(ticket) }
+            guard let later else {
+                ready.append(ticket)
+                return true
+            }
+            self.later.insert(later)
+            return self.later.min == later
         }
     }
 
@@ -77,16 +83,19 @@ package struct CallSchedule: Sendable {
     // MARK: Waiting
 
     /// Lets a call wait; `due` may be past.
-    package mutating func add(
+    ///
+    /// Returns whether the line may be looked at earlier because of it: false for one behind another that waits for its
+    /// time, since whoever took from the line knows when that is.
+    @discardableResult package mutating func add(
         _ number: Int64,
         of function: FunctionID,
         due: Int64,
         now: Int64,
         followsWallClock: Bool = false
-    ) {
+    ) -> Bool {
         let ticket = ticket(number)
         let later = due > now ? Later(due: due, ticket: ticket, followsWallClock: followsWallClock) : nil
-        lines[function, default: Line()].add(ticket, later)
+        return lines[function, default: Line()].add(ticket, later)
     }
 
     /// Takes a waiting call out.

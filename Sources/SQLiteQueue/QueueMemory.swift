@@ -36,8 +36,8 @@ struct QueueMemory {
 
     mutating func wait(_ number: Int64, _ function: FunctionID, due: Int64, now: Int64, followsWallClock: Bool = false)
     {
-        schedule.add(number, of: function, due: due, now: now, followsWallClock: followsWallClock)
-        noteDue(function)
+        let isNext = schedule.add(number, of: function, due: due, now: now, followsWallClock: followsWallClock)
+        if isNext { noteDue(function) }
     }
 
     /// Mostly it is the same as before.

@@ -103,11 +103,13 @@ private final class Acceptance: PendingChange, Effect {
 
     func apply(to memory: inout QueueMemory) {
         guard let wait else { return }
-        let (call, now) = (accepted.call, queue.clock.monotonic())
-        if accepted.file == nil, wait.delay == 0 { memory.keep(call, id: accepted.id, number: accepted.number) }
+        let now = queue.clock.monotonic()
+        if accepted.file == nil, wait.delay == 0 {
+            memory.keep(accepted.call, id: accepted.id, number: accepted.number)
+        }
         memory.wait(
             accepted.number,
-            call.function,
+            accepted.call.function,
             due: now + wait.delay,
             now: now,
             followsWallClock: wait.followsWallClock

@@ -116,11 +116,14 @@ extension SQLiteQueue {
     /// A call whose body cannot be read at the moment waits, and keeps no other from being carried out.
     private func postpone(_ call: Taken) {
         logger.error("a call's body cannot be read; trying again in 10 s", metadata: ["number": "\(call.number)"])
-        memory.withLock { memory in
+        let function = memory.withLock { memory -> FunctionID? in
             let now = clock.monotonic()
-            guard let lease = memory.schedule.end(call.token) else { return }
+            guard let lease = memory.schedule.end(call.token) else { return nil }
             memory.schedule.add(lease.number, of: lease.function, due: now + 10_000_000_000, now: now)
+            return lease.function
         }
+        // Who took it was told of the moment of another, or of none.
+        if let function { listeners.withLock { $0 }.due(function) }
     }
 
     /// A call that cannot be carried out must neither come back for ever nor keep others from being carried out.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import FaultModel
+import Foundation
 import FunctionModel
 import Logging
 import NIOCore
@@ -62,6 +63,46 @@ struct ClockTests {
 
     private func take(_ queue: SQLiteQueue) async throws -> [String] {
         try await queue.take(from: function, atMost: 10, lease: .seconds(60)).calls.map(\.lease.id)
+    }
+
+    @Test func `who takes calls is told of one that may begin before those it knows of`() async throws {
+        let queue = try open()
+        let told = Mutex(0)
+        queue.onDue { _ in told.withLock { $0 += 1 } }
+        let starts: [(NewCall.Start, isTold: Bool)] = [
+            (.after(.seconds(100)), true), (.after(.seconds(200)), false), (.after(.seconds(50)), true), (.now, true),
+            (.after(.seconds(60)), false),
+        ]
+        for (number, (start, isTold)) in starts.enumerated() {
+            let before = told.withLock { $0 }
+            _ = try await queue.accept(call("\(number)", start))
+            #expect(told.withLock { $0 } - before == (isTold ? 1 : 0), "\(start)")
+        }
+        #expect(try await queue.take(from: function, atMost: 9, lease: .seconds(60)).nextDue == .seconds(50))
+        await queue.close()
+    }
+
+    @Test func `a call whose body cannot be read for a while waits, and is told of`() async throws {
+        let queue = try open()
+        let told = Mutex(0)
+        var large = call("large")
+        large.body = ByteBuffer(repeating: 1, count: 100_000)
+        _ = try await queue.accept(large)
+        let files = try FileManager.default.contentsOfDirectory(atPath: "\(folder.path)/spill")
+        let file = "\(folder.path)/spill/\(try #require(files.first))"
+        rename(file, "\(folder.path)/kept")
+        // There, and no file.
+        try FileManager.default.createDirectory(atPath: file, withIntermediateDirectories: false)
+        queue.onDue { _ in told.withLock { $0 += 1 } }
+        #expect(try await queue.take(from: function, atMost: 1, lease: .seconds(60)).calls.isEmpty)
+        #expect(told.withLock { $0 } == 1)
+        #expect(try await queue.take(from: function, atMost: 1, lease: .seconds(60)).nextDue == .seconds(10))
+        rmdir(file)
+        rename("\(folder.path)/kept", file)
+        clocks.pass(10)
+        let taken = try await queue.take(from: function, atMost: 1, lease: .seconds(60)).calls
+        #expect(taken.map(\.call.body) == [large.body])
+        await queue.close()
     }
 
     @Test func `a wait is not shortened or prolonged by setting the wall clock, a moment follows it`() async throws {

@@ -32,10 +32,8 @@ extension FrontConnection {
         let exchange = IntakeExchange(self)
         origin = exchange
         let bound = NIOLoopBound(exchange, eventLoop: loopContext.loop)
-        let loop = loopContext.loop
-        intake.accept(request) { outcome in
-            loop.execute { bound.value.ended(outcome) }
-        }
+        let outcomes = loopContext.intakeOutcomes
+        intake.accept(request) { outcomes.tell(bound, $0) }
     }
 
     fileprivate func answerAccepted(_ receipt: IntakeReceipt) {
@@ -116,7 +114,7 @@ extension FrontConnection {
 /// A call that is being kept.
 ///
 /// A client that goes away meanwhile changes nothing for the call.
-private final class IntakeExchange: Origin {
+final class IntakeExchange: Origin {
     private var front: FrontConnection?
 
     init(_ front: FrontConnection) { self.front = front }

@@ -18,6 +18,7 @@ final class LoopContext {
     /// An empty buffer of this loop's own: `ByteBuffer()` is one object for all of them, and counting its references from
     /// several CPUs costs more than many a step of a call.
     let noBytes = ByteBufferAllocator().buffer(capacity: 1)
+    let intakeOutcomes: IntakeOutcomes
     /// The other event loops, set once at the start.
     var siblings: [LoopHandle] = []
     private(set) var isDraining = false
@@ -44,6 +45,7 @@ final class LoopContext {
         responder = engine.responder
         accessLog = engine.settings.accessLog
         timers = TimerWheel(loop: loop)
+        intakeOutcomes = IntakeOutcomes(loop: loop)
         var seed = SystemRandomNumberGenerator()
         random = (seed.next() | 1, seed.next())
     }

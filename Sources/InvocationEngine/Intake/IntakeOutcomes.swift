@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import FaultModel
+import NIOCore
+import Synchronization
+
+/// What became of the calls that clients of one event loop wanted kept, on its way to that loop.
+///
+/// Many are kept together, and told of one after another: the loop is called once for all of them.
+final class IntakeOutcomes: Sendable {
+    private struct Outcome {
+        let exchange: NIOLoopBound<IntakeExchange>
+        let result: Result<IntakeReceipt, PlatformFault>
+    }
+
+    private let loop: any EventLoop
+    private let waiting = Mutex<[Outcome]>([])
+
+    init(loop: any EventLoop) { self.loop = loop }
+
+    /// Lets the loop answer, soon.
+    func tell(_ exchange: NIOLoopBound<IntakeExchange>, _ result: Result<IntakeReceipt, PlatformFault>) {
+        let isFirst = waiting.withLock { waiting in
+            waiting.append(Outcome(exchange: exchange, result: result))
+            return waiting.count == 1
+        }
+        if isFirst { loop.execute { self.deliver() } }
+    }
+
+    private func deliver() {
+        let outcomes = waiting.withLock { waiting in
+            defer { waiting = [] }
+            return waiting
+        }
+        for outcome in outcomes { outcome.exchange.value.ended(outcome.result) }
+    }
+}
