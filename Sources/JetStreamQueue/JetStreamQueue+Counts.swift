@@ -198,11 +198,7 @@ extension JetStreamQueue {
     private static let timeToReturn = Duration.seconds(2)
 
     func presence(of incarnation: String, request: UInt64 = 0) async -> Presence {
-        var answer = await presenceNow(of: incarnation, request: request)
-        if case .silent = answer {
-            // A question gets lost with a connection that ends in that moment; by now the server knows that it is gone.
-            answer = await presenceNow(of: incarnation, request: request)
-        }
+        let answer = await presenceNow(of: incarnation, request: request)
         guard case .gone = answer, server.connectedFor < Self.timeToReturn else { return answer }
         // We may only be the first to be back.
         try? await Task.sleep(for: Self.timeToReturn - server.connectedFor)
@@ -210,6 +206,13 @@ extension JetStreamQueue {
     }
 
     private func presenceNow(of incarnation: String, request: UInt64) async -> Presence {
+        let answer = await ask(incarnation, request)
+        guard case .silent = answer else { return answer }
+        // A question gets lost with a connection that ends in that moment; by now the server knows that it is gone.
+        return await ask(incarnation, request)
+    }
+
+    private func ask(_ incarnation: String, _ request: UInt64) async -> Presence {
         do throws(NATSFailure) {
             let question = ByteBuffer(string: String(request))
             let subject = streams.presenceSubject(incarnation)
