@@ -325,7 +325,11 @@ extension SQLiteQueue: GroupStore {
 
     private func make(_ changes: [RowChange], _ batch: Batch) throws {
         var behind = Batch(database: batch.database, statements: batch.statements, now: batch.now)
-        for change in changes { try change.make(&behind) }
+        var giveWay = GiveWay()
+        for change in changes {
+            giveWay.next()
+            try change.make(&behind)
+        }
         try CallRows.add(behind.outcome.deltas, batch.database)
     }
 

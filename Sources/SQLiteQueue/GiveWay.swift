@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Dispatch
+import Foundation
+
+/// Lets other threads go first, on one that has time.
+///
+/// The system lets a busy thread go on for milliseconds although another was woken; on two CPUs, that other one is often
+/// the one whose callers wait. Who leaves the CPU of its own accord gets it back at once when nobody wants it.
+struct GiveWay {
+    private var step = 0
+    /// Somebody wants the CPU for longer: whoever went on leaving it to them would not get far.
+    private var isInVain = false
+    /// So many steps are worth the trouble of asking.
+    private static let stepsBetween = 8
+    /// Whoever only has an answer to give is done long before.
+    private static let longest = 500_000
+
+    /// Leaves the CPU once in a few steps.
+    mutating func next() {
+        step += 1
+        guard !isInVain, step.isMultiple(of: Self.stepsBetween) else { return }
+        let begun = DispatchTime.now().uptimeNanoseconds
+        sched_yield()
+        isInVain = DispatchTime.now().uptimeNanoseconds - begun > Self.longest
+    }
+}
