@@ -12,14 +12,6 @@ import NIOCore
 ///
 /// For one thread at a time; all of it blocks.
 struct CallJournal {
-    private struct File {
-        let path: String
-        var descriptor: Int32 = -1
-        var end = 0
-        /// The newest entry in it.
-        var last: UInt64 = 0
-    }
-
     enum Problem: Error {
         /// What is in the files has to get into the tables first.
         case full
@@ -27,7 +19,7 @@ struct CallJournal {
         case system(Int32)
     }
 
-    private var files: [File]
+    private var files: [JournalFile]
     private var current = 0
     private var identity: UInt64 = 0
     /// Whether a write or a sync failed, so that nobody knows what is on the disk behind it.
@@ -36,11 +28,12 @@ struct CallJournal {
     private(set) var sequence: UInt64 = 0
     /// Memory for the next entry.
     private var spare = JournalEntry()
+    private let pages = JournalPages()
     /// A file that is longer is not appended to any more.
     private static let mostBytes = 8 * 1_048_576
 
     init(folder: String) {
-        files = ["a", "b"].map { File(path: "\(folder)/calls.journal-\($0)") }
+        files = ["a", "b"].map { JournalFile(path: "\(folder)/calls.journal-\($0)") }
     }
 
     // MARK: Appending
@@ -76,9 +69,7 @@ struct CallJournal {
         files[current].last = sequence
         entry.seal(sequence: sequence, identity: identity)
         isDoubtful = true
-        try write(entry.bytes, to: files[current])
-        guard fdatasync(files[current].descriptor) == 0 else { throw .system(errno) }
-        files[current].end += entry.bytes.readableBytes
+        try files[current].append(entry.bytes, by: pages)
         isDoubtful = false
         swap(&entry, &spare)
     }
@@ -90,25 +81,10 @@ struct CallJournal {
         current = other
     }
 
-    private func write(_ bytes: ByteBuffer, to file: File) throws(Problem) {
-        var (place, rest) = (file.end, bytes)
-        while rest.readableBytes > 0 {
-            let count = rest.withUnsafeReadableBytes { pwrite(file.descriptor, $0.baseAddress, $0.count, off_t(place)) }
-            if count < 0, errno == EINTR { continue }
-            guard count > 0 else { throw .system(errno) }
-            rest.moveReaderIndex(forwardBy: count)
-            place += count
-        }
-    }
-
     /// Opens the files, whose names have to be on disk before anything in them counts.
     private mutating func open() throws(Problem) {
-        guard files.contains(where: { $0.descriptor < 0 }) else { return }
-        for index in files.indices where files[index].descriptor < 0 {
-            let descriptor = Glibc.open(files[index].path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
-            guard descriptor >= 0 else { throw .system(errno) }
-            files[index].descriptor = descriptor
-        }
+        guard !files.allSatisfy(\.isOpen) else { return }
+        for index in files.indices where !files[index].isOpen { try files[index].open() }
         let folder = (files[0].path as NSString).deletingLastPathComponent
         guard SpillFolder.syncFolder(folder) else {
             close()
@@ -181,9 +157,6 @@ struct CallJournal {
     }
 
     mutating func close() {
-        for index in files.indices where files[index].descriptor >= 0 {
-            Glibc.close(files[index].descriptor)
-            files[index].descriptor = -1
-        }
+        for index in files.indices { files[index].close() }
     }
 }

@@ -6,7 +6,7 @@ import QueueContract
 
 /// The changes of one group as the journal has them.
 ///
-/// A head of 32 bytes, then the changes one after another, filled up with zeros to a multiple of eight. All numbers are
+/// A head of 32 bytes, then the changes one after another, filled up with zeros to whole pages. All numbers are
 /// little-endian; a text or bytes have their length in front, all ones for none.
 struct JournalEntry {
     private(set) var bytes = ByteBuffer()
@@ -31,7 +31,7 @@ struct JournalEntry {
 
     /// Ends the entry: what it belongs to, and the sum by which it is known to be whole.
     mutating func seal(sequence: UInt64, identity: UInt64) {
-        bytes.writeRepeatingByte(0, count: -bytes.writerIndex & 7)
+        bytes.writeRepeatingByte(0, count: -bytes.writerIndex & (JournalPages.pageSize - 1))
         bytes.setInteger(Self.magic, at: 0, endianness: .little)
         bytes.setInteger(UInt32(bytes.writerIndex - Self.headLength), at: 4, endianness: .little)
         bytes.setInteger(identity, at: 8, endianness: .little)

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import NIOCore
+
+/// One of the two files of the journal, written from its beginning to its end and then again.
+///
+/// What is there is written over past the cache of the file system, where that lets it be passed by: nothing is copied, and
+/// a sync has nothing to look for. For that, entries begin and end where pages do.
+struct JournalFile {
+    let path: String
+    /// Where the next entry begins.
+    var end = 0
+    /// The newest entry in it.
+    var last: UInt64 = 0
+    private var descriptor: Int32 = -1
+    /// As far as this there is something to write over.
+    private var length = 0
+    private(set) var way = Way.throughCache
+
+    enum Way {
+        case throughCache
+        case pastCache
+        /// The file system knows no other.
+        case onlyThroughCache
+    }
+
+    /// `O_DIRECT`, which the headers show only to C.
+    private static let directFlag: Int32 = {
+        #if arch(x86_64)
+        0x4000
+        #else
+        0x10000
+        #endif
+    }()
+
+    init(path: String) { self.path = path }
+
+    var isOpen: Bool { descriptor >= 0 }
+
+    /// Opens the file, making it where it is missing; its name has to be synced by the caller.
+    mutating func open() throws(CallJournal.Problem) {
+        var about = stat()
+        descriptor = Glibc.open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+        guard isOpen, fstat(descriptor, &about) == 0 else { throw .system(errno) }
+        (length, way) = (Int(about.st_size), .throughCache)
+    }
+
+    mutating func close() {
+        if isOpen { Glibc.close(descriptor) }
+        descriptor = -1
+    }
+
+    /// Writes an entry behind the last one, and syncs it.
+    mutating func append(_ entry: ByteBuffer, by pages: JournalPages) throws(CallJournal.Problem) {
+        let count = entry.readableBytes
+        try choose(end + count <= length && count <= JournalPages.size ? .pastCache : .throughCache)
+        try entry.withUnsafeReadableBytes { bytes throws(CallJournal.Problem) in
+            try write(way == .pastCache ? pages.copy(of: bytes) : bytes)
+        }
+        guard fdatasync(descriptor) == 0 else { throw .system(errno) }
+        end += count
+        length = max(length, end)
+    }
+
+    private mutating func choose(_ wanted: Way) throws(CallJournal.Problem) {
+        guard way != wanted, way != .onlyThroughCache else { return }
+        let isSet = fcntl(descriptor, F_SETFL, wanted == .pastCache ? Self.directFlag : 0) == 0
+        if !isSet, wanted != .pastCache { throw .system(errno) }
+        way = isSet ? wanted : .onlyThroughCache
+    }
+
+    private mutating func write(_ bytes: UnsafeRawBufferPointer) throws(CallJournal.Problem) {
+        var rest = bytes
+        while let address = rest.baseAddress, !rest.isEmpty {
+            let count = pwrite(descriptor, address, rest.count, off_t(end + bytes.count - rest.count))
+            if count < 0, errno == EINTR { continue }
+            if count < 0, errno == EINVAL, way == .pastCache {
+                // Some file systems say only now that they want other pages, or none.
+                try choose(.throughCache)
+                way = .onlyThroughCache
+                continue
+            }
+            guard count > 0 else { throw .system(errno) }
+            rest = UnsafeRawBufferPointer(rebasing: rest[count...])
+        }
+    }
+}
+
+/// Memory that a disk can read from: what is written past the cache lies in whole pages.
+final class JournalPages {
+    /// What an entry is filled up to a multiple of.
+    static let pageSize = 4096
+    /// Most bytes of an entry that is written past the cache.
+    static let size = 524_288
+    private let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: size, alignment: pageSize)
+
+    deinit { memory.deallocate() }
+
+    /// Bytes in these pages, until the next ones.
+    func copy(of bytes: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer {
+        memory.copyMemory(from: bytes)
+        return UnsafeRawBufferPointer(rebasing: memory[..<bytes.count])
+    }
+}
