@@ -156,7 +156,7 @@ final class CommitLine: Sendable {
     /// Most changes of one group: what bounds the wait of the first behind the last.
     private static let mostChanges = 256
     /// So many are worth waking the writer for.
-    private static let fewChanges = 16
+    private static let fewChanges = 32
 
     /// What the thread that holds the lock owns; closures are handed from the caller's thread to the writer's.
     private struct Sendability<Value>: @unchecked Sendable {  // only ever touched under the lock, or by the writer
