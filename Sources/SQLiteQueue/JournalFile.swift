@@ -42,7 +42,11 @@ struct JournalFile {
     mutating func open() throws(CallJournal.Problem) {
         var about = stat()
         descriptor = Glibc.open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
-        guard isOpen, fstat(descriptor, &about) == 0 else { throw .system(errno) }
+        guard isOpen, fstat(descriptor, &about) == 0 else {
+            let code = errno
+            close()
+            throw .system(code)
+        }
         (length, way) = (Int(about.st_size), .throughCache)
     }
 
