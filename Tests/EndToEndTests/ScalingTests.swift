@@ -24,7 +24,7 @@ struct ScalingTests {
         _ replicas: ClosedRange<Int>,
         _ name: String,
         _ martlet: RunningMartlet,
-        within limit: Duration = .seconds(20)
+        within limit: Duration = .seconds(60)
     ) async throws -> Bool {
         try await eventually(within: limit) {
             let status = try await martlet.client.function(name, in: nil)
@@ -77,17 +77,20 @@ struct ScalingTests {
         let martlet = try await start()
         try await martlet.deploy(
             "fn",
-            scaledBy: ["target": "20", "target-proportion": "1", "max": "4", "down.window": "2s"]
+            // A rate that four clients reach on any machine.
+            scaledBy: ["target": "1", "target-proportion": "1", "max": "4", "down.window": "2s"]
         )
         let loaded = try await load("fn", clients: 4, on: martlet) { () async throws in
-            #expect(try await has(4...4, "fn", martlet))
+            let hasGrown = try await has(4...4, "fn", martlet)
+            let told = try await martlet.client.scaling(of: "fn", in: nil)
+            #expect(hasGrown, "\(told)")
         }
-        #expect(loaded.failures.isEmpty && loaded.calls > 100, "\(loaded.calls) \(loaded.failures.prefix(3))")
-        #expect(try await has(1...1, "fn", martlet, within: .seconds(40)))
+        #expect(loaded.failures.isEmpty && loaded.calls > 10, "\(loaded.calls) \(loaded.failures.prefix(3))")
+        #expect(try await has(1...1, "fn", martlet))
         let told = try await martlet.client.scaling(of: "fn", in: nil)
         #expect(told.mode == "rps" && told.max == 4 && told.decisions.contains { $0.to == 4 }, "\(told)")
         let shown = try await martlet.run("scale", "explain", "fn")
-        #expect(shown.output.contains("rps, 20 per replica") && shown.output.contains("-> 4  "), "\(shown)")
+        #expect(shown.output.contains("rps, 1 per replica") && shown.output.contains("-> 4  "), "\(shown)")
         #expect(await martlet.stop() == 0)
     }
 
@@ -165,7 +168,7 @@ struct ScalingTests {
             }
             try await martlet.client.scale("fn", in: nil, to: 0)
         }
-        #expect(loaded.failures.isEmpty && loaded.calls > 100, "\(loaded.calls) \(loaded.failures.prefix(3))")
+        #expect(loaded.failures.isEmpty && loaded.calls > 10, "\(loaded.calls) \(loaded.failures.prefix(3))")
         _ = await martlet.stop()
     }
 

@@ -83,7 +83,7 @@ final class EngineFixture: Sendable {
 
     func metrics() async throws -> FunctionMetrics? { try await door.metrics().first }
 
-    func drain() async { await door.drain(within: .seconds(5)) }
+    func drain(within limit: Duration = .seconds(5)) async { await door.drain(within: limit) }
 }
 
 /// Counts across threads, and lets a test wait for the count.

@@ -108,7 +108,10 @@ struct EngineFaultTests {
 
     @Test func `no call under way fails when the engine drains`() async throws {
         let held = Mutex<[@Sendable () -> Void]>([])
-        let fixture = try await EngineFixture { _ in [.hold { release in held.withLock { $0.append(release) } }] }
+        // Calls wait until all are there, on a busy machine for longer than a function usually may.
+        let fixture = try await EngineFixture(environment: ["exec_timeout": "10m"]) { _ in
+            [.hold { release in held.withLock { $0.append(release) } }]
+        }
         let count = 1000
         // Four descriptors a call; where that is too much for the machine, the connections below say so.
         var limit = rlimit()
@@ -118,7 +121,7 @@ struct EngineFaultTests {
         let clients = try (0..<count).map { _ in try RawConnection(port: fixture.port) }
         for client in clients { try await client.send("GET /function/fn HTTP/1.1\r\nHost: a\r\n\r\n") }
         #expect(await eventually { held.withLock { $0.count } == count })
-        let draining = Task { await fixture.drain() }
+        let draining = Task { await fixture.drain(within: .seconds(600)) }
         #expect(await eventually { (try? RawConnection(port: fixture.port)) == nil }, "it still accepts")
         for release in held.withLock({ $0 }) { release() }
         await draining.value
