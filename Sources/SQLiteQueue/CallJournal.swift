@@ -29,7 +29,7 @@ struct CallJournal {
     /// Memory for the next entry.
     private var spare = JournalEntry()
     private let pages = JournalPages()
-    /// A file that is longer is not appended to any more.
+    /// A file gets no longer than this, unless an entry is.
     private static let mostBytes = 8 * 1_048_576
 
     init(folder: String) {
@@ -63,7 +63,9 @@ struct CallJournal {
         if applied >= sequence { startOver() }
         // What a failed write or sync has left is not built upon.
         guard !isDoubtful else { throw .full }
-        if files[current].end > Self.mostBytes { try turn(applied: applied) }
+        if files[current].end > 0, files[current].end + entry.bytes.readableBytes > Self.mostBytes {
+            try turn(applied: applied)
+        }
         try open()
         sequence &+= 1
         files[current].last = sequence

@@ -55,7 +55,7 @@ struct JournalGroup {
 }
 
 /// What becomes true as soon as changes are on disk.
-struct Outcome {
+struct Outcome: @unchecked Sendable {  // handed from the writer's thread to the first that looks, who makes it
     /// Changes of the counters of functions.
     var deltas = CountDeltas()
     /// What changes in memory, in the order of the changes.
@@ -97,7 +97,9 @@ struct CountDeltas {
 /// Where a group of changes is kept.
 protocol GroupStore: AnyObject {
     /// Keeps the changes that are noted in the group in the journal; false where they have to be made in the tables instead.
-    func journal(_ note: (inout JournalGroup) -> Void) -> Bool
+    ///
+    /// As soon as they are on disk, and before anything else, `kept` is called.
+    func journal(_ note: (inout JournalGroup) -> Void, kept: () -> Void) -> Bool
 
     /// Makes one transaction of the changes; returns why it could not.
     func commit(_ changes: (inout Batch) throws -> Void) -> PlatformFault?
@@ -244,21 +246,21 @@ final class CommitLine: Sendable {
     /// Writes changes, and those that come meanwhile: to the journal as far as it can have them, the others to the tables.
     private func write(_ first: [any PendingChange], to store: any GroupStore) {
         var group = Noting(changes: first)
-        let isKept = clocked { syncBegins in
-            let isKept = store.journal { entry in
-                group.note(in: &entry)
-                if group.isWhole {
-                    gather(after: first.count) { come in
-                        group.changes += come
-                        group.note(in: &entry)
-                    }
+        var begun = DispatchTime.now()
+        let isKept = store.journal { entry in
+            group.note(in: &entry)
+            if group.isWhole {
+                gather(after: first.count) { come in
+                    group.changes += come
+                    group.note(in: &entry)
                 }
-                syncBegins()
             }
-            return (isKept, isKept ? group.noted : 0)
+            begun = .now()
+        } kept: {
+            notePace(since: begun, written: group.noted)
+            for change in group.changes[..<group.noted] { change.tell() }
         }
         let kept = isKept ? group.noted : 0
-        for change in group.changes[..<kept] { change.tell() }
         if kept < group.changes.count { commit(Array(group.changes[kept...]), to: store) }
     }
 
@@ -277,19 +279,18 @@ final class CommitLine: Sendable {
     /// Makes one transaction of changes, and of those that come while it is being made.
     private func commit(_ first: [any PendingChange], to store: any GroupStore, alone: Bool = false) {
         var changes = first
-        let fault = clocked { syncBegins in
-            let fault = store.commit { batch in
-                for change in first { try change.make(&batch) }
-                if !alone {
-                    try gather(after: first.count) { come in
-                        changes += come
-                        for change in come { try change.make(&batch) }
-                    }
+        var begun = DispatchTime.now()
+        let fault = store.commit { batch in
+            for change in first { try change.make(&batch) }
+            if !alone {
+                try gather(after: first.count) { come in
+                    changes += come
+                    for change in come { try change.make(&batch) }
                 }
-                syncBegins()
             }
-            return (fault, changes.count)
+            begun = .now()
         }
+        notePace(since: begun, written: changes.count)
         guard let fault else {
             for change in changes { change.tell() }
             return
@@ -302,19 +303,17 @@ final class CommitLine: Sendable {
         }
     }
 
-    /// Notes how long the sync of a group lasts, and how many share it.
-    private func clocked<Value>(_ write: (_ syncBegins: () -> Void) -> (Value, count: Int)) -> Value {
-        var begun = DispatchTime.now()
-        let (value, written) = write { begun = .now() }
-        guard written > 0 else { return value }
+    /// Notes how long the sync of a group lasted, and how many shared it.
+    private func notePace(since begun: DispatchTime, written: Int) {
+        guard written > 0 else { return }
+        let ended = DispatchTime.now()
         // Who waits already will be joined by those who are answered now; else two halves would take turns for ever.
         let count = written + waiting.withLock { $0.value.changes.count }
         pace.withLock { pace in
-            pace.syncTime = Int(DispatchTime.now().uptimeNanoseconds - begun.uptimeNanoseconds)
+            pace.syncTime = Int(ended.uptimeNanoseconds - begun.uptimeNanoseconds)
             // Forgotten soon when fewer come.
             pace.expected = max(count, pace.expected * 3 / 4)
         }
-        return value
     }
 
     // MARK: Gathering

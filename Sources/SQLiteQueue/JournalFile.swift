@@ -25,6 +25,10 @@ struct JournalFile {
         case onlyThroughCache
     }
 
+    /// A file becomes longer by so many bytes at a time.
+    private static let step = 1_048_576
+    private static let zeros = [UInt8](repeating: 0, count: 65_536)
+
     /// `O_DIRECT`, which the headers show only to C.
     private static let directFlag: Int32 = {
         #if arch(x86_64)
@@ -57,14 +61,30 @@ struct JournalFile {
 
     /// Writes an entry behind the last one, and syncs it.
     mutating func append(_ entry: ByteBuffer, by pages: JournalPages) throws(CallJournal.Problem) {
-        let count = entry.readableBytes
-        try choose(end + count <= length && count <= JournalPages.size ? .pastCache : .throughCache)
+        let next = end + entry.readableBytes
+        try choose(next <= length && entry.readableBytes <= JournalPages.size ? .pastCache : .throughCache)
         try entry.withUnsafeReadableBytes { bytes throws(CallJournal.Problem) in
-            try write(way == .pastCache ? pages.copy(of: bytes) : bytes)
+            try write(way == .pastCache ? pages.copy(of: bytes) : bytes, at: end)
         }
+        if next > length { length = lengthen(from: next) }
         guard fdatasync(descriptor) == 0 else { throw .system(errno) }
-        end += count
-        length = max(length, end)
+        end = next
+    }
+
+    /// Writes zeros for the next entries to be written over; returns how far there was room for them.
+    ///
+    /// A sync that makes the file longer has more to write than one that does not.
+    private mutating func lengthen(from begin: Int) -> Int {
+        var length = begin
+        Self.zeros.withUnsafeBytes { zeros in
+            let wanted = (begin + Self.step - 1) / Self.step * Self.step
+            while length < wanted {
+                let some = UnsafeRawBufferPointer(rebasing: zeros[..<min(wanted - length, zeros.count)])
+                guard (try? write(some, at: length)) != nil else { return }
+                length += some.count
+            }
+        }
+        return length
     }
 
     private mutating func choose(_ wanted: Way) throws(CallJournal.Problem) {
@@ -74,10 +94,10 @@ struct JournalFile {
         way = isSet ? wanted : .onlyThroughCache
     }
 
-    private mutating func write(_ bytes: UnsafeRawBufferPointer) throws(CallJournal.Problem) {
+    private mutating func write(_ bytes: UnsafeRawBufferPointer, at place: Int) throws(CallJournal.Problem) {
         var rest = bytes
         while let address = rest.baseAddress, !rest.isEmpty {
-            let count = pwrite(descriptor, address, rest.count, off_t(end + bytes.count - rest.count))
+            let count = pwrite(descriptor, address, rest.count, off_t(place + bytes.count - rest.count))
             if count < 0, errno == EINTR { continue }
             if count < 0, errno == EINVAL, way == .pastCache {
                 // Some file systems say only now that they want other pages, or none.

@@ -3,6 +3,24 @@
 import FunctionModel
 import NIOCore
 import QueueContract
+import Synchronization
+
+/// The memory of a queue, for one thread at a time.
+///
+/// Whoever looks sees all that was promised, though those who wait for an answer get it before the memory is changed.
+struct SharedMemory: ~Copyable, Sendable {
+    private let memory = Mutex(QueueMemory())
+
+    func withLock<Value>(_ body: (inout sending QueueMemory) -> sending Value) -> sending Value {
+        memory.withLock { memory in
+            memory.makeNoted()
+            return body(&memory)
+        }
+    }
+
+    /// Lets changes that are on disk be true for whoever looks next.
+    func note(_ outcome: Outcome) { memory.withLock { $0.note(outcome) } }
+}
 
 /// What the queue keeps in memory of what is on disk: changed only when the disk has it.
 struct QueueMemory {
@@ -15,6 +33,8 @@ struct QueueMemory {
     var schedule: CallSchedule
     /// All but `waiting` and `running`, which the schedule knows.
     var counters: [FunctionID: CallCounts] = [:]
+    /// What is true and was not made here yet.
+    private var noted: [Outcome] = []
     /// What the listeners have to be told after the transaction.
     private var due: Set<FunctionID> = []
     private var lastDue: FunctionID?
@@ -33,6 +53,18 @@ struct QueueMemory {
     init(after earlier: CallSchedule = CallSchedule()) { schedule = CallSchedule(after: earlier) }
 
     // MARK: Changes
+
+    fileprivate mutating func note(_ outcome: Outcome) { noted.append(outcome) }
+
+    /// Makes what was noted.
+    fileprivate mutating func makeNoted() {
+        guard !noted.isEmpty else { return }
+        for outcome in noted {
+            add(outcome.deltas)
+            for effect in outcome.effects { effect.apply(to: &self) }
+        }
+        noted.removeAll(keepingCapacity: true)
+    }
 
     mutating func wait(_ number: Int64, _ function: FunctionID, due: Int64, now: Int64, followsWallClock: Bool = false)
     {
@@ -70,7 +102,7 @@ struct QueueMemory {
         _ = schedule.end(token)
     }
 
-    mutating func add(_ deltas: CountDeltas) {
+    private mutating func add(_ deltas: CountDeltas) {
         for (function, delta) in deltas.rows { counters[function, default: CallCounts()] += delta }
     }
 

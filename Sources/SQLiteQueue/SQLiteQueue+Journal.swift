@@ -118,16 +118,18 @@ extension SQLiteQueue: GroupStore {
     // MARK: Writing
 
     /// Keeps a group of changes in the journal; false where the tables have to have it instead.
-    func journal(_ note: (inout JournalGroup) -> Void) -> Bool {
-        let notice = journal.withLock { journal -> Notice? in
+    func journal(_ note: (inout JournalGroup) -> Void, kept: () -> Void) -> Bool {
+        let unneeded = journal.withLock { journal -> [String]? in
             guard opening.withLock({ $0.database }) != nil, !backlog.withLock({ $0.isStuck }) else { return nil }
             var group = JournalGroup(now: clock.wall(), entry: journal.begunEntry())
             note(&group)
             guard append(&group, to: &journal) else { return nil }
-            return publish(group.outcome)
+            memory.note(group.outcome)
+            return group.outcome.unneededSpills
         }
-        guard let notice else { return false }
-        tell(notice)
+        guard let unneeded else { return false }
+        kept()
+        tellOfChanges(unneeded: unneeded)
         planCatchUp()
         return true
     }
@@ -222,7 +224,7 @@ extension SQLiteQueue: GroupStore {
         switch transact(isSynced: true, changes) {
         case .failure(let fault): return fault
         case .success(let committed):
-            tell(committed.notice)
+            tellOfChanges(unneeded: committed.unneeded)
             return nil
         }
     }
@@ -232,7 +234,8 @@ extension SQLiteQueue: GroupStore {
         let database: QueueDatabase
         /// The newest entry of the journal that is in it, or before it.
         let last: UInt64
-        let notice: Notice
+        /// Files that nothing refers to any more.
+        let unneeded: [String]
     }
 
     private func transact(
@@ -278,7 +281,8 @@ extension SQLiteQueue: GroupStore {
                 backlog.caughtUp(to: behind.last)
                 if isOnDisk { backlog.synced(to: behind.last) }
             }
-            return Committed(database: database, last: behind.last, notice: publish(outcome))
+            memory.note(outcome)
+            return Committed(database: database, last: behind.last, unneeded: outcome.unneededSpills)
         } catch {
             // At once: another thread may be about to build upon it.
             if (error as? DatabaseError)?.isOfDisk == true { database.distrustLog() }

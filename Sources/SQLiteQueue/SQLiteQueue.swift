@@ -32,7 +32,7 @@ public final class SQLiteQueue: CallQueue {
     let settings: QueueSettings
     let spill: SpillFolder
     let clock: QueueClock
-    let memory = Mutex(QueueMemory())
+    let memory = SharedMemory()
     let listeners = Mutex(Listeners())
     let line = CommitLine()
     private let path: String
@@ -176,11 +176,17 @@ public final class SQLiteQueue: CallQueue {
         }
     }
 
-    /// What is on disk becomes true in memory; returns who has to be told of it.
-    func publish(_ outcome: Outcome) -> Notice {
-        memory.withLock { memory in
-            memory.add(outcome.deltas)
-            for effect in outcome.effects { effect.apply(to: &memory) }
+    /// What has to be told when changes have become true.
+    private struct Notice {
+        let due: Set<FunctionID>
+        let cancelled: [CallLease]
+        let areCallbacksDue: Bool
+    }
+
+    /// Tells the listeners of what has become true in memory, and removes what nothing refers to any more.
+    func tellOfChanges(unneeded spills: [String]) {
+        for name in spills { spill.remove(name) }
+        let notice = memory.withLock { memory in
             defer {
                 memory.cancelled.removeAll()
                 memory.areCallbacksDue = false
@@ -188,22 +194,9 @@ public final class SQLiteQueue: CallQueue {
             return Notice(
                 due: memory.takeDue(),
                 cancelled: memory.cancelled,
-                areCallbacksDue: memory.areCallbacksDue,
-                unneededSpills: outcome.unneededSpills
+                areCallbacksDue: memory.areCallbacksDue
             )
         }
-    }
-
-    /// What has to be told when changes have become true.
-    struct Notice {
-        var due: Set<FunctionID> = []
-        var cancelled: [CallLease] = []
-        var areCallbacksDue = false
-        var unneededSpills: [String] = []
-    }
-
-    func tell(_ notice: Notice) {
-        for name in notice.unneededSpills { spill.remove(name) }
         let listeners = listeners.withLock { $0 }
         for function in notice.due { listeners.due(function) }
         for lease in notice.cancelled { listeners.cancel(lease) }

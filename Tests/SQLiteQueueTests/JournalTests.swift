@@ -44,6 +44,13 @@ struct JournalTests {
         try FileManager.default.attributesOfItem(atPath: "\(folder.path)/\(name)")[.size] as? Int ?? 0
     }
 
+    /// Where the entries of a file end: what is behind them are zeros.
+    private func end(of name: String) throws -> Int {
+        let bytes = try Data(contentsOf: URL(fileURLWithPath: "\(folder.path)/\(name)"))
+        let last = bytes.lastIndex { $0 != 0 } ?? -1
+        return (last + JournalPages.pageSize) / JournalPages.pageSize * JournalPages.pageSize
+    }
+
     private func call(_ id: String, _ body: ByteBuffer = ByteBuffer(), callback: String? = nil) -> NewCall {
         NewCall(function: function, body: body, callID: id, callbackURL: callback)
     }
@@ -60,7 +67,7 @@ struct JournalTests {
         for number in 0..<6 {
             let body = ByteBuffer(repeating: UInt8(number), count: number * 700)
             let receipt = try await queue.accept(call("call-\(number)", body))
-            promises.append((receipt.id, try size("calls.journal-a")))
+            promises.append((receipt.id, try end(of: "calls.journal-a")))
         }
         let whole = try leftovers()
         await queue.close()
@@ -83,7 +90,7 @@ struct JournalTests {
         var ends: [Int] = []
         for number in 0..<4 {
             _ = try await queue.accept(call("call-\(number)", ByteBuffer(repeating: 7, count: 2000)))
-            ends.append(try size("calls.journal-a"))
+            ends.append(try end(of: "calls.journal-a"))
         }
         let whole = try leftovers()
         await queue.close()
@@ -177,6 +184,23 @@ struct JournalTests {
         let lease = try #require(taken.first).lease
         _ = try await queue.settle(lease, attempt: attempt(1, 500), verdict: .end(.failed, reason: nil, result: nil))
         #expect(try await queue.call("a")?.state == .failed)
+        await queue.close()
+    }
+
+    @Test func `whoever is told of a change finds it made, at that very moment`() async throws {
+        let queue = try open(folder)
+        let waiting = await withCheckedContinuation { continuation in
+            queue.accept(call("a")) { _ in continuation.resume(returning: queue.memory.withLock { $0.counts }) }
+        }
+        #expect(waiting[function]?.accepted == 1 && waiting[function]?.waiting == 1)
+        let lease = try #require(try await queue.take(from: function, atMost: 1, lease: .seconds(60)).calls.first).lease
+        let over = await withCheckedContinuation { continuation in
+            let verdict = CallVerdict.end(.succeeded, reason: nil, result: nil)
+            queue.settle(lease, attempt: attempt(1, 200), verdict: verdict) { _ in
+                continuation.resume(returning: queue.memory.withLock { $0.counts })
+            }
+        }
+        #expect(over[function]?.succeeded == 1 && over[function]?.running == 0)
         await queue.close()
     }
 
@@ -382,7 +406,7 @@ struct JournalTests {
         }
         try write(1, 3 * JournalPages.pageSize)
         #expect(file.way == .throughCache)
-        try write(2, 2 * JournalPages.pageSize)
+        try write(2, 4 * JournalPages.pageSize)
         // Where the file system has no other way, it is not asked again.
         let way = file.way
         #expect(way == .pastCache || way == .onlyThroughCache)
