@@ -6,7 +6,7 @@ import NIOCore
 /// The changes that are on disk and not yet in the tables: two files beside `calls.sqlite`, each written from its beginning
 /// to its end and then again.
 ///
-/// An entry is appended and synced as a whole, which is much less than a transaction writes. The tables get the changes
+/// An entry is written and synced as a whole, which is much less than a transaction writes. The tables get the changes
 /// later, many at once. A file is written over when all that is in it is in the tables. After a crash the entries that the
 /// tables do not have are read from it; where an entry is not whole, nothing behind it was ever promised.
 ///
@@ -26,6 +26,8 @@ struct CallJournal {
     private var isDoubtful = false
     /// The newest entry, on disk or not.
     private(set) var sequence: UInt64 = 0
+    /// More entries are never on their way to the disk at the same time.
+    static let mostUnsynced: UInt64 = 16
     /// Memory for the next entry.
     private var spare = JournalEntry()
     private let pages = JournalPages()
@@ -58,12 +60,29 @@ struct CallJournal {
         return entry
     }
 
-    /// Writes an entry behind the last one, and syncs it; `applied` is the newest one that the tables have.
-    mutating func append(_ entry: inout JournalEntry, applied: UInt64) throws(Problem) {
+    /// An entry that was written.
+    struct Written {
+        let sequence: UInt64
+        fileprivate let descriptor: Int32
+
+        /// Brings the entry to the disk; what the system says, 0 for success.
+        func sync() -> Int32 { fdatasync(descriptor) == 0 ? 0 : errno }
+    }
+
+    /// Writes an entry behind the last one; `applied` is the newest one that the tables have.
+    ///
+    /// One behind another that is not synced yet may get to the disk without it: it counts only when both are there. Before
+    /// one goes to the other file all have to be; `areAllOnDisk` waits for that, and says whether they are.
+    mutating func append(
+        _ entry: inout JournalEntry,
+        applied: UInt64,
+        areAllOnDisk: () -> Bool
+    ) throws(Problem) -> Written {
         if applied >= sequence { startOver() }
         // What a failed write or sync has left is not built upon.
         guard !isDoubtful else { throw .full }
         if files[current].end > 0, files[current].end + entry.bytes.readableBytes > Self.mostBytes {
+            guard areAllOnDisk() else { throw .full }
             try turn(applied: applied)
         }
         try open()
@@ -74,7 +93,11 @@ struct CallJournal {
         try files[current].append(entry.bytes, by: pages)
         isDoubtful = false
         swap(&entry, &spare)
+        return Written(sequence: sequence, descriptor: files[current].syncDescriptors[Int(sequence % 2)])
     }
+
+    /// A sync has failed: nothing is appended until the tables have everything.
+    mutating func doubt() { isDoubtful = true }
 
     private mutating func turn(applied: UInt64) throws(Problem) {
         let other = 1 - current
@@ -102,6 +125,12 @@ struct CallJournal {
         var changes: [RowChange] = []
         /// The newest entry, in the files or in the tables.
         var last: UInt64 = 0
+        /// The number behind which new entries begin.
+        ///
+        /// Behind one that is not whole, others may stand that nobody can find: their numbers are not given again.
+        var lastGiven: UInt64 { isThere ? last + CallJournal.mostUnsynced : last }
+        /// Whether there are files.
+        fileprivate var isThere = false
         /// Entries that should be there, and are not or cannot be understood.
         var missing = 0
         /// Files with entries of another database.
@@ -119,6 +148,7 @@ struct CallJournal {
         var left = Left()
         var heads: [JournalEntry.Head] = []
         for file in files where FileManager.default.fileExists(atPath: file.path) {
+            left.isThere = true
             let found = Self.entries(ByteBuffer(bytes: try Data(contentsOf: URL(fileURLWithPath: file.path))))
             if let other = found.first(where: { $0.identity != identity }) {
                 left.strangers.append(Stranger(path: file.path, identity: other.identity))

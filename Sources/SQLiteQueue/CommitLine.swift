@@ -95,22 +95,31 @@ struct CountDeltas {
 }
 
 /// Where a group of changes is kept.
-protocol GroupStore: AnyObject {
-    /// Keeps the changes that are noted in the group in the journal; false where they have to be made in the tables instead.
-    ///
-    /// As soon as they are on disk, and before anything else, `kept` is called.
-    func journal(_ note: (inout JournalGroup) -> Void, kept: () -> Void) -> Bool
+protocol GroupStore: AnyObject, Sendable {
+    /// Writes the changes that are noted in the group to the journal; nil where they have to be made in the tables instead.
+    func write(_ note: (inout JournalGroup) -> Void) -> WrittenGroup?
 
-    /// Makes one transaction of the changes; returns why it could not.
+    /// Brings a group to the disk, on another thread where others may follow it meanwhile.
+    ///
+    /// As soon as it is there, or cannot be, `kept` is called.
+    func sync(_ written: WrittenGroup, whileOthersFollow: Bool, kept: @escaping @Sendable (Bool) -> Void)
+
+    /// Returns when no more than so many groups are on their way to the disk.
+    func awaitDisk(leaving count: Int)
+
+    /// Makes one transaction of the changes, when no group is on its way; returns why it could not.
     func commit(_ changes: (inout Batch) throws -> Void) -> PlatformFault?
 }
 
 /// Group commit: gathers all changes that wait, so that they share the cost of one sync.
 ///
-/// One thread writes. While it waits for the disk, the next group gathers.
+/// One thread writes. While the disk is busy, the next group gathers; where syncs last long, it also sets out before the
+/// one in front of it is there.
 final class CommitLine: Sendable {
     private struct Waiting {
         var changes = Deque<any PendingChange>()
+        /// Those of groups that could not be synced.
+        var returned: [any PendingChange] = []
         /// From how many on the writer wants to be woken; nil while it does not wait.
         var wakesAt: Int?
         var isWriting = false
@@ -130,9 +139,18 @@ final class CommitLine: Sendable {
                 wakesAt = nil
                 return .wakesWriter
             }
-            guard !isWriting else { return .waits }
-            isWriting = true
-            return .startsWriter
+            return begins() ? .startsWriter : .waits
+        }
+
+        /// Whether the writer has to be started.
+        mutating func begins() -> Bool {
+            defer { isWriting = true }
+            return !isWriting
+        }
+
+        mutating func takeReturned() -> [any PendingChange] {
+            defer { returned = [] }
+            return returned
         }
 
         mutating func take(atMost count: Int) -> [any PendingChange] {
@@ -148,6 +166,19 @@ final class CommitLine: Sendable {
         var expected = 1
         /// How many nanoseconds the last one took to get to the disk.
         var syncTime = 0
+        /// When the last one set out.
+        var begun = DispatchTime(uptimeNanoseconds: 0)
+        /// How many changes are on their way.
+        var underWay = 0
+
+        /// Whether a sync lasts so much longer than what callers need to come again that two should overlap.
+        var isSlow: Bool { syncTime > 2_000_000 }
+
+        /// How many changes one gathers: of two that overlap, each gets half of those who come.
+        var wanted: Int { min(isSlow ? (expected + 1) / 2 : expected, CommitLine.mostChanges) }
+
+        /// When the next one may set out: two that overlap keep apart, else their callers would come at the same time.
+        var earliest: DispatchTime { begun + .nanoseconds(isSlow ? min(syncTime * 2 / 5, 5_000_000) : 0) }
     }
 
     private let queue = DispatchQueue(label: "martlet.calls.writer")
@@ -218,7 +249,20 @@ final class CommitLine: Sendable {
     func close() async {
         waiting.withLock { $0.value.isClosed = true }
         await withCheckedContinuation { continuation in
-            queue.async { continuation.resume() }
+            queue.async { [self] in
+                store.store?.awaitDisk(leaving: 0)
+                // Behind what was returned on its way.
+                queue.async { continuation.resume() }
+            }
+        }
+    }
+
+    /// Lets changes that could not be synced in again, in front of the others.
+    private func putBack(_ changes: [any PendingChange]) {
+        let changes = Sendability(changes)
+        waiting.withLock { waiting in
+            waiting.value.returned += changes.value
+            if waiting.value.begins() { queue.async { self.write() } }
         }
     }
 
@@ -237,7 +281,7 @@ final class CommitLine: Sendable {
     /// Takes what waits; nil, and the writer's thread is done, when nothing does.
     private func takeOrEnd() -> [any PendingChange]? {
         waiting.withLock { waiting -> Sendability<[any PendingChange]?> in
-            let taken = waiting.value.take(atMost: Self.mostChanges)
+            let taken = waiting.value.takeReturned() + waiting.value.take(atMost: Self.mostChanges)
             if taken.isEmpty { waiting.value.isWriting = false }
             return Sendability(taken.isEmpty ? nil : taken)
         }.value
@@ -245,23 +289,53 @@ final class CommitLine: Sendable {
 
     /// Writes changes, and those that come meanwhile: to the journal as far as it can have them, the others to the tables.
     private func write(_ first: [any PendingChange], to store: any GroupStore) {
+        let isSlow = keepPace(store)
         var group = Noting(changes: first)
-        var begun = DispatchTime.now()
-        let isKept = store.journal { entry in
+        let written = store.write { entry in
             group.note(in: &entry)
-            if group.isWhole {
-                gather(after: first.count) { come in
-                    group.changes += come
-                    group.note(in: &entry)
-                }
+            guard group.isWhole else { return }
+            gather(after: first.count) { come in
+                group.changes += come
+                group.note(in: &entry)
             }
-            begun = .now()
-        } kept: {
-            notePace(since: begun, written: group.noted)
-            for change in group.changes[..<group.noted] { change.tell() }
         }
-        let kept = isKept ? group.noted : 0
-        if kept < group.changes.count { commit(Array(group.changes[kept...]), to: store) }
+        let count = written == nil ? 0 : group.noted
+        if let written { sync(written, Array(group.changes[..<count]), to: store, whileOthersFollow: isSlow) }
+        guard count < group.changes.count else { return }
+        store.awaitDisk(leaving: 0)
+        let returned = waiting.withLock { Sendability($0.value.takeReturned()) }.value
+        commit(returned + group.changes[count...], to: store)
+    }
+
+    /// Waits until another group may set out; returns whether still another may follow it at once.
+    private func keepPace(_ store: any GroupStore) -> Bool {
+        let pace = pace.withLock { $0 }
+        store.awaitDisk(leaving: pace.isSlow ? 1 : 0)
+        let now = DispatchTime.now()
+        if pace.underWay > 0, now < pace.earliest {
+            usleep(UInt32((pace.earliest.uptimeNanoseconds - now.uptimeNanoseconds) / 1000))
+        }
+        return pace.isSlow
+    }
+
+    /// Brings a group to the disk, and tells those whose changes are in it.
+    private func sync(
+        _ written: WrittenGroup,
+        _ changes: [any PendingChange],
+        to store: any GroupStore,
+        whileOthersFollow: Bool
+    ) {
+        let begun = DispatchTime.now()
+        pace.withLock { pace in
+            pace.begun = begun
+            pace.underWay += changes.count
+        }
+        let changes = Sendability(changes)
+        store.sync(written, whileOthersFollow: whileOthersFollow) { [self] isKept in
+            notePace(since: begun, written: changes.value.count)
+            guard isKept else { return putBack(changes.value) }
+            for change in changes.value { change.tell() }
+        }
     }
 
     /// A group that the journal has as far as the first change that depends on rows.
@@ -290,6 +364,7 @@ final class CommitLine: Sendable {
             }
             begun = .now()
         }
+        pace.withLock { $0.underWay += changes.count }
         notePace(since: begun, written: changes.count)
         guard let fault else {
             for change in changes { change.tell() }
@@ -307,9 +382,11 @@ final class CommitLine: Sendable {
     private func notePace(since begun: DispatchTime, written: Int) {
         guard written > 0 else { return }
         let ended = DispatchTime.now()
-        // Who waits already will be joined by those who are answered now; else two halves would take turns for ever.
-        let count = written + waiting.withLock { $0.value.changes.count }
+        let waiting = waiting.withLock { $0.value.changes.count }
         pace.withLock { pace in
+            // Who waits already will be joined by those who are answered now; else two halves would take turns for ever.
+            let count = pace.underWay + waiting
+            pace.underWay -= written
             pace.syncTime = Int(ended.uptimeNanoseconds - begun.uptimeNanoseconds)
             // Forgotten soon when fewer come.
             pace.expected = max(count, pace.expected * 3 / 4)
@@ -325,7 +402,7 @@ final class CommitLine: Sendable {
     private func gather(after first: Int, _ add: ([any PendingChange]) throws -> Void) rethrows {
         let pace = pace.withLock { $0 }
         let limit = DispatchTime.now() + .nanoseconds(min(pace.syncTime / 2, 5_000_000))
-        let expected = min(pace.expected, Self.mostChanges)
+        let expected = pace.wanted
         var count = first
         while count < expected {
             let come = takeOrAwait(min(expected - count, Self.fewChanges))

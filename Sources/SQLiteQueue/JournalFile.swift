@@ -14,6 +14,9 @@ struct JournalFile {
     /// The newest entry in it.
     var last: UInt64 = 0
     private var descriptor: Int32 = -1
+    /// What syncs go through in turn: an error that the system has found is told once to each, so that two at the same time
+    /// both hear of it.
+    private(set) var syncDescriptors: [Int32] = []
     /// As far as this there is something to write over.
     private var length = 0
     private(set) var way = Way.throughCache
@@ -46,7 +49,7 @@ struct JournalFile {
     mutating func open() throws(CallJournal.Problem) {
         var about = stat()
         descriptor = Glibc.open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
-        guard isOpen, fstat(descriptor, &about) == 0 else {
+        guard isOpen, fstat(descriptor, &about) == 0, openForSyncs() else {
             let code = errno
             close()
             throw .system(code)
@@ -54,12 +57,22 @@ struct JournalFile {
         (length, way) = (Int(about.st_size), .throughCache)
     }
 
-    mutating func close() {
-        if isOpen { Glibc.close(descriptor) }
-        descriptor = -1
+    private mutating func openForSyncs() -> Bool {
+        while syncDescriptors.count < 2 {
+            let another = Glibc.open(path, O_RDWR | O_CLOEXEC)
+            guard another >= 0 else { return false }
+            syncDescriptors.append(another)
+        }
+        return true
     }
 
-    /// Writes an entry behind the last one, and syncs it.
+    mutating func close() {
+        if isOpen { Glibc.close(descriptor) }
+        for another in syncDescriptors { Glibc.close(another) }
+        (descriptor, syncDescriptors) = (-1, [])
+    }
+
+    /// Writes an entry behind the last one; it is on disk when one of the descriptors for that was synced.
     mutating func append(_ entry: ByteBuffer, by pages: JournalPages) throws(CallJournal.Problem) {
         let next = end + entry.readableBytes
         try choose(next <= length && entry.readableBytes <= JournalPages.size ? .pastCache : .throughCache)
@@ -67,7 +80,6 @@ struct JournalFile {
             try write(way == .pastCache ? pages.copy(of: bytes) : bytes, at: end)
         }
         if next > length { length = lengthen(from: next) }
-        guard fdatasync(descriptor) == 0 else { throw .system(errno) }
         end = next
     }
 

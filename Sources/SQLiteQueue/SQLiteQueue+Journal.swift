@@ -45,7 +45,7 @@ struct Backlog: Sendable {
 
     /// An entry could not be written; it may be on the disk all the same, so the tables have to say that it is not to be
     /// read.
-    mutating func skip(sequence: UInt64) { last = sequence }
+    mutating func skip(sequence: UInt64) { last = max(last, sequence) }
 
     /// Takes all changes, to make them in the tables.
     ///
@@ -117,43 +117,60 @@ struct AcceptedIDs: Sendable {
 extension SQLiteQueue: GroupStore {
     // MARK: Writing
 
-    /// Keeps a group of changes in the journal; false where the tables have to have it instead.
-    func journal(_ note: (inout JournalGroup) -> Void, kept: () -> Void) -> Bool {
-        let unneeded = journal.withLock { journal -> [String]? in
+    /// Writes a group of changes to the journal; nil where the tables have to have it instead.
+    func write(_ note: (inout JournalGroup) -> Void) -> WrittenGroup? {
+        journal.withLock { journal -> WrittenGroup? in
             guard opening.withLock({ $0.database }) != nil, !backlog.withLock({ $0.isStuck }) else { return nil }
+            if syncs.takeFailure() { journal.doubt() }
             var group = JournalGroup(now: clock.wall(), entry: journal.begunEntry())
             note(&group)
-            guard append(&group, to: &journal) else { return nil }
-            memory.note(group.outcome)
-            return group.outcome.unneededSpills
+            guard !group.changes.isEmpty else { return WrittenGroup(group: group, entry: nil) }
+            do throws(CallJournal.Problem) {
+                let applied = backlog.withLock { $0.applied }
+                let entry = try journal.append(&group.entry, applied: applied, areAllOnDisk: syncs.areAllKept)
+                return WrittenGroup(group: group, entry: entry)
+            } catch {
+                backlog.withLock { $0.skip(sequence: journal.sequence) }
+                if case .system(let code) = error { warn(ofJournal: code) }
+                return nil
+            }
         }
-        guard let unneeded else { return false }
-        kept()
-        tellOfChanges(unneeded: unneeded)
-        planCatchUp()
-        return true
     }
 
-    private func append(_ group: inout JournalGroup, to journal: inout CallJournal) -> Bool {
-        guard !group.changes.isEmpty else { return true }
-        do {
-            try journal.append(&group.entry, applied: backlog.withLock { $0.applied })
-            backlog.withLock { $0.add(group.changes, sequence: journal.sequence) }
-            return true
-        } catch {
-            backlog.withLock { $0.skip(sequence: journal.sequence) }
-            guard case .system(let code) = error else { return false }
-            logger.warning(
-                "the journal of calls cannot be written; they go straight into their tables",
-                metadata: ["why": "\(String(cString: strerror(code)))"]
-            )
-            return false
+    /// Brings a group to the disk and makes it true; on another thread where others may follow it meanwhile.
+    func sync(_ written: WrittenGroup, whileOthersFollow: Bool, kept: @escaping @Sendable (Bool) -> Void) {
+        let group = written.group
+        syncs.sync(written, whileOthersFollow: whileOthersFollow) { [self] code in
+            if code == 0 {
+                if let entry = written.entry {
+                    backlog.withLock { $0.add(group.changes, sequence: entry.sequence) }
+                }
+                memory.note(group.outcome)
+            } else {
+                if let entry = written.entry { backlog.withLock { $0.skip(sequence: entry.sequence) } }
+                warn(ofJournal: code)
+            }
+        } ended: { [self] isKept in
+            kept(isKept)
+            guard isKept else { return }
+            tellOfChanges(unneeded: group.outcome.unneededSpills)
+            planCatchUp()
         }
+    }
+
+    /// Returns when no more than so many groups are on their way to the disk.
+    func awaitDisk(leaving count: Int) { syncs.wait(leaving: count) }
+
+    private func warn(ofJournal code: Int32) {
+        logger.warning(
+            "the journal of calls cannot be written; they go straight into their tables",
+            metadata: ["why": "\(String(cString: strerror(code)))"]
+        )
     }
 
     /// Whether a call has an id already: in the group, in the journal or in the tables.
     func hasCall(_ id: String, _ group: inout JournalGroup) throws -> Bool {
-        if group.holds(id) || backlog.withLock({ $0.holds(id) }) { return true }
+        if group.holds(id) || syncs.accepts(id) || backlog.withLock({ $0.holds(id) }) { return true }
         return try opened().hasCall(id)
     }
 
@@ -359,6 +376,8 @@ extension SQLiteQueue: GroupStore {
 
     /// Brings what an earlier life has left in the journal into the tables.
     func takeOver(_ journal: inout CallJournal, _ database: QueueDatabase) throws {
+        // What is still on its way is true when it gets there, and must not be read back as well.
+        syncs.wait(leaving: 0)
         journal.close()
         let (identity, applied) = try database.pool.read { try CallRows.journal($0) }
         let left = try journal.left(identity: identity, applied: applied)
@@ -366,7 +385,7 @@ extension SQLiteQueue: GroupStore {
         if left.missing > 0 {
             logger.error("the journal of calls is damaged", metadata: ["missing": "\(left.missing)"])
         }
-        journal.begin(identity: identity, applied: left.last)
+        journal.begin(identity: identity, applied: left.lastGiven)
         let last = journal.sequence
         if last > applied {
             try database.pool.writeWithoutTransaction { connection in

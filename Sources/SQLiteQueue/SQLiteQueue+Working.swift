@@ -203,8 +203,9 @@ private final class Settlement: PendingChange, Effect {
     }
 
     func note(in group: inout JournalGroup) -> Bool {
-        // A lease that somebody has settled in the same group is still there until the group is on disk.
-        ended = group.settled.insert(lease.token).inserted ? ended(at: group.now) : nil
+        // A lease that somebody has settled in the same group, or in one before it, is still there until that is on disk.
+        let isFirst = group.settled.insert(lease.token).inserted && !queue.syncs.settles(lease.token)
+        ended = isFirst ? ended(at: group.now) : nil
         if let ended {
             isNoted = true
             group.add(.ended(ended))

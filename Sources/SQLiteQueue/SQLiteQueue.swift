@@ -36,8 +36,9 @@ public final class SQLiteQueue: CallQueue {
     let listeners = Mutex(Listeners())
     let line = CommitLine()
     private let path: String
-    /// Held while an entry is written and becomes true in memory.
+    /// Held while an entry is written.
     let journal: Mutex<CallJournal>
+    let syncs = JournalSyncs()
     let backlog = Mutex(Backlog())
     /// How long changes wait for others that get into the tables with them, unless somebody wants to read them.
     let catchUpDelay: DispatchTimeInterval

@@ -23,9 +23,12 @@ struct PowerLossTests {
     private static let cuts =
         ProcessInfo.processInfo.environment["MARTLET_TEST_POWER_CUTS"].flatMap { Int($0) } ?? 60
 
-    @Test func `after a power cut at any moment every 202 is kept, whole, and every success seen is one`() async throws
-    {
-        let log = try await record(ignoring: "")
+    @Test(arguments: [0, slowSync])
+    func `after a power cut at any moment every 202 is kept, whole, and every success seen is one`(
+        syncDelay: Int
+    ) async throws {
+        let log = try await record(syncDelay: syncDelay)
+        #expect(syncDelay == 0 || log.hasOverlappingSyncs)
         let broken = try await cutPower(log, Self.cuts)
         #expect(broken.isEmpty, "\(broken.joined(separator: "\n"))")
     }
@@ -49,14 +52,21 @@ struct PowerLossTests {
         #expect(!broken.isEmpty)
     }
 
-    @Test func `nothing is promised on top of a failed sync unless it was written again`() async throws {
-        let log = try await record(ignoring: "", failingSyncs: true)
+    @Test(arguments: [("sync", 0), ("sync", slowSync), ("once", slowSync)])
+    func `nothing is promised on top of a failed sync unless it was written again`(
+        fault: String,
+        syncDelay: Int
+    ) async throws {
+        let log = try await record(fault: fault, syncDelay: syncDelay)
         #expect(log.records.contains { $0.kind == "F" }, "no sync has failed")
         let broken = try await cutPower(log, Self.cuts)
         #expect(broken.isEmpty, "\(broken.joined(separator: "\n"))")
     }
 
     // MARK: Recording
+
+    /// Microseconds with which syncs of the journal overlap.
+    private static let slowSync = 4000
 
     /// Small bodies live in the database, every seventh is a file.
     private static func body(_ id: String) -> String {
@@ -67,7 +77,13 @@ struct PowerLossTests {
         id.split(separator: "-").last.flatMap { Int($0) }?.isMultiple(of: 7) ?? false
     }
 
-    private func record(ignoring ignored: String, failingSyncs: Bool = false) async throws -> DiskLog {
+    /// Records the platform under load; a fault is what the recorder lets happen now and then, and a sync lasts longer by
+    /// some microseconds.
+    private func record(
+        ignoring ignored: String = "",
+        fault: String? = nil,
+        syncDelay: Int = 0
+    ) async throws -> DiskLog {
         let log = "\(folder.path)/log"
         let recorder = RunningProgram.folder.appendingPathComponent("libPowerLossRecorder.so").path
         let martlet = try await RunningMartlet(
@@ -75,6 +91,7 @@ struct PowerLossTests {
             environment: [
                 "LD_PRELOAD": recorder, "POWERLOSS_ROOT": "\(folder.path)/data", "POWERLOSS_LOG": log,
                 "POWERLOSS_IGNORE": ignored, "POWERLOSS_FAULT": "\(folder.path)/fault",
+                "POWERLOSS_SYNC_DELAY": "\(syncDelay)",
             ]
         )
         try await martlet.client.create(FunctionDeployment(service: "cat", image: "host", envProcess: "cat"))
@@ -85,7 +102,7 @@ struct PowerLossTests {
                         let id = "c\(client)-\(number)"
                         // Half of them wait for ever, so that what they carry can be looked at.
                         let delay = number.isMultiple(of: 2) ? [("X-Delay", "10h")] : []
-                        if failingSyncs, client == 0, number % 10 == 5 { folder.write("fault", "sync") }
+                        if let fault, client == 0, number % 10 == 5 { folder.write("fault", fault) }
                         var answer = (status: 0, headers: ["": ""], body: "")
                         _ = try await eventually {
                             answer = try await martlet.ask(

@@ -40,6 +40,19 @@ struct DiskLog {
         bytes[start..<start + count].reversed().reduce(0) { $0 << 8 | UInt64($1) }
     }
 
+    /// Whether a sync of a file began before another one of the same had ended.
+    var hasOverlappingSyncs: Bool {
+        var names: [UInt64: String] = [:]
+        var underWay: [String: Int] = [:]
+        return records.contains { record in
+            if record.kind == "O" { names[record.handle] = record.text }
+            guard let name = names[record.handle] else { return false }
+            if record.kind == "B" { underWay[name, default: 0] += 1 }
+            if record.kind == "E" || record.kind == "F" { underWay[name, default: 0] -= 1 }
+            return underWay[name, default: 0] > 1
+        }
+    }
+
     /// Appends a record of the test's own; others write to the same file, so it is one write.
     static func append(_ kind: Character, _ text: String, to path: String) {
         var record = [kind.asciiValue ?? 0] + [UInt8](repeating: 0, count: 16)

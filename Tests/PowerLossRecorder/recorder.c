@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdint.h>
@@ -24,9 +25,12 @@ static char root[PATH_MAX];
 static size_t root_length;
 static char ignored[256];
 static char fault_file[PATH_MAX];
+static unsigned sync_delay;
 static int log_descriptor = -1;
 static uint64_t handles[MOST_DESCRIPTORS];
 static char ignores[MOST_DESCRIPTORS];
+static char has_error[MOST_DESCRIPTORS];
+static pthread_mutex_t outcome = PTHREAD_MUTEX_INITIALIZER;
 static _Atomic uint64_t last_handle;
 static _Atomic uint64_t last_sync;
 
@@ -58,9 +62,11 @@ __attribute__((constructor)) static void begin(void) {
     const char *file = getenv("POWERLOSS_LOG");
     const char *ignore = getenv("POWERLOSS_IGNORE");
     const char *fault = getenv("POWERLOSS_FAULT");
+    const char *delay = getenv("POWERLOSS_SYNC_DELAY");
     if (!folder || !file) return;
     snprintf(root, sizeof root, "%s", folder);
     root_length = strlen(root);
+    if (delay) sync_delay = (unsigned)atoi(delay);
     if (fault) snprintf(fault_file, sizeof fault_file, "%s", fault);
     if (ignore) snprintf(ignored, sizeof ignored, "%s", ignore);
     log_descriptor = real_open(file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
@@ -121,6 +127,7 @@ static int opened(int descriptor, const char *path, int flags, int existed) {
     if (descriptor < 0 || descriptor >= MOST_DESCRIPTORS || !name) return descriptor;
     size_t length = strlen(path), end = strlen(ignored);
     handles[descriptor] = atomic_fetch_add(&last_handle, 1) + 1;
+    has_error[descriptor] = 0;
     ignores[descriptor] = end > 0 && length >= end && strcmp(path + length - end, ignored) == 0;
     note('O', handles[descriptor], (flags & O_CREAT) && !existed, name, (uint32_t)strlen(name));
     if (flags & O_TRUNC) note('T', handles[descriptor], 0, "", 0);
@@ -205,18 +212,33 @@ int ftruncate(int descriptor, off_t size) {
 
 int ftruncate64(int descriptor, off64_t size) { return ftruncate(descriptor, size); }
 
+// An error is told once to every descriptor that has the file open.
+static void tell_all(int descriptor) {
+    struct stat file, other;
+    if (fstat(descriptor, &file) != 0) return;
+    for (int each = 0; each < MOST_DESCRIPTORS; each++) {
+        if (each == descriptor || handles[each] == 0 || fstat(each, &other) != 0) continue;
+        if (file.st_ino == other.st_ino && file.st_dev == other.st_dev) has_error[each] = 1;
+    }
+}
+
 static int synced(int descriptor, int (*sync)(int)) {
     if (!is_recorded(descriptor) || ignores[descriptor]) return sync(descriptor);
     uint64_t number = atomic_fetch_add(&last_sync, 1) + 1;
     uint64_t handle = handles[descriptor];
     note('B', handle, number, "", 0);
-    if (fault() == 's') {
-        note('F', handle, number, "", 0);
-        errno = EIO;
-        return -1;
-    }
-    int result = sync(descriptor);
+    if (sync_delay) usleep(sync_delay);
+    char word = fault();
+    if (word == 'o') REAL(unlink)(fault_file);
+    int fails = word == 's' || word == 'o';
+    int result = fails ? -1 : sync(descriptor);
+    pthread_mutex_lock(&outcome);
+    if (fails) tell_all(descriptor);
+    if (has_error[descriptor]) result = -1;
+    has_error[descriptor] = 0;
     note(result == 0 ? 'E' : 'F', handle, number, "", 0);
+    pthread_mutex_unlock(&outcome);
+    if (result != 0) errno = EIO;
     return result;
 }
 

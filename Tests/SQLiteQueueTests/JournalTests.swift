@@ -433,7 +433,7 @@ struct JournalTests {
             let accepted = AcceptedCall(call("\(number)", body), file: nil, id: "\(number)", number: Int64(number))
             entry.add(.accepted(accepted))
             // The tables are always a little behind.
-            try journal.append(&entry, applied: UInt64(max(0, number - 50)))
+            _ = try journal.append(&entry, applied: UInt64(max(0, number - 50))) { true }
         }
         journal.close()
         let left = try CallJournal(folder: folder.path).left(identity: 7, applied: 1450)
