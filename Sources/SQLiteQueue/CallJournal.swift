@@ -63,7 +63,7 @@ struct CallJournal {
     /// An entry that was written.
     struct Written {
         let sequence: UInt64
-        fileprivate let descriptor: Int32
+        let descriptor: Int32
 
         /// Brings the entry to the disk; what the system says, 0 for success.
         func sync() -> Int32 { fdatasync(descriptor) == 0 ? 0 : errno }

@@ -22,15 +22,18 @@ final class JournalSyncs: Sendable {
         let written: WrittenGroup
         /// Until it is decided what became of that one.
         var previous: Flight?
+        /// Whether it was written behind a failure that its writer had not heard of.
+        let isTooLate: Bool
         /// Whether nobody knows yet if it is kept.
         var isOpen = true
         var isKept = false
         let decision = DispatchGroup()
         let end = DispatchGroup()
 
-        init(_ written: WrittenGroup, behind previous: Flight?) {
+        init(_ written: WrittenGroup, behind previous: Flight?, isTooLate: Bool) {
             self.written = written
             self.previous = previous
+            self.isTooLate = isTooLate
             decision.enter()
             end.enter()
         }
@@ -54,7 +57,7 @@ final class JournalSyncs: Sendable {
         ended: @escaping @Sendable (Bool) -> Void
     ) {
         let flight = state.withLock { state in
-            let flight = Flight(written, behind: state.flights.last)
+            let flight = Flight(written, behind: state.flights.last, isTooLate: state.hasFailed)
             state.flights.append(flight)
             return flight
         }
@@ -70,7 +73,7 @@ final class JournalSyncs: Sendable {
     }
 
     private func sync(_ flight: Flight) -> Int32 {
-        let code = flight.written.entry?.sync() ?? 0
+        let code = flight.isTooLate ? EIO : flight.written.entry?.sync() ?? 0
         guard let previous = flight.previous else { return code }
         previous.decision.wait()
         flight.previous = nil
@@ -97,7 +100,7 @@ final class JournalSyncs: Sendable {
         return state.withLock { !$0.hasFailed }
     }
 
-    /// Whether a group has failed since this was last asked.
+    /// Whether a group has failed since this was last asked; until then every other fails as well.
     func takeFailure() -> Bool {
         state.withLock { state in
             defer { state.hasFailed = false }

@@ -121,10 +121,11 @@ extension SQLiteQueue: GroupStore {
     func write(_ note: (inout JournalGroup) -> Void) -> WrittenGroup? {
         journal.withLock { journal -> WrittenGroup? in
             guard opening.withLock({ $0.database }) != nil, !backlog.withLock({ $0.isStuck }) else { return nil }
-            if syncs.takeFailure() { journal.doubt() }
             var group = JournalGroup(now: clock.wall(), entry: journal.begunEntry())
             note(&group)
             guard !group.changes.isEmpty else { return WrittenGroup(group: group, entry: nil) }
+            // Behind the notes, which take their time.
+            if syncs.takeFailure() { journal.doubt() }
             do throws(CallJournal.Problem) {
                 let applied = backlog.withLock { $0.applied }
                 let entry = try journal.append(&group.entry, applied: applied, areAllOnDisk: syncs.areAllKept)

@@ -12,9 +12,9 @@ import Synchronization
 
 /// The embedded queue: a file of SQLite's with a journal in front of it, a sync per group of changes.
 ///
-/// The walk of a call: `accept` → `CommitLine` → `CallJournal` → `CallSchedule` → `take` → `settle` → `CallJournal`, and
-/// from the journal into rows (`CallRows`), a moment later and many at once. The 202 of a call may be sent when `accept`
-/// has said so: its entry, and a file that holds a large body, are synced then.
+/// The walk of a call: `accept` → `CommitLine` → `CallJournal` → `JournalSyncs` → `CallSchedule` → `take` → `settle` →
+/// `CommitLine`, and from the journal into rows (`CallRows`), a moment later and many at once. The 202 of a call may be sent
+/// when `accept` has said so: its entry, and a file that holds a large body, are synced then.
 public final class SQLiteQueue: CallQueue {
     struct Listeners {
         var due: @Sendable (FunctionID) -> Void = { _ in }

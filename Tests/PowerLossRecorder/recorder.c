@@ -15,6 +15,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "PowerLossRecorder.h"
@@ -227,7 +228,7 @@ static int synced(int descriptor, int (*sync)(int)) {
     uint64_t number = atomic_fetch_add(&last_sync, 1) + 1;
     uint64_t handle = handles[descriptor];
     note('B', handle, number, "", 0);
-    if (sync_delay) usleep(sync_delay);
+    if (sync_delay) nanosleep(&(struct timespec){.tv_nsec = sync_delay * 1000L}, NULL);
     char word = fault();
     if (word == 'o') REAL(unlink)(fault_file);
     int fails = word == 's' || word == 'o';

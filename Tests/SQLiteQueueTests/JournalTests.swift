@@ -424,6 +424,29 @@ struct JournalTests {
         file.close()
     }
 
+    @Test func `an entry behind one that is not whole is never taken for a later one`() throws {
+        /// Another life of the journal, which appends entries of one length.
+        func live(appending numbers: ClosedRange<Int64>, behind applied: UInt64) throws {
+            var journal = CallJournal(folder: folder.path)
+            journal.begin(identity: 7, applied: applied)
+            for number in numbers {
+                var entry = journal.begunEntry()
+                entry.add(.accepted(AcceptedCall(call("\(number)"), file: nil, id: "\(number)", number: number)))
+                _ = try journal.append(&entry, applied: applied) { true }
+            }
+            journal.close()
+        }
+        try live(appending: 1...2, behind: 0)
+        let file = try FileHandle(forUpdating: URL(fileURLWithPath: "\(folder.path)/calls.journal-a"))
+        try file.write(contentsOf: Data(repeating: 0, count: 512))
+        try file.close()
+        let left = try CallJournal(folder: folder.path).left(identity: 7, applied: 0)
+        #expect(left.changes.isEmpty)
+        try live(appending: 3...3, behind: left.lastGiven)
+        let leftThen = try CallJournal(folder: folder.path).left(identity: 7, applied: left.lastGiven)
+        #expect(leftThen.changes.count == 1 && leftThen.missing == 0)
+    }
+
     @Test func `entries that go round and round are read as they were written`() throws {
         var journal = CallJournal(folder: folder.path)
         journal.begin(identity: 7, applied: 0)
