@@ -123,9 +123,9 @@ extension SQLiteQueue: GroupStore {
             guard opening.withLock({ $0.database }) != nil, !backlog.withLock({ $0.isStuck }) else { return nil }
             var group = JournalGroup(now: clock.wall(), entry: journal.begunEntry())
             note(&group)
-            guard !group.changes.isEmpty else { return WrittenGroup(group: group, entry: nil) }
             // Behind the notes, which take their time.
             if syncs.takeFailure() { journal.doubt() }
+            guard !group.changes.isEmpty else { return WrittenGroup(group: group, entry: nil) }
             do throws(CallJournal.Problem) {
                 let applied = backlog.withLock { $0.applied }
                 let entry = try journal.append(&group.entry, applied: applied, areAllOnDisk: syncs.areAllKept)

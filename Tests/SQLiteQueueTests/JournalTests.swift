@@ -242,6 +242,24 @@ struct JournalTests {
         await queue.close()
     }
 
+    @Test func `a group that changes nothing is done with, also behind a sync that failed`() async throws {
+        let queue = try open(folder)
+        let lost = JournalGroup(now: 0, entry: JournalEntry())
+        let written = WrittenGroup(group: lost, entry: CallJournal.Written(sequence: 0, descriptor: -1))
+        let failed = await withCheckedContinuation { continuation in
+            queue.sync(written, whileOthersFollow: true) { continuation.resume(returning: !$0) }
+        }
+        #expect(failed)
+        let ended = CallLease(id: "ended", token: 4711)
+        let verdict = CallVerdict.end(.succeeded, reason: nil, result: nil)
+        let begun = ContinuousClock.now
+        #expect(try await !queue.settle(ended, attempt: attempt(1, 200), verdict: verdict))
+        #expect(ContinuousClock.now - begun < .seconds(25), "it waited for the upkeep's sweep")
+        _ = try await queue.accept(call("a"))
+        #expect(await queue.counts().total.waiting == 1)
+        await queue.close()
+    }
+
     @Test func `when the journal has no room left the tables get what is in it, and nothing is lost`() async throws {
         let queue = try open(folder)
         let body = ByteBuffer(repeating: 3, count: 60_000)
