@@ -35,9 +35,8 @@ public final class RunningNATS: Sendable {
         let file = folder.write("nats.conf", configuration)
         self.arguments =
             ["nats-server", "-js", "-sd", "\(folder.path)/store", "-a", "127.0.0.1", "-c", file] + arguments
-        let first = try await Self.start(self.arguments + ["-p", "-1"])
-        port = first.number(after: "Listening for client connections on 127.0.0.1:")
-        program = Mutex(first)
+        port = try ReservedPort.claim()
+        program = Mutex(try await Self.start(self.arguments + ["-p", "\(port)"]))
     }
 
     private static func start(_ arguments: [String]) async throws -> RunningProgram {
@@ -58,7 +57,7 @@ public final class RunningNATS: Sendable {
 
     /// Starts it again, on the same port and with what it has kept.
     public func startAgain() async throws {
-        let next = try await Self.start(arguments + ["-p", String(port)])
+        let next = try await Self.start(arguments + ["-p", "\(port)"])
         program.withLock { $0 = next }
     }
 }

@@ -330,7 +330,7 @@ struct AsyncTests {
         )
         async throws
     {
-        let port = try await ScriptedOrigin { _ in [] }.port
+        let port = try ReservedPort.claim()
         let martlet = try await start(queue)
         try await deploy("cat", "cat", on: martlet, environment: ["content_type": "text/x-thing"])
         let url = "http://127.0.0.1:\(port)/cb?k=1"

@@ -4,7 +4,6 @@ import Foundation
 import FunctionModel
 import NATSClient
 import NIOCore
-import ProcessControl
 import SystemClient
 import TestSupport
 import Testing
@@ -293,7 +292,7 @@ struct JetStreamTests {
         #expect(try await send("fallen", to: old, "fail").status == 202)
         #expect(try await eventually { try await old.client.call("fallen").state == "dead" })
         for number in 0..<5 {
-            let headers = [("X-Call-Id", "moved-\(number)"), ("X-Delay", number == 0 ? "1h" : "2s")]
+            let headers = [("X-Call-Id", "moved-\(number)"), ("X-Delay", number == 0 ? "1h" : "10s")]
             let answer = try await old.ask(
                 "POST",
                 "/async-function/note",
@@ -452,11 +451,10 @@ struct JetStreamTests {
 /// Three servers that know each other, on loopback.
 private struct NATSCluster {
     let servers: [RunningNATS]
-    private let ports = PortPool()
     var url: String { servers.map(\.url).joined(separator: ",") }
 
     init() async throws {
-        let ports = try (0..<3).map { [ports] _ in try #require(ports.claim()) }
+        let ports = try (0..<3).map { _ in try ReservedPort.claim() }
         let routes = ports.map { "nats://127.0.0.1:\($0)" }.joined(separator: ", ")
         servers = try await withThrowingTaskGroup(of: RunningNATS.self) { group in
             for (number, port) in ports.enumerated() {

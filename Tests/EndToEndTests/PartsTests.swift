@@ -10,11 +10,11 @@ import Testing
 struct PartsTests {
     private let folder = TemporaryFolder()
 
-    private func provider(port: Int = 0) async throws -> RunningMartlet {
+    private func provider(port: Int) async throws -> RunningMartlet {
         try await RunningMartlet(
             ["provider", "process"],
             dataDirectory: folder.path + "/data",
-            arguments: port == 0 ? [] : ["--port", "\(port)"]
+            arguments: ["--port", "\(port)"]
         )
     }
 
@@ -31,7 +31,8 @@ struct PartsTests {
     }
 
     @Test func `a gateway alone serves a provider's functions, and outlives it`() async throws {
-        let provider = try await provider()
+        let port = try ReservedPort.claim()
+        let provider = try await provider(port: port)
         let gateway = try await gateway(provider)
         #expect(try await gateway.ask("GET", "/system/functions", withLogin: false).status == 401)
         let env = FunctionDeployment(service: "env", image: "host", envProcess: "env")
@@ -52,7 +53,7 @@ struct PartsTests {
         let refused = try await gateway.call("env", headers: [("X-Timeout", "500ms")])
         #expect([502, 503, 504].contains(refused.status) && !refused.body.isEmpty, "\(refused)")
 
-        let again = try await self.provider(port: provider.port)
+        let again = try await self.provider(port: port)
         #expect(try await eventually { try await gateway.call("env").status == 200 })
         #expect(await gateway.stop() == 0)
         #expect(await again.stop() == 0)

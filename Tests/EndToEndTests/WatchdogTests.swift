@@ -135,8 +135,7 @@ struct WatchdogTests {
                 + "        self.send_response(200)\n        self.end_headers()\n        self.wfile.write(b'up')\n"
                 + "http.server.HTTPServer(('127.0.0.1', int(os.environ['listen'])), H).serve_forever()\n"
         )
-        let pool = PortPool()
-        let port = try #require(pool.claim())
+        let port = try ReservedPort.claim()
         let watchdog = try await RunningWatchdog([
             "mode": "http", "upstream_url": "http://127.0.0.1:\(port)", "fprocess": "python3 \(script)",
             "listen": "\(port)",

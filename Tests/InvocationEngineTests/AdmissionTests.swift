@@ -2,7 +2,6 @@
 
 import FunctionModel
 import InvocationEngine
-import ProcessControl
 import ProviderContract
 import TestSupport
 import Testing
@@ -71,8 +70,7 @@ struct AdmissionTests {
 
     /// A replica whose process has just ended, before anybody has noticed.
     private func gone() throws -> Replica {
-        let pool = PortPool()
-        let port = try #require(pool.claim())
+        let port = try ReservedPort.claim()
         return Replica(id: "gone", target: .http(HTTPUpstream(host: "127.0.0.1", port: port)), maxInFlight: nil)
     }
 

@@ -2,7 +2,6 @@
 
 import FunctionModel
 import InvocationEngine
-import ProcessControl
 import ProviderContract
 import TestSupport
 import Testing
@@ -44,11 +43,10 @@ struct WebSocketTests {
     }
 
     @Test func `pings, texts and close codes pass both ways untouched (§5.4)`() async throws {
-        let pool = PortPool()
-        let port = try #require(pool.claim())
+        let port = try ReservedPort.claim()
         let watchdog = try await RunningWatchdog([
             "mode": "http", "upstream_url": "http://127.0.0.1:\(port)", "listen": "\(port)",
-            "fprocess": "python3 \(folder.write("ws.py", Self.server))", "exec_timeout": "2s",
+            "fprocess": "python3 \(folder.write("ws.py", Self.server))", "exec_timeout": "1m",
         ])
         let fixture = try await EngineFixture()
         let target = InvocationTarget.http(HTTPUpstream(host: "127.0.0.1", port: watchdog.port))
