@@ -233,7 +233,7 @@ let package = Package(
                 "ProviderContract", "SystemClient", "TestSupport", logging,
             ]
         ),
-        tests(of: "QueueContract", ["FunctionModel"]),
+        tests(of: "QueueContract", ["FunctionModel", "TestSupport"]),
         tests(of: "InvocationWorker", ["FunctionModel", "QueueContract"]),
         tests(
             of: "SQLiteQueue",

@@ -10,33 +10,28 @@ import Synchronization
 /// Carries out accepted calls: takes them from the queue, calls their functions, and settles what became of them.
 ///
 /// Each function has a lane of its own, so that a slow one delays nobody else. A lane is woken by events: a call came, one
-/// ended, one is due, its function changed.
+/// that held a place others wait for has ended, one is due, its function changed.
 public final class InvocationWorker: Sendable {
     private struct State {
         var lanes: [FunctionID: Lane] = [:]
-        var running: [UInt64: Running] = [:]
+        var running: [UInt64: CallUnderWay] = [:]
         var isStopping = false
         var whenIdle: [CheckedContinuation<Void, Never>] = []
     }
 
-    /// A call under way.
-    private struct Running {
-        let lease: CallLease
-        var call: DirectCall?
-        var isCancelled = false
-    }
-
-    private let queue: any CallQueue
+    let queue: any CallQueue
     private let settings: WorkerSettings
     private let limits: @Sendable (FunctionID) -> WorkerLimits?
     private let call: FunctionCall
     private let callbacks: CallbackSender
-    private let logger: Logger
+    let logger: Logger
     private let state = Mutex(State())
     private let ends = Atomic<Int>(0)
 
     /// How many calls this worker has brought to an end.
     public var processed: Int { ends.load(ordering: .relaxed) }
+
+    var isStopping: Bool { state.withLock { $0.isStopping } }
 
     /// Makes a worker.
     ///
@@ -103,7 +98,7 @@ public final class InvocationWorker: Sendable {
             tasks.addTask { await self.idle() }
             tasks.addTask {
                 guard (try? await Task.sleep(for: limit)) != nil else { return }
-                for token in self.state.withLock({ Array($0.running.keys) }) { self.cancel(token) }
+                for call in self.state.withLock({ Array($0.running.values) }) { call.cancel() }
             }
             await tasks.next()
             // Either none was left, or they have been told: in both cases it does not take long now.
@@ -152,7 +147,7 @@ public final class InvocationWorker: Sendable {
 
     /// Calls of a function that may be under way at a time; nil where it does not exist.
     private func places(of function: FunctionID) -> Int? {
-        guard !state.withLock({ $0.isStopping }) else { return 0 }
+        guard !isStopping else { return 0 }
         guard let limits = limits(function) else { return nil }
         return min(limits.places ?? .max, settings.concurrency)
     }
@@ -160,76 +155,35 @@ public final class InvocationWorker: Sendable {
     // MARK: One call
 
     private func begin(_ leased: LeasedCall, _ lane: Lane) {
-        let token = leased.lease.token
-        let started = Timestamp.now()
+        let underWay = CallUnderWay(leased, lane, self)
         let isStopping = state.withLock { state in
-            state.running[token] = Running(lease: leased.lease)
+            state.running[underWay.lease.token] = underWay
             return state.isStopping
         }
-        if isStopping { return giveBack(leased, lane) }
-        let underWay = call(request(leased.call)) { [self] answer in answered(leased, started, answer, lane) }
-        let isCancelled = state.withLock { state in
-            state.running[token]?.call = underWay
-            return state.running[token]?.isCancelled ?? false
-        }
-        if isCancelled { underWay.cancel() }
+        if isStopping { underWay.giveBack() } else { underWay.carryOut(by: call) }
     }
 
-    private func cancel(_ token: UInt64) {
-        let call = state.withLock { state in
-            state.running[token]?.isCancelled = true
-            return state.running[token]?.call
-        }
-        call?.cancel()
-    }
+    private func cancel(_ token: UInt64) { state.withLock { $0.running[token] }?.cancel() }
 
-    private func answered(_ leased: LeasedCall, _ started: Timestamp, _ answer: DirectAnswer, _ lane: Lane) {
-        // Cancelled by somebody, and over then; or the platform stops, and its next start carries the call out.
-        guard state.withLock({ $0.running[leased.lease.token]?.isCancelled }) != true else {
-            return giveBack(leased, lane)
-        }
-        let attempt = CallAttempt(
-            number: leased.attempt,
-            startedAt: started,
-            finishedAt: .now(),
-            status: answer.status,
-            fault: answer.fault?.source.rawValue ?? (answer.isPlatformAnswer ? "function" : nil)
-        )
-        settle(leased, attempt, verdict(leased, answer), lane)
-    }
-
-    private func giveBack(_ leased: LeasedCall, _ lane: Lane) {
-        Task {
-            await queue.release(leased.lease)
-            ended(leased, lane)
-        }
-    }
-
-    private func ended(_ leased: LeasedCall, _ lane: Lane) {
+    /// An attempt has ended; `isOver` says that its call has, too.
+    func ended(_ call: CallUnderWay, isOver: Bool) {
+        if isOver { ends.add(1, ordering: .relaxed) }
         let waiting = state.withLock { state -> [CheckedContinuation<Void, Never>] in
-            state.running[leased.lease.token] = nil
+            state.running[call.lease.token] = nil
             guard state.running.isEmpty, state.isStopping else { return [] }
             defer { state.whenIdle = [] }
             return state.whenIdle
         }
-        lane.ended()
         for wait in waiting { wait.resume() }
     }
 
-    private func request(_ call: NewCall) -> DirectRequest {
-        DirectRequest(
-            function: call.function,
-            method: call.method,
-            target: call.query.map { "\(call.path)?\($0)" } ?? call.path,
-            fields: call.fields,
-            body: call.body,
-            clientAddress: call.clientAddress,
-            callID: call.callID,
-            answerLimit: call.callbackURL == nil ? settings.answerLimit : settings.callbackAnswerLimit
-        )
+    /// Most bytes of an answer that are kept.
+    func answerLimit(_ call: NewCall) -> Int {
+        call.callbackURL == nil ? settings.answerLimit : settings.callbackAnswerLimit
     }
 
-    private func verdict(_ leased: LeasedCall, _ answer: DirectAnswer) -> CallVerdict {
+    /// What becomes of a call after an answer.
+    func verdict(_ leased: LeasedCall, _ answer: DirectAnswer) -> CallVerdict {
         let result = CallResult(status: answer.status, fields: answer.fields, body: answer.body, size: answer.size)
         let known = limits(leased.call.function)
         let isAnswered = answer.fault == nil && answer.status < 400
@@ -253,38 +207,12 @@ public final class InvocationWorker: Sendable {
         }
     }
 
-    /// Notes what became of a call, however long the queue cannot take it: until then the call is this worker's.
-    private func settle(_ leased: LeasedCall, _ attempt: CallAttempt, _ verdict: CallVerdict, _ lane: Lane) {
-        queue.settle(leased.lease, attempt: attempt, verdict: verdict) { [self] outcome in
-            switch outcome {
-            case .success(let isKept):
-                if isKept, case .end = verdict { ends.add(1, ordering: .relaxed) }
-                ended(leased, lane)
-            case .failure(let fault):
-                logger.error(
-                    "the end of a call cannot be kept; trying again",
-                    metadata: ["id": "\(leased.lease.id)", "why": "\(fault)"]
-                )
-                settleLater(leased, attempt, verdict, lane)
-            }
-        }
-    }
-
-    /// Not kept when the platform stops meanwhile, so the call runs once more: at least once is what was promised.
-    private func settleLater(_ leased: LeasedCall, _ attempt: CallAttempt, _ verdict: CallVerdict, _ lane: Lane) {
-        Task {
-            try? await Task.sleep(for: .seconds(1))
-            let isStopping = state.withLock { $0.isStopping }
-            if isStopping { giveBack(leased, lane) } else { settle(leased, attempt, verdict, lane) }
-        }
-    }
-
     /// A sign of life for all calls under way, thrice per lease.
     private func renewLeases() async {
         while (try? await Task.sleep(for: settings.lease / 3)) != nil {
             for running in state.withLock({ Array($0.running.values) }) {
                 // Somebody else has it, or it is over: what is still done here is in vain.
-                if await !queue.renew(running.lease, for: settings.lease) { cancel(running.lease.token) }
+                if await !queue.renew(running.lease, for: settings.lease) { running.cancel() }
             }
         }
     }

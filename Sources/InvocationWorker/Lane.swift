@@ -14,6 +14,8 @@ final class Lane: Sendable {
     private let gone: @Sendable () -> Void
     private let begin: @Sendable (LeasedCall, Lane) -> Void
     private let underWay = Atomic<Int>(0)
+    /// Whether calls may wait for a place.
+    private let isFull = Atomic<Bool>(false)
     /// Whether the lane is going to look anyway: a second wake-up says no more than the first.
     private let isAwake = Atomic<Bool>(false)
     private let wakeups: AsyncStream<Void>
@@ -49,7 +51,7 @@ final class Lane: Sendable {
     /// A call has ended, and its place is free.
     func ended() {
         underWay.subtract(1, ordering: .sequentiallyConsistent)
-        wake()
+        if isFull.load(ordering: .sequentiallyConsistent) { wake() }
     }
 
     func run() async {
@@ -65,8 +67,11 @@ final class Lane: Sendable {
     private func fill() async {
         while true {
             guard let places = places() else { return gone() }
+            // Said before it looks: whoever ends a call from now on wakes it.
+            isFull.store(true, ordering: .sequentiallyConsistent)
             let free = places - underWay.load(ordering: .sequentiallyConsistent)
             guard free > 0 else { return }
+            isFull.store(false, ordering: .sequentiallyConsistent)
             do throws(PlatformFault) {
                 let (calls, nextDue) = try await queue.take(
                     from: function,

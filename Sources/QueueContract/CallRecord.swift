@@ -192,19 +192,27 @@ public struct CallCounts: Sendable, Equatable {
 
     /// The count of a state.
     public subscript(state: CallState) -> Int {
-        get { self[keyPath: Self.path(state)] }
-        set { self[keyPath: Self.path(state)] = newValue }
-    }
-
-    private static func path(_ state: CallState) -> WritableKeyPath<CallCounts, Int> {
-        switch state {
-        case .waiting: \.waiting
-        case .running: \.running
-        case .succeeded: \.succeeded
-        case .failed: \.failed
-        case .dead: \.dead
-        case .cancelled: \.cancelled
-        case .expired: \.expired
+        get {
+            switch state {
+            case .waiting: waiting
+            case .running: running
+            case .succeeded: succeeded
+            case .failed: failed
+            case .dead: dead
+            case .cancelled: cancelled
+            case .expired: expired
+            }
+        }
+        set {
+            switch state {
+            case .waiting: waiting = newValue
+            case .running: running = newValue
+            case .succeeded: succeeded = newValue
+            case .failed: failed = newValue
+            case .dead: dead = newValue
+            case .cancelled: cancelled = newValue
+            case .expired: expired = newValue
+            }
         }
     }
 

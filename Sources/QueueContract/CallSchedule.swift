@@ -17,6 +17,8 @@ package struct CallSchedule: Sendable {
         package let function: FunctionID
         /// When it ends unless it is renewed.
         package fileprivate(set) var expiry: Int64
+        /// The line it was taken from, which is there as long as the call is under way.
+        fileprivate let line: Int
     }
 
     /// One wait of a call in a line.
@@ -66,7 +68,10 @@ package struct CallSchedule: Sendable {
         }
     }
 
-    private var lines: [FunctionID: Line] = [:]
+    /// The lines; what a function's name leads to is looked up once, and changed in its place.
+    private var lines: [Line] = []
+    private var places: [FunctionID: Int] = [:]
+    private var freePlaces: [Int] = []
     private var leases: [UInt64: Lease] = [:]
     private var tokens: [Int64: UInt64] = [:]
     /// Calls that were taken out of a line in which they still stand.
@@ -95,7 +100,18 @@ package struct CallSchedule: Sendable {
     ) -> Bool {
         let ticket = ticket(number)
         let later = due > now ? Later(due: due, ticket: ticket, followsWallClock: followsWallClock) : nil
-        return lines[function, default: Line()].add(ticket, later)
+        return lines[place(of: function)].add(ticket, later)
+    }
+
+    private mutating func place(of function: FunctionID) -> Int {
+        if let place = places[function] { return place }
+        if let place = freePlaces.popLast() {
+            places[function] = place
+            return place
+        }
+        lines.append(Line())
+        places[function] = lines.count - 1
+        return lines.count - 1
     }
 
     /// Takes a waiting call out.
@@ -106,7 +122,7 @@ package struct CallSchedule: Sendable {
             stale[number]?.tickets += 1
             stale[number]?.valid = nil
         }
-        lines[function]?.waiting -= 1
+        if let place = places[function] { lines[place].waiting -= 1 }
     }
 
     private mutating func ticket(_ number: Int64) -> Ticket {
@@ -125,12 +141,12 @@ package struct CallSchedule: Sendable {
 
     /// Moves those that follow the wall clock, which was set forward by so much.
     package mutating func wallClockMoved(by shift: Int64) {
-        for (function, line) in lines where line.later.unordered.contains(where: \.followsWallClock) {
-            let moved = line.later.unordered.map { entry in
+        for place in lines.indices where lines[place].later.unordered.contains(where: \.followsWallClock) {
+            let moved = lines[place].later.unordered.map { entry in
                 entry.followsWallClock
                     ? Later(due: entry.due - shift, ticket: entry.ticket, followsWallClock: true) : entry
             }
-            lines[function]?.later = Heap(moved)
+            lines[place].later = Heap(moved)
         }
     }
 
@@ -143,26 +159,25 @@ package struct CallSchedule: Sendable {
         now: Int64,
         expiry: Int64
     ) -> (taken: [(number: Int64, token: UInt64)], nextDue: Int64?) {
-        guard var line = lines.removeValue(forKey: function) else { return ([], nil) }
-        while let next = line.later.min, next.due <= now {
-            line.ready.append(next.ticket)
-            line.later.removeMin()
+        guard let place = places[function] else { return ([], nil) }
+        while let next = lines[place].later.min, next.due <= now {
+            lines[place].ready.append(next.ticket)
+            lines[place].later.removeMin()
         }
         var taken: [(number: Int64, token: UInt64)] = []
-        while taken.count < count, let ticket = line.ready.popFirst() {
+        taken.reserveCapacity(min(count, lines[place].ready.count))
+        while taken.count < count, let ticket = lines[place].ready.popFirst() {
             guard stale.isEmpty || holds(ticket) else { continue }
             let number = ticket.number
-            line.waiting -= 1
-            line.running += 1
+            lines[place].waiting -= 1
+            lines[place].running += 1
             lastToken += 1
-            leases[lastToken] = Lease(number: number, function: function, expiry: expiry)
+            leases[lastToken] = Lease(number: number, function: function, expiry: expiry, line: place)
             tokens[number] = lastToken
             taken.append((number, lastToken))
         }
-        while !stale.isEmpty, let next = line.later.min, !holds(next.ticket) { line.later.removeMin() }
-        let nextDue = line.ready.isEmpty ? line.later.min?.due : now
-        lines[function] = line
-        return (taken, nextDue)
+        while !stale.isEmpty, let next = lines[place].later.min, !holds(next.ticket) { lines[place].later.removeMin() }
+        return (taken, lines[place].ready.isEmpty ? lines[place].later.min?.due : now)
     }
 
     /// The lease of a token; nil when it has ended.
@@ -182,16 +197,16 @@ package struct CallSchedule: Sendable {
     package mutating func end(_ token: UInt64) -> Lease? {
         guard let lease = leases.removeValue(forKey: token) else { return nil }
         tokens[lease.number] = nil
-        lines[lease.function]?.running -= 1
+        lines[lease.line].running -= 1
         return lease
     }
 
     /// Gives a call back to the front of its line.
     package mutating func release(_ token: UInt64) -> Lease? {
         guard let lease = end(token) else { return nil }
-        lines[lease.function]?.waiting += 1
+        lines[lease.line].waiting += 1
         let ticket = ticket(lease.number)
-        lines[lease.function]?.ready.prepend(ticket)
+        lines[lease.line].ready.prepend(ticket)
         return lease
     }
 
@@ -203,26 +218,28 @@ package struct CallSchedule: Sendable {
 
     /// Forgets the lines of functions that have no call.
     package mutating func dropEmptyLines() {
-        for (function, line) in lines where line.waiting == 0 && line.running == 0 {
-            for ticket in line.ready { _ = holds(ticket) }
-            for later in line.later.unordered { _ = holds(later.ticket) }
-            lines[function] = nil
+        for (function, place) in places where lines[place].waiting == 0 && lines[place].running == 0 {
+            for ticket in lines[place].ready { _ = holds(ticket) }
+            for later in lines[place].later.unordered { _ = holds(later.ticket) }
+            lines[place] = Line()
+            places[function] = nil
+            freePlaces.append(place)
         }
     }
 
     // MARK: Counting
 
     /// The functions that have calls waiting.
-    package var waitingFunctions: [FunctionID] { lines.filter { $0.value.waiting > 0 }.keys.sorted() }
+    package var waitingFunctions: [FunctionID] { places.filter { lines[$0.value].waiting > 0 }.keys.sorted() }
 
     /// How many calls of each function wait and run.
     package var counts: [(function: FunctionID, waiting: Int, running: Int)] {
-        lines.map { ($0.key, $0.value.waiting, $0.value.running) }
+        places.map { ($0.key, lines[$0.value].waiting, lines[$0.value].running) }
     }
 
     /// How many calls of each function are due or under way.
     package func backlog(now: Int64) -> [FunctionID: Int] {
-        lines.mapValues { $0.running + $0.waiting - early($0, now) }.filter { $0.value > 0 }
+        places.mapValues { lines[$0].running + lines[$0].waiting - early(lines[$0], now) }.filter { $0.value > 0 }
     }
 
     /// How many calls of a line wait for their time.
@@ -239,5 +256,5 @@ package struct CallSchedule: Sendable {
     package var runningNumbers: Set<Int64> { Set(tokens.keys) }
 
     /// How many calls of a function wait.
-    package func waiting(of function: FunctionID) -> Int { lines[function]?.waiting ?? 0 }
+    package func waiting(of function: FunctionID) -> Int { places[function].map { lines[$0].waiting } ?? 0 }
 }

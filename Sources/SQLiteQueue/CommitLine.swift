@@ -39,10 +39,13 @@ struct JournalGroup {
     var settled: Set<UInt64> = []
     /// The changes as the journal has them.
     var entry: JournalEntry
+    private static let usualChanges = 64
 
     init(now: Int64, entry: JournalEntry) {
         self.now = now
         self.entry = entry
+        changes.reserveCapacity(Self.usualChanges)
+        outcome.effects.reserveCapacity(Self.usualChanges)
     }
 
     mutating func add(_ change: RowChange) {
@@ -65,12 +68,14 @@ struct Outcome: @unchecked Sendable {  // handed from the writer's thread to the
 }
 
 /// What a change changes in memory.
-protocol Effect {
+protocol Effect: AnyObject {
     func apply(to memory: inout QueueMemory)
 }
 
-private struct ClosureEffect: Effect {
-    let change: (inout QueueMemory) -> Void
+private final class ClosureEffect: Effect {
+    private let change: (inout QueueMemory) -> Void
+
+    init(change: @escaping (inout QueueMemory) -> Void) { self.change = change }
 
     func apply(to memory: inout QueueMemory) { change(&memory) }
 }

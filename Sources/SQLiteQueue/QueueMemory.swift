@@ -24,12 +24,6 @@ struct SharedMemory: ~Copyable, Sendable {
 
 /// What the queue keeps in memory of what is on disk: changed only when the disk has it.
 struct QueueMemory {
-    /// A call that was accepted a moment ago and need not be read back to be carried out.
-    struct Fresh {
-        let id: String
-        let call: NewCall
-    }
-
     var schedule: CallSchedule
     /// All but `waiting` and `running`, which the schedule knows.
     var counters: [FunctionID: CallCounts] = [:]
@@ -44,7 +38,8 @@ struct QueueMemory {
     var callbacks: Set<CallbackKey> = []
     /// Calls under way, or about to be, whose end somebody is told of.
     var toCallBack: Set<Int64> = []
-    private var fresh: [Int64: Fresh] = [:]
+    /// Calls that were accepted a moment ago and need not be read back to be carried out.
+    private var fresh: [Int64: AcceptedCall] = [:]
     private var freshBytes = 0
     /// Most bytes of calls that are kept to spare reading them back.
     private static let freshLimit = 64 * 1_048_576
@@ -108,21 +103,20 @@ struct QueueMemory {
 
     // MARK: Fresh calls
 
-    mutating func keep(_ call: NewCall, id: String, number: Int64) {
-        let entry = Fresh(id: id, call: call)
-        guard freshBytes + Self.size(entry) <= Self.freshLimit else { return }
-        freshBytes += Self.size(entry)
-        fresh[number] = entry
-        if call.callbackURL != nil { toCallBack.insert(number) }
+    mutating func keep(_ accepted: AcceptedCall) {
+        guard freshBytes + Self.size(accepted) <= Self.freshLimit else { return }
+        freshBytes += Self.size(accepted)
+        fresh[accepted.number] = accepted
+        if accepted.call.callbackURL != nil { toCallBack.insert(accepted.number) }
     }
 
-    mutating func takeFresh(_ number: Int64) -> Fresh? {
+    mutating func takeFresh(_ number: Int64) -> AcceptedCall? {
         guard let entry = fresh.removeValue(forKey: number) else { return nil }
         freshBytes -= Self.size(entry)
         return entry
     }
 
-    private static func size(_ entry: Fresh) -> Int {
+    private static func size(_ entry: AcceptedCall) -> Int {
         entry.call.body.readableBytes + entry.call.fields.readableBytes + 512
     }
 

@@ -34,7 +34,9 @@ enum RowChange: Sendable {
 }
 
 /// A call that is kept, as its rows have it.
-final class AcceptedCall: @unchecked Sendable {  // handed from thread to thread, and touched by one at a time
+///
+/// What a worker reads of it (`call`, `id`, `number`) is not changed any more when it gets there; its end is the tables'.
+final class AcceptedCall: @unchecked Sendable {  // each member is changed by one thread at a time
     let call: NewCall
     /// Where its body is, if that is too large for a row.
     let file: String?

@@ -12,6 +12,9 @@ extension SQLiteQueue {
         guard call.body.readableBytes <= settings.bodyLimit else {
             return done(.failure(PlatformFault.callTooLarge(limit: settings.bodyLimit)))
         }
+        guard SpillFolder.isNeeded(for: call.body) else {
+            return line.submit(Acceptance(of: call, nil, in: self, done: done))
+        }
         spill(call.body) { [self] outcome in
             switch outcome {
             case .failure(let fault): done(.failure(fault))
@@ -105,7 +108,7 @@ private final class Acceptance: PendingChange, Effect {
         guard let wait else { return }
         let now = queue.clock.monotonic()
         if accepted.file == nil, wait.delay == 0 {
-            memory.keep(accepted.call, id: accepted.id, number: accepted.number)
+            memory.keep(accepted)
         }
         memory.wait(
             accepted.number,

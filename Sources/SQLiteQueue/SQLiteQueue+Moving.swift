@@ -48,11 +48,17 @@ extension SQLiteQueue {
         guard moved.call.body.readableBytes <= settings.bodyLimit else {
             throw PlatformFault.callTooLarge(limit: settings.bodyLimit)
         }
-        let outcome = await withCheckedContinuation { continuation in
-            spill(moved.call.body) { continuation.resume(returning: $0) }
-        }
-        let file = try outcome.get()
+        let file = try await file(for: moved.call.body)
         return try await line.submit { [self] batch in try insert(moved, file, &batch) }
+    }
+
+    /// Where a body is that is too large for a row.
+    private func file(for body: ByteBuffer) async throws(PlatformFault) -> String? {
+        guard SpillFolder.isNeeded(for: body) else { return nil }
+        let outcome = await withCheckedContinuation { continuation in
+            spill(body) { continuation.resume(returning: $0) }
+        }
+        return try outcome.get()
     }
 
     private func insert(_ moved: MovedCall, _ file: String?, _ batch: inout Batch) throws -> Bool {

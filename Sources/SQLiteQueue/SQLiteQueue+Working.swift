@@ -57,16 +57,22 @@ extension SQLiteQueue {
     private struct Taken: Sendable {
         let number: Int64
         let token: UInt64
-        let fresh: QueueMemory.Fresh?
+        let fresh: AcceptedCall?
     }
 
     /// What a worker needs of calls that it has taken.
     private func load(_ taken: [Taken]) async throws(PlatformFault) -> [LeasedCall] {
-        let missing = taken.filter { $0.fresh == nil }.map(\.number)
+        let missing = taken.compactMap { $0.fresh == nil ? $0.number : nil }
         let (stored, unreadable) = missing.isEmpty ? ([:], []) : try await stored(missing)
         var calls: [LeasedCall] = []
+        calls.reserveCapacity(taken.count)
         // Reading takes time: what was cancelled meanwhile is not begun.
-        let held = memory.withLock { memory in taken.filter { memory.schedule.lease($0.token) != nil } }
+        let held =
+            missing.isEmpty
+            ? taken
+            : memory.withLock { memory in
+                taken.filter { memory.schedule.lease($0.token) != nil }
+            }
         for call in held {
             if let fresh = call.fresh {
                 calls.append(
@@ -162,7 +168,10 @@ extension SQLiteQueue {
         verdict: CallVerdict,
         done: @escaping @Sendable (Result<Bool, PlatformFault>) -> Void
     ) {
-        spill(verdict.result?.body ?? ByteBuffer()) { [self] outcome in
+        guard let body = verdict.result?.body, SpillFolder.isNeeded(for: body) else {
+            return line.submit(Settlement(of: lease, attempt, verdict, nil, in: self, done: done))
+        }
+        spill(body) { [self] outcome in
             switch outcome {
             case .failure(let fault): done(.failure(fault))
             case .success(let file):

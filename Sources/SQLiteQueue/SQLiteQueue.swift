@@ -273,12 +273,11 @@ public final class SQLiteQueue: CallQueue {
 
     // MARK: Bodies
 
-    /// Puts a body that is too large for the database into a file, on a thread that may wait for the disk.
+    /// Puts a body into a file, on a thread that may wait for the disk.
     func spill(
         _ body: ByteBuffer,
-        then: @escaping @Sendable (Result<String?, PlatformFault>) -> Void
+        then: @escaping @Sendable (Result<String, PlatformFault>) -> Void
     ) {
-        guard body.readableBytes > SpillFolder.inlineLimit else { return then(.success(nil)) }
         spillQueue.async { [spill] in
             then(Result { () throws(PlatformFault) in try spill.write(body) })
         }

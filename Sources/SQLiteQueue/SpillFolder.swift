@@ -9,6 +9,9 @@ struct SpillFolder: Sendable {
     /// Bodies up to this size live in the database.
     static let inlineLimit = 65_536
 
+    /// Whether a body is too large for a row.
+    static func isNeeded(for body: ByteBuffer) -> Bool { body.readableBytes > inlineLimit }
+
     let path: String
 
     /// Writes a body to a new file and syncs it and its name.

@@ -58,6 +58,16 @@ struct DirectCallTests {
         #expect(String(buffer: answer.body) == "answ" && answer.size == 6)
     }
 
+    @Test(arguments: [0, 1, 100, 5000, 200_000, 1_000_000])
+    func `an answer of any length is kept up to the limit, and its fields with it`(length: Int) async throws {
+        let body = String(repeating: "0123456789", count: length / 10 + 1).prefix(length)
+        let answer = try await call(limit: 150_000) { _ in
+            [.send("HTTP/1.1 200 OK\r\nX-Own: yes\r\nContent-Length: \(length)\r\n\r\n"), .send(String(body))]
+        }
+        #expect(String(buffer: answer.body) == body.prefix(150_000) && answer.size == length)
+        #expect(String(buffer: answer.fields) == "X-Own: yes\r\n" && answer.status == 200)
+    }
+
     @Test func `an answer to HEAD has no body`() async throws {
         let answer = try await call(method: "HEAD") { _ in
             [.send("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n")]

@@ -44,9 +44,8 @@ public struct DirectRequest: Sendable {
         self.answerLimit = answerLimit
     }
 
-    /// The message.
-    var bytes: ByteBuffer {
-        var bytes = ByteBuffer()
+    /// Writes the message.
+    func write(to bytes: inout ByteBuffer) {
         let name = function.name.utf8.count + function.namespace.utf8.count
         let text = method.utf8.count + name + target.utf8.count + callID.utf8.count
         let room = fields.readableBytes + body.readableBytes + text + 128
@@ -65,7 +64,6 @@ public struct DirectRequest: Sendable {
             out.write("\r\n\r\n")
             body.withUnsafeReadableBytes { out.write($0) }
         }
-        return bytes
     }
 }
 
@@ -87,127 +85,6 @@ public struct DirectAnswer: Sendable {
     public var retryAfter: String?
 }
 
-/// The client's end of a direct call: takes a function's answer in pieces, and reads one that was made here as a client
-/// would.
-final class DirectCaller {
-    private let isHEAD: Bool
-    private let limit: Int
-    private var whenEnded: ((DirectAnswer) -> Void)?
-    private var buffer = ByteBuffer()
-    private lazy var scanner = HeadScanner()
-    private var decoder: BodyDecoder?
-    private var answer = DirectAnswer(
-        status: 502,
-        fields: ByteBuffer(),
-        body: ByteBuffer(),
-        size: 0,
-        isPlatformAnswer: false
-    )
-    private var isComplete = false
-    /// Whether the answer's head came as such: then its body does, too.
-    private(set) var takesPieces = false
-
-    init(_ request: DirectRequest, whenEnded: @escaping (DirectAnswer) -> Void) {
-        isHEAD = request.method == "HEAD"
-        limit = request.answerLimit
-        self.whenEnded = whenEnded
-    }
-
-    // MARK: An answer in pieces
-
-    func takeHead(_ status: Int, _ fields: ContiguousArray<HeadField>, in bytes: UnsafeRawBufferPointer) {
-        takesPieces = true
-        answer.status = status
-        takeFields(fields, in: bytes)
-    }
-
-    func takeBody(_ piece: ByteBuffer) { keep(piece) }
-
-    func endBody() { isComplete = true }
-
-    // MARK: An answer as bytes
-
-    /// Takes what the front connection writes.
-    func take(_ bytes: ByteBuffer) {
-        guard bytes.readableBytes > 0 else { return }
-        buffer.writeImmutableBuffer(bytes)
-        // The engine wrote these bytes: what cannot be read of them is its own mistake, and ends as a broken answer.
-        try? read()
-        if buffer.readableBytes == 0 { buffer.clear() }
-    }
-
-    /// There will be no answer of the function's.
-    func note(_ fault: PlatformFault) { answer.fault = fault }
-
-    /// There is nothing more.
-    func ended() {
-        guard let tell = whenEnded else { return }
-        whenEnded = nil
-        if !isComplete {
-            answer.status = 502
-            answer.body.clear()
-            answer.size = 0
-        }
-        tell(answer)
-    }
-
-    private func read() throws(WireError) {
-        while decoder == nil { guard try takeHead() else { return } }
-        while var body = decoder, !isComplete {
-            let event = try body.next(&buffer)
-            isComplete = body.isDone
-            decoder = body
-            guard case .data(let piece)? = event else { return }
-            keep(piece)
-        }
-    }
-
-    private func keep(_ piece: ByteBuffer) {
-        answer.size += piece.readableBytes
-        let room = limit - answer.body.readableBytes
-        guard room > 0, let kept = piece.getSlice(at: piece.readerIndex, length: min(room, piece.readableBytes)) else {
-            return
-        }
-        answer.body.writeImmutableBuffer(kept)
-    }
-
-    /// Takes one head; interim ones are passed over.
-    private func takeHead() throws(WireError) -> Bool {
-        let length = try buffer.withBytes { bytes throws(WireError) in
-            try scanner.scan(bytes, limit: .max)
-        }
-        guard let length, let bytes = buffer.readSlice(length: length) else { return false }
-        let head = try bytes.withBytes { bytes throws(WireError) in
-            try ResponseHead(scanner.startLine, scanner.fields, in: bytes, toHEAD: isHEAD)
-        }
-        if !head.isInterim {
-            answer.status = head.status
-            bytes.withUnsafeReadableBytes { takeFields(scanner.fields, in: $0) }
-            decoder = BodyDecoder(head.framing)
-            isComplete = head.framing == .none
-        }
-        scanner.reset()
-        return true
-    }
-
-    private func takeFields(_ fields: ContiguousArray<HeadField>, in bytes: UnsafeRawBufferPointer) {
-        answer.fields.reserveCapacity(bytes.count)
-        for field in fields {
-            switch field.name {
-            case .contentLength, .xCallID, .xStartTime, .xServedBy, .xDurationSeconds: continue
-            case _ where field.name.endsAtHop: continue
-            default: break
-            }
-            let name = field.nameBytes(in: bytes)
-            if equalsIgnoringCase(name, "x-openfaas-internal") { answer.isPlatformAnswer = true }
-            if equalsIgnoringCase(name, "retry-after") {
-                answer.retryAfter = String(decoding: field.valueBytes(in: bytes), as: UTF8.self)
-            }
-            answer.fields.writeBytes(bytes[Int(field.nameStart)..<Int(field.lineEnd)])
-        }
-    }
-}
-
 extension FrontDoor {
     /// Calls a function for the platform itself: with its limits, its places and its metrics, but without the gateway's
     /// own limit of time.
@@ -216,43 +93,195 @@ extension FrontDoor {
     /// 404, one that cannot be reached 502, each as a platform's answer.
     public func call(_ request: DirectRequest, done: @escaping @Sendable (DirectAnswer) -> Void) -> DirectCall {
         let loop = nextLoop()
-        let call = DirectCall(loop)
-        loop.run { context in call.start(request, in: context, done) }
+        let call = DirectCall(request, on: loop, done)
+        loop.begin(call)
         return call
     }
 }
 
-/// A direct call under way, which can be broken off.
-public final class DirectCall: Sendable {
-    private struct State {
-        var front: FrontConnection?
-        var isCancelled = false
-    }
-
+/// A direct call, which can be broken off: the client's end of it.
+///
+/// Takes a function's answer in pieces, and reads one that was made here as a client would.
+public final class DirectCall: @unchecked Sendable {  // but for `loop`, all of it is touched on that event loop alone
     private let loop: LoopHandle
-    private let state: NIOLoopBoundBox<State>
+    private let answerLimit: Int
+    private let isHEAD: Bool
+    /// Nil when it has begun.
+    private var request: DirectRequest?
+    private var done: (@Sendable (DirectAnswer) -> Void)?
+    private var front: FrontConnection?
+    private var isCancelled = false
 
-    init(_ loop: LoopHandle) {
+    // The answer.
+    private var status = 502
+    /// The fields, and a short body behind them; nil before a head has come.
+    private var kept: ByteBuffer?
+    private var fieldsEnd = 0
+    /// A body for which there is no room behind the fields.
+    private var longBody: ByteBuffer?
+    private var size = 0
+    private var isPlatformAnswer = false
+    private var fault: PlatformFault?
+    private var retryAfter: String?
+    private var isComplete = false
+    /// Whether the answer's head came as such: then its body does, too.
+    private(set) var takesPieces = false
+    /// Reads an answer that comes as bytes.
+    private var reader: AnswerReader?
+
+    init(_ request: DirectRequest, on loop: LoopHandle, _ done: @escaping @Sendable (DirectAnswer) -> Void) {
         self.loop = loop
-        state = .makeBoxSendingValue(State(), eventLoop: loop.loop)
+        answerLimit = request.answerLimit
+        isHEAD = request.method == "HEAD"
+        self.request = request
+        self.done = done
     }
 
-    func start(_ request: DirectRequest, in context: LoopContext, _ done: @escaping @Sendable (DirectAnswer) -> Void) {
-        let caller = DirectCaller(request) { answer in
-            self.state.value.front = nil
-            done(answer)
-        }
-        guard !state.value.isCancelled else { return caller.ended() }
+    func begin(in context: LoopContext) {
+        guard let request = request.take(), !isCancelled else { return ended() }
         let front = context.connectionForDirectCall()
-        state.value.front = front
-        front.carryOut(request.bytes, from: request.clientAddress, for: caller)
+        self.front = front
+        front.carryOut(request, for: self)
     }
 
     /// Breaks the call off; harmless when it is over.
     public func cancel() {
         loop.run { _ in
-            self.state.value.isCancelled = true
-            self.state.value.front?.endDirectCall()
+            self.isCancelled = true
+            self.front?.endDirectCall()
         }
+    }
+
+    // MARK: An answer in pieces
+
+    func takeHead(_ status: Int, _ fields: ContiguousArray<HeadField>, in bytes: UnsafeRawBufferPointer) {
+        takesPieces = true
+        self.status = status
+        keep(fields, in: bytes)
+    }
+
+    func takeBody(_ piece: ByteBuffer) {
+        size += piece.readableBytes
+        let room = answerLimit - (longBody?.readableBytes ?? (kept?.readableBytes ?? 0) - fieldsEnd)
+        guard room > 0, let part = piece.getSlice(at: piece.readerIndex, length: min(room, piece.readableBytes)) else {
+            return
+        }
+        if longBody == nil, (kept?.writableBytes ?? 0) >= part.readableBytes {
+            kept?.writeImmutableBuffer(part)
+        } else {
+            if longBody == nil { longBody = body }
+            longBody?.writeImmutableBuffer(part)
+        }
+    }
+
+    func endBody() { isComplete = true }
+
+    // MARK: An answer as bytes
+
+    /// Takes what the front connection writes.
+    func take(_ bytes: ByteBuffer) {
+        guard bytes.readableBytes > 0 else { return }
+        if reader == nil { reader = AnswerReader() }
+        reader?.buffer.writeImmutableBuffer(bytes)
+        // The engine wrote these bytes: what cannot be read of them is its own mistake, and ends as a broken answer.
+        try? read()
+        if reader?.buffer.readableBytes == 0 { reader?.buffer.clear() }
+    }
+
+    private func read() throws(WireError) {
+        while let head = try reader?.nextHead(toHEAD: isHEAD) {
+            guard !head.head.isInterim else { continue }
+            status = head.head.status
+            head.bytes.withUnsafeReadableBytes { keep(head.fields, in: $0) }
+            isComplete = head.head.framing == .none
+        }
+        while !isComplete, let event = try reader?.nextEvent(&isComplete) {
+            guard case .data(let piece) = event else { return }
+            takeBody(piece)
+        }
+    }
+
+    // MARK: The end
+
+    /// There will be no answer of the function's.
+    func note(_ fault: PlatformFault) { self.fault = fault }
+
+    /// There is nothing more.
+    func ended() {
+        guard let tell = done else { return }
+        done = nil
+        front = nil
+        let answer = answer
+        // Whoever has the call still has it for a while.
+        (kept, longBody, reader) = (nil, nil, nil)
+        tell(answer)
+    }
+
+    /// What has been kept of the body; nil before a head has come.
+    private var body: ByteBuffer? {
+        longBody ?? kept.flatMap { $0.getSlice(at: fieldsEnd, length: $0.readableBytes - fieldsEnd) }
+    }
+
+    private var answer: DirectAnswer {
+        DirectAnswer(
+            status: isComplete ? status : 502,
+            fields: kept?.getSlice(at: 0, length: fieldsEnd) ?? ByteBuffer(),
+            body: isComplete ? body ?? ByteBuffer() : ByteBuffer(),
+            size: isComplete ? size : 0,
+            isPlatformAnswer: isPlatformAnswer,
+            fault: fault,
+            retryAfter: retryAfter
+        )
+    }
+
+    private func keep(_ fields: ContiguousArray<HeadField>, in bytes: UnsafeRawBufferPointer) {
+        // The status line, and the fields that are left out, leave room for a short body.
+        var kept = ByteBufferAllocator().buffer(capacity: bytes.count)
+        for field in fields {
+            switch field.name {
+            case .contentLength, .xCallID, .xStartTime, .xServedBy, .xDurationSeconds: continue
+            case _ where field.name.endsAtHop: continue
+            default: break
+            }
+            let name = field.nameBytes(in: bytes)
+            if equalsIgnoringCase(name, "x-openfaas-internal") { isPlatformAnswer = true }
+            if equalsIgnoringCase(name, "retry-after") {
+                retryAfter = String(decoding: field.valueBytes(in: bytes), as: UTF8.self)
+            }
+            kept.writeBytes(bytes[Int(field.nameStart)..<Int(field.lineEnd)])
+        }
+        fieldsEnd = kept.readableBytes
+        self.kept = kept
+    }
+}
+
+/// Reads an answer that was made here, as a client would.
+private struct AnswerReader {
+    var buffer = ByteBuffer()
+    private var scanner = HeadScanner()
+    private var decoder: BodyDecoder?
+
+    /// The next head, interim ones among them; nil when it is not there yet, or when the last one has come.
+    mutating func nextHead(
+        toHEAD isHEAD: Bool
+    ) throws(WireError) -> (head: ResponseHead, fields: ContiguousArray<HeadField>, bytes: ByteBuffer)? {
+        guard decoder == nil else { return nil }
+        let length = try buffer.withBytes { bytes throws(WireError) in
+            try scanner.scan(bytes, limit: .max)
+        }
+        guard let length, let bytes = buffer.readSlice(length: length) else { return nil }
+        let head = try bytes.withBytes { bytes throws(WireError) in
+            try ResponseHead(scanner.startLine, scanner.fields, in: bytes, toHEAD: isHEAD)
+        }
+        defer { scanner.reset() }
+        if !head.isInterim { decoder = BodyDecoder(head.framing) }
+        return (head, scanner.fields, bytes)
+    }
+
+    /// What comes next of the body; notes its end.
+    mutating func nextEvent(_ isComplete: inout Bool) throws(WireError) -> ChunkedDecoder.Event? {
+        let event = try decoder?.next(&buffer)
+        isComplete = decoder?.isDone ?? false
+        return event
     }
 }

@@ -145,7 +145,8 @@ extension FrontConnection {
 
     /// Sends what was gathered.
     func flushAnswer() {
-        if let directCaller { directCaller.take(outlet.takeBytes()) } else { outlet.flush() }
+        guard let directCaller else { return outlet.flush() }
+        if outlet.bytes.readableBytes > 0 { directCaller.take(outlet.takeBytes()) }
     }
 
     // MARK: Faults

@@ -184,6 +184,8 @@ extension FrontConnection {
     func forgetRequest() {
         head = nil
         headBytes = loopContext.noBytes
+        // A client's id lies in the head's bytes, too.
+        facts.callID = .none
         scanner.reset()
     }
 

@@ -31,7 +31,11 @@ final class FrontConnection: ChannelInboundHandler {
     let loopContext: LoopContext
     let timer = LoopTimer()
     /// Who called, where no client did: the platform itself.
-    private(set) var directCaller: DirectCaller?
+    private(set) var directCaller: DirectCall?
+    /// Where its request is written, one after another.
+    private var directRequest: ByteBuffer
+    /// The room of a large request is not kept.
+    private static let mostToKeep = 65_536
     var context: ChannelHandlerContext?
     var phase = Phase.idle
     var clientAddress = ""
@@ -82,6 +86,7 @@ final class FrontConnection: ChannelInboundHandler {
 
     init(_ context: LoopContext, isWrapped: Bool = false) {
         loopContext = context
+        directRequest = context.noBytes
         self.isWrapped = isWrapped
     }
 
@@ -108,13 +113,15 @@ final class FrontConnection: ChannelInboundHandler {
     }
 
     /// Carries out one request of the platform's own, which is here whole; for a connection that no client has.
-    func carryOut(_ request: ByteBuffer, from address: String, for caller: DirectCaller) {
+    func carryOut(_ request: DirectRequest, for caller: DirectCall) {
         directCaller = caller
-        clientAddress = address
+        clientAddress = request.clientAddress
         if timer.onExpiry == nil { timer.onExpiry = { [unowned self] in timeLimitPassed() } }
         lastActivity = loopContext.readClock()
         phase = .idle
-        buffer = request
+        directRequest.clear()
+        request.write(to: &directRequest)
+        buffer = directRequest
         advance()
     }
 
@@ -220,8 +227,9 @@ final class FrontConnection: ChannelInboundHandler {
         giveUpCall(status: 499)
         directCaller = nil
         forgetRequest()
-        buffer = ByteBuffer()
-        _ = outlet.takeBytes()
+        buffer = loopContext.noBytes
+        if directRequest.storageCapacity > Self.mostToKeep { directRequest = loopContext.noBytes }
+        outlet.forget()
         loopContext.keepForDirectCalls(self)
         caller.ended()
     }

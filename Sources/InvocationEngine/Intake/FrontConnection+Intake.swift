@@ -18,7 +18,8 @@ extension FrontConnection {
             return refuse(PlatformFault(.bodyTooLarge, "\(tooLarge) \(limit) bytes."))
         }
         armExchangeTimer()
-        let request = intakeRequest(head, function)
+        let whole = bodyAtHand(head)
+        let request = intakeRequest(head, function, whole)
         guard !body.isDone else { return keep(request, intake) }
         origin = BodyCollector(front: self, limit: limit, tooLarge: tooLarge) { [unowned self] whole in
             var request = request
@@ -48,21 +49,34 @@ extension FrontConnection {
 
     // MARK: The request
 
-    private func intakeRequest(_ head: RequestHead, _ function: FunctionID) -> IntakeRequest {
+    /// The body where all of it came with the head, and it is short.
+    private func bodyAtHand(_ head: RequestHead) -> ByteBuffer? {
+        guard case .length(let length) = head.framing, length > 0,
+            length <= min(buffer.readableBytes, Self.mostAtHand),
+            case .data(let piece)? = try? body.next(&buffer), case .end? = try? body.next(&buffer)
+        else { return nil }
+        letGoOfBuffer()
+        return piece
+    }
+
+    /// What a body may be long that is kept in one piece of memory with its fields: a long one goes its own way later.
+    private static var mostAtHand: Int { 16_384 }
+
+    private func intakeRequest(_ head: RequestHead, _ function: FunctionID, _ whole: ByteBuffer?) -> IntakeRequest {
         headBytes.withUnsafeReadableBytes { bytes in
             var request = IntakeRequest(
                 function: function,
                 target: String(decoding: bytes[rest], as: UTF8.self),
-                fields: ByteBuffer(),
-                body: ByteBuffer(),
+                fields: ByteBufferAllocator().buffer(capacity: bytes.count + (whole?.readableBytes ?? 0)),
+                body: loopContext.noBytes,
                 clientAddress: clientAddress,
                 callID: head.callID.map { String(decoding: bytes[$0], as: UTF8.self) },
                 acceptedAt: facts.startTime
             )
-            request.fields.reserveCapacity(bytes.count)
             for field in scanner.fields { take(field, in: bytes, into: &request, head) }
             // HTTP/1.0 knows calls without a host; what carries this one out later does not.
             if head.host.isEmpty { request.fields.writeStaticString("Host: gateway\r\n") }
+            if let whole { request.append(whole) }
             return request
         }
     }
@@ -108,6 +122,17 @@ extension FrontConnection {
         let value = String(decoding: field.valueBytes(in: bytes), as: UTF8.self)
         if !value.isEmpty { request[keyPath: member] = value }
         return true
+    }
+}
+
+extension IntakeRequest {
+    /// Adds the body, behind the fields in the same memory.
+    fileprivate mutating func append(_ whole: ByteBuffer) {
+        let end = fields.writerIndex
+        fields.writeImmutableBuffer(whole)
+        guard let body = fields.getSlice(at: end, length: whole.readableBytes) else { return }
+        self.body = body
+        fields.moveWriterIndex(to: end)
     }
 }
 

@@ -14,24 +14,34 @@ final class IntakeOutcomes: Sendable {
     }
 
     private let loop: any EventLoop
-    private let waiting = Mutex<[Outcome]>([])
+    private struct State {
+        var waiting: [Outcome] = []
+        /// Room for the next ones.
+        var room: [Outcome] = []
+    }
+
+    private let state = Mutex(State())
 
     init(loop: any EventLoop) { self.loop = loop }
 
     /// Lets the loop answer, soon.
     func tell(_ exchange: NIOLoopBound<IntakeExchange>, _ result: Result<IntakeReceipt, PlatformFault>) {
-        let isFirst = waiting.withLock { waiting in
-            waiting.append(Outcome(exchange: exchange, result: result))
-            return waiting.count == 1
+        let isFirst = state.withLock { state in
+            state.waiting.append(Outcome(exchange: exchange, result: result))
+            return state.waiting.count == 1
         }
         if isFirst { loop.execute { self.deliver() } }
     }
 
     private func deliver() {
-        let outcomes = waiting.withLock { waiting in
-            defer { waiting = [] }
-            return waiting
+        var outcomes = state.withLock { state in
+            let outcomes = state.waiting
+            state.waiting = state.room
+            state.room = []
+            return outcomes
         }
         for outcome in outcomes { outcome.exchange.value.ended(outcome.result) }
+        outcomes.removeAll(keepingCapacity: true)
+        state.withLock { $0.room = outcomes }
     }
 }

@@ -236,6 +236,14 @@ struct LoopHandle: Sendable {
         }
     }
 
+    /// Begins a direct call on the event loop, behind all changes of routes that it was told of before.
+    func begin(_ call: DirectCall) {
+        let context = context
+        loop.execute {
+            if let context = context.value { call.begin(in: context) }
+        }
+    }
+
     /// Runs on the event loop and brings a result back.
     func submit<Value: Sendable>(
         _ work: @escaping @Sendable (LoopContext) throws -> Value

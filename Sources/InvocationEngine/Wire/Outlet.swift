@@ -98,7 +98,8 @@ final class Outlet {
         return rest
     }
 
-    private func forget() {
+    /// Drops what was gathered.
+    func forget() {
         if bytes.storageCapacity > Self.mostToKeep { bytes = ByteBuffer() } else { bytes.clear() }
     }
 
