@@ -5,8 +5,19 @@ import ProcessControl
 
 /// What Prometheus' client libraries tell of any process, read from `/proc` at the moment of asking.
 public enum ProcessMetrics {
-    /// CPU, memory, descriptors and start; empty where there is no `/proc`.
-    public static func families() -> [MetricFamily] {
+    /// CPU, memory, descriptors and start, which need `/proc`, and the lines of logs that nobody will read.
+    public static func families() -> [MetricFamily] { system() + [lostLines] }
+
+    private static var lostLines: MetricFamily {
+        MetricFamily(
+            "martlet_log_lines_lost_total",
+            .counter,
+            help: "Lines of logs that were lost since their reader was too slow, or gone.",
+            value: Double(LineWriter.lostLines)
+        )
+    }
+
+    private static func system() -> [MetricFamily] {
         guard let fields = statFields() else { return [] }
         let ticks = Double(sysconf(Int32(_SC_CLK_TCK)))
         let page = Double(sysconf(Int32(_SC_PAGESIZE)))

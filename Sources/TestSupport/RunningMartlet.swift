@@ -34,18 +34,23 @@ public final class RunningMartlet: Sendable {
     }
 
     /// Starts `martlet up`, or a part of the platform, on free ports and waits until it says that it is ready.
+    ///
+    /// `redirection` is what a shell is to do with its output, as `2>file`.
     public init(
         _ verb: [String] = ["up"],
         dataDirectory: String,
         arguments: [String] = [],
-        environment more: [String: String] = [:]
+        environment more: [String: String] = [:],
+        redirection: String? = nil
     ) async throws {
         self.dataDirectory = dataDirectory
         var environment = ProcessInfo.processInfo.environment
         environment["HOME"] = dataDirectory
         environment.merge(more) { _, new in new }
         program = try await RunningProgram(
-            [Self.binary.path] + verb + ["--port", "0", "--metrics-port", "0", "--data-dir", dataDirectory] + arguments,
+            (redirection.map { ["/bin/bash", "-c", "exec \"$0\" \"$@\" \($0)"] } ?? []) + [Self.binary.path] + verb + [
+                "--port", "0", "--metrics-port", "0", "--data-dir", dataDirectory,
+            ] + arguments,
             environment: environment
         )
         let lastWords =
@@ -125,6 +130,15 @@ public final class RunningMartlet: Sendable {
         )
         guard case .exited(let code) = run.exit else { return (-1, run.output, run.error) }
         return (code, run.output, run.error)
+    }
+
+    /// The number of a metric without labels; 0 where it is not exported.
+    public func metric(_ name: String) async throws -> Double {
+        let metrics = SystemClient(baseURL: "http://127.0.0.1:\(metricsPort)", login: nil, http: Self.http)
+        let answer = try await metrics.send("GET", "/metrics")
+        let text = String(decoding: try await metrics.collect(answer), as: UTF8.self)
+        let line = text.split(separator: "\n").first { $0.hasPrefix("\(name) ") }
+        return line.flatMap { Double($0.dropFirst(name.count + 1)) } ?? 0
     }
 
     // MARK: Calls

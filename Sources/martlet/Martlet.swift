@@ -5,5 +5,8 @@ import CommandLineTool
 
 @main
 enum Martlet {
-    static func main() async { await MartletCommand.main() }
+    static func main() async {
+        StandardStreams.open()
+        await MartletCommand.main()
+    }
 }

@@ -40,14 +40,14 @@ struct GatewayCommand: AsyncParsableCommand {
                     hint: "Name it by --provider-url or functions_provider_url, as http://127.0.0.1:8081/."
                 )
             }
-            try await run(settings, providerURL: url)
+            try await PlatformLog.with(settings) { try await run(settings, providerURL: url, $0) }
         }
     }
 
-    private func run(_ settings: PlatformSettings, providerURL: String) async throws {
+    private func run(_ settings: PlatformSettings, providerURL: String, _ log: PlatformLog) async throws {
         let signals = TerminationSignals()
-        let logger = PlatformLog.logger(settings)
-        let front = try PlatformFront(settings, signals: signals, logger: logger)
+        let logger = log.logger
+        let front = try PlatformFront(settings, signals: signals, log: log)
         let files = CredentialFiles(folder: settings.credentialsFolder)
         let credentials = settings.requiresCredentials ? try files.readOrMake() : nil
         let login = settings.requiresCredentials ? try files.login() : nil
@@ -57,7 +57,7 @@ struct GatewayCommand: AsyncParsableCommand {
             front.gateway(settings, credentials: credentials),
             provider: try HTTPFunctionProvider(client: client),
             bundles: nil,
-            counts: try queue.map { try InvocationCounts(path: $0.directory.file("counters")) },
+            counts: try queue.map { try log.counts(in: $0.directory) },
             asynchrony: queue?.queue.asynchrony,
             scaling: settings.scaling(of: .part),
             group: MultiThreadedEventLoopGroup(numberOfThreads: System.coreCount),
@@ -65,21 +65,19 @@ struct GatewayCommand: AsyncParsableCommand {
         )
         await queue?.queue.settle(within: .seconds(3))
         if let problem = queue?.queue.problem {
-            printError("Warning: asynchronous calls get 503. \(problem.message)")
+            log.warn("Warning: asynchronous calls get 503. \(problem.message)")
         }
         let addresses = try await gateway.start()
         // Ends with the process.
         Task { await gateway.followProvider() }
-        print(
+        log.say(
             "The gateway is ready at \(settings.tlsFiles == nil ? "http" : "https")://\(settings.host):\(addresses.api.port ?? 0), provider \(client.baseURL)"
         )
-        fflush(nil)
         ServiceNotification.ready()
         await signals.first()
         signals.endAtNext()
         ServiceNotification.stopping()
         await gateway.drain(within: settings.drainTimeout)
         await queue?.queue.close()
-        await front.close()
     }
 }

@@ -18,7 +18,7 @@ struct Platform: Sendable {
     private let provider: LocalProcessProvider
     private let gateway: Gateway
     private let settings: PlatformSettings
-    private let logger: Logger
+    private let log: PlatformLog
     private let front: PlatformFront
     private let queue: PlatformQueue?
     private let signals = TerminationSignals()
@@ -26,11 +26,12 @@ struct Platform: Sendable {
     /// Opens the data directory and restores what was deployed.
     ///
     /// A provider alone, which is not the whole, leaves asynchronous calls and scaling to the gateway before it.
-    init(_ settings: PlatformSettings, isWhole: Bool = true) async throws(PlatformFault) {
+    init(_ settings: PlatformSettings, isWhole: Bool = true, log: PlatformLog) async throws(PlatformFault) {
         self.settings = settings
         ResourceBounds.raiseFileLimit()
-        logger = PlatformLog.logger(settings)
-        front = try PlatformFront(settings, signals: signals, logger: logger)
+        self.log = log
+        let logger = log.logger
+        front = try PlatformFront(settings, signals: signals, log: log)
         let directory = try DataDirectory(path: settings.dataDirectory)
         let credentials: Credentials? =
             settings.requiresCredentials ? try CredentialFiles(folder: settings.credentialsFolder).readOrMake() : nil
@@ -52,7 +53,7 @@ struct Platform: Sendable {
             front.gateway(settings, credentials: credentials, isProvider: !isWhole, exportsUsage: true),
             provider: provider,
             bundles: provider,
-            counts: try InvocationCounts(path: directory.file("counters")),
+            counts: try log.counts(in: directory),
             asynchrony: queue?.asynchrony,
             scaling: settings.scaling(of: isWhole ? .whole : .part),
             group: group,
@@ -85,7 +86,7 @@ struct Platform: Sendable {
     func runUntilSignal(whenStopping: () -> Void = {}) async {
         await signals.first()
         whenStopping()
-        printError(
+        log.warn(
             "\nStopping: calls may end for \(settings.drainTimeout.components.seconds) s. Ctrl-C again ends at once."
         )
         signals.endAtNext()
@@ -93,7 +94,6 @@ struct Platform: Sendable {
         await gateway.drain(within: settings.drainTimeout)
         await queue?.close()
         await provider.shutdown(within: settings.drainTimeout)
-        await front.close()
         // The event loops end with the process: nothing of theirs needs more care than that.
     }
 }
@@ -104,13 +104,17 @@ struct PlatformFront: Sendable {
     private let callLog: CallLog?
 
     /// - Throws: `badSettings` for a certificate that cannot be used.
-    init(_ settings: PlatformSettings, signals: TerminationSignals, logger: Logger) throws(PlatformFault) {
+    init(_ settings: PlatformSettings, signals: TerminationSignals, log: PlatformLog) throws(PlatformFault) {
         identity = try settings.tlsFiles.map { files throws(PlatformFault) in try TLSIdentity(files) }
-        if let identity { signals.onHangUp { identity.reload(logger) } }
+        if let identity { signals.onHangUp { identity.reload(log.logger) } }
         callLog =
             settings.accessLog == "off"
             ? nil
-            : CallLog(errorsOnly: settings.accessLog == "errors", isJSON: PlatformLog.isJSON(settings))
+            : CallLog(
+                writer: log.errors,
+                errorsOnly: settings.accessLog == "errors",
+                isJSON: PlatformLog.isJSON(settings)
+            )
     }
 
     /// The gateway's share of the settings.
@@ -143,23 +147,16 @@ struct PlatformFront: Sendable {
             prepareConnection: prepare
         )
     }
-
-    /// Returns when all calls are written.
-    func close() async { await callLog?.close() }
 }
 
-/// Logging as the settings have it.
-enum PlatformLog {
-    static func isJSON(_ settings: PlatformSettings) -> Bool {
-        settings.logFormat == "json" || (settings.logFormat == "auto" && isatty(STDERR_FILENO) == 0)
-    }
-
-    static func logger(_ settings: PlatformSettings) -> Logger {
-        let isJSON = isJSON(settings)
-        var logger = Logger(label: "martlet") { label -> any LogHandler in
-            if isJSON { JSONLogHandler() } else { StreamLogHandler.standardError(label: label) }
+extension PlatformLog {
+    /// The invocation counts of a data directory; what hinders them is logged.
+    func counts(in directory: DataDirectory) throws(PlatformFault) -> InvocationCounts {
+        try InvocationCounts(path: directory.file("counters")) { [logger] fault in
+            logger.warning(
+                "invocation counts last until the end of this run only",
+                metadata: ["why": "\(fault.message)"]
+            )
         }
-        logger.logLevel = Logger.Level(rawValue: settings.logLevel) ?? .info
-        return logger
     }
 }

@@ -41,3 +41,15 @@ enum ResourceBounds {
         setrlimit(__rlimit_resource_t(7), &limit)
     }
 }
+
+/// The descriptors that every process has, or should have.
+public enum StandardStreams {
+    /// Opens those that the process was started without: else the next file or socket took such a number, and what is
+    /// printed went there.
+    public static func open() {
+        for descriptor in STDIN_FILENO...STDERR_FILENO where fcntl(descriptor, F_GETFD) == -1 {
+            // The lowest free number is taken, which is this one.
+            _ = Glibc.open("/dev/null", O_RDWR)
+        }
+    }
+}

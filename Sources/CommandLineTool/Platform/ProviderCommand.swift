@@ -32,12 +32,13 @@ struct ProcessProviderCommand: AsyncParsableCommand {
         try await runCommand {
             let settings = try options.settings()
             if options.showSettings { return options.printSettings(settings) }
-            let platform = try await Platform(settings, isWhole: false)
-            let addresses = try await platform.start()
-            print("The process provider is ready at http://\(settings.host):\(addresses.api.port ?? 0)/")
-            print("Functions run with the rights of this user: deploy only what you trust.")
-            fflush(nil)
-            await platform.runUntilSignal()
+            try await PlatformLog.with(settings) { log in
+                let platform = try await Platform(settings, isWhole: false, log: log)
+                let addresses = try await platform.start()
+                log.say("The process provider is ready at http://\(settings.host):\(addresses.api.port ?? 0)/")
+                log.say("Functions run with the rights of this user: deploy only what you trust.")
+                await platform.runUntilSignal()
+            }
         }
     }
 }

@@ -37,18 +37,19 @@ struct QueueWorkerCommand: AsyncParsableCommand {
                         "Name its server by --nats-url, as nats://127.0.0.1:4222; a queue in a data directory has its worker within."
                 )
             }
-            try await run(settings, asynchrony, jetStream)
+            try await PlatformLog.with(settings) { try await run(settings, asynchrony, jetStream, $0) }
         }
     }
 
     private func run(
         _ settings: PlatformSettings,
         _ asynchrony: AsynchronySettings,
-        _ jetStream: JetStreamSettings
+        _ jetStream: JetStreamSettings,
+        _ log: PlatformLog
     ) async throws {
         let signals = TerminationSignals()
-        let logger = PlatformLog.logger(settings)
-        let front = try PlatformFront(settings, signals: signals, logger: logger)
+        let logger = log.logger
+        let front = try PlatformFront(settings, signals: signals, log: log)
         let login = settings.requiresCredentials ? try CredentialFiles(folder: settings.credentialsFolder).login() : nil
         let client = SystemClient(
             baseURL: settings.gatewayURL,
@@ -57,7 +58,7 @@ struct QueueWorkerCommand: AsyncParsableCommand {
         )
         let queue = try PlatformQueue(settings, asynchrony, jetStream, isAlone: true, logger)
         await queue.settle(within: .seconds(5))
-        if let problem = queue.problem { printError("Warning: no calls yet. \(problem.message)") }
+        if let problem = queue.problem { log.warn("Warning: no calls yet. \(problem.message)") }
         // To a worker the gateway is what a provider is to a gateway: there the functions are.
         let worker = Gateway(
             front.gateway(settings, credentials: nil),
@@ -72,15 +73,13 @@ struct QueueWorkerCommand: AsyncParsableCommand {
         let metrics = try await worker.startWithoutAPI()
         // Ends with the process.
         Task { await worker.followProvider() }
-        print("The queue worker \(queue.asynchrony.names.worker) is ready, gateway \(client.baseURL)")
-        if let port = metrics?.port { print("Metrics   http://\(settings.host):\(port)/metrics") }
-        fflush(nil)
+        log.say("The queue worker \(queue.asynchrony.names.worker) is ready, gateway \(client.baseURL)")
+        if let port = metrics?.port { log.say("Metrics   http://\(settings.host):\(port)/metrics") }
         ServiceNotification.ready()
         await signals.first()
         signals.endAtNext()
         ServiceNotification.stopping()
         await worker.drain(within: settings.drainTimeout)
         await queue.close()
-        await front.close()
     }
 }

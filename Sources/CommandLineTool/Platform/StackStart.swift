@@ -25,7 +25,8 @@ struct StackStart {
             else { return }
             isRunning = true
             print("A Martlet answers at \(url) already: its functions are brought up to date.")
-            try await deployment(client, stack).carryOut(stack.functions, builds: true, namespace: nil, waits: true)
+            let deployment = deployment(client, stack) { print($0) }
+            try await deployment.carryOut(stack.functions, builds: true, namespace: nil, waits: true)
         }
         return isRunning
     }
@@ -33,24 +34,28 @@ struct StackStart {
     /// Deploys to the platform that was just started.
     ///
     /// What fails is told and stops nothing else.
-    func deploy(port: Int) async {
+    func deploy(port: Int, _ log: PlatformLog) async {
         guard let stack else { return }
-        for warning in stack.warnings { printError("Warning: \(warning)") }
+        for warning in stack.warnings { log.warn("Warning: \(warning)") }
         do {
             try await ClientOptions.withClient(url(port: port), login: login, verifies: settings.tlsFiles == nil) {
                 client in
-                let deployment = deployment(client, stack)
+                let deployment = deployment(client, stack) { log.say($0) }
                 try await deployment.carryOut(stack.functions, builds: true, namespace: nil, waits: true)
             }
         } catch {
             // Whoever stops the platform meanwhile knows why.
             guard !Task.isCancelled else { return }
-            printError("Not everything was deployed:\n\((error as? PlatformFault)?.message ?? "\(error)")")
+            log.warn("Not everything was deployed:\n\((error as? PlatformFault)?.message ?? "\(error)")")
         }
     }
 
-    private func deployment(_ client: SystemClient, _ stack: StackFile) -> StackDeployment {
-        StackDeployment(client: client, folder: stack.folder, report: { print($0) })
+    private func deployment(
+        _ client: SystemClient,
+        _ stack: StackFile,
+        report: @escaping (String) -> Void
+    ) -> StackDeployment {
+        StackDeployment(client: client, folder: stack.folder, report: report)
     }
 
     private func url(port: Int) -> String {

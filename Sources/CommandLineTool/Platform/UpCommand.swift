@@ -40,23 +40,26 @@ struct UpCommand: AsyncParsableCommand {
             let start = StackStart(settings: settings, stack: stack)
             // Where a platform answers already, its functions are brought up to date.
             if try await start.deployToRunning() { return }
-            let platform = try await Platform(settings)
-            let addresses = try await platform.start()
-            // Beside the wait for signals: Ctrl-C is heard while functions are built, too.
-            let deployment = Task {
-                await start.deploy(port: addresses.api.port ?? settings.port)
-                guard !Task.isCancelled else { return }
-                let text = StartText(
-                    settings,
-                    addresses,
-                    limitsAreEnforced: platform.limitsAreEnforced,
-                    stack: stack,
-                    queueProblem: platform.queueProblem
-                )
-                print(text.text)
-                fflush(nil)
-            }
-            await platform.runUntilSignal { deployment.cancel() }
+            try await PlatformLog.with(settings) { try await run(settings, start, $0) }
         }
+    }
+
+    private func run(_ settings: PlatformSettings, _ start: StackStart, _ log: PlatformLog) async throws {
+        let platform = try await Platform(settings, log: log)
+        let addresses = try await platform.start()
+        // Beside the wait for signals: Ctrl-C is heard while functions are built, too.
+        let deployment = Task {
+            await start.deploy(port: addresses.api.port ?? settings.port, log)
+            guard !Task.isCancelled else { return }
+            let text = StartText(
+                settings,
+                addresses,
+                limitsAreEnforced: platform.limitsAreEnforced,
+                stack: start.stack,
+                queueProblem: platform.queueProblem
+            )
+            log.say(text.text)
+        }
+        await platform.runUntilSignal { deployment.cancel() }
     }
 }

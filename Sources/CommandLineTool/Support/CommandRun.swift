@@ -17,5 +17,22 @@ func runCommand(_ work: () async throws -> Void) async throws {
 
 /// Writes a line to standard error.
 func printError(_ line: String) {
-    FileHandle.standardError.write(Data((line + "\n").utf8))
+    writeAll(Array((line + "\n").utf8), to: STDERR_FILENO)
+}
+
+/// Writes bytes as they are to standard output, behind what was printed before.
+func printBytes(_ bytes: some Sequence<UInt8>) {
+    fflush(nil)
+    writeAll(Array(bytes), to: STDOUT_FILENO)
+}
+
+/// Whoever reads may go away at any time, `head` say: then there is nobody left to be told, and no reason to fail.
+private func writeAll(_ bytes: [UInt8], to descriptor: Int32) {
+    var rest = bytes[...]
+    while !rest.isEmpty {
+        let count = rest.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }
+        if count < 0, errno == EINTR { continue }
+        guard count > 0 else { return }
+        rest = rest.dropFirst(count)
+    }
 }

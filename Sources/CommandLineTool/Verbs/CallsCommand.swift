@@ -61,7 +61,7 @@ struct CallsCommand: AsyncParsableCommand {
         func run() async throws {
             try await options.withClient { client in
                 if result {
-                    return try FileHandle.standardOutput.write(contentsOf: try await client.callResult(id))
+                    return printBytes(try await client.callResult(id))
                 }
                 let call = try await client.call(id)
                 if output == .json { return try printJSON(call) }

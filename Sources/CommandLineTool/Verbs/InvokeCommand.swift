@@ -58,7 +58,7 @@ struct InvokeCommand: AsyncParsableCommand {
             }
             if async, let id = ids.first { print(id) }
             for try await piece in answer.body {
-                FileHandle.standardOutput.write(Data(piece.readableBytesView))
+                printBytes(piece.readableBytesView)
             }
         }
     }

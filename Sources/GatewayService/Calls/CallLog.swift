@@ -3,16 +3,17 @@
 import FaultModel
 import FunctionModel
 public import InvocationEngine
-import Telemetry
+public import Telemetry
 
 /// A line per call on standard error, as text or JSON.
 public final class CallLog: AccessLog {
-    private let writer = LineWriter(descriptor: 2)
+    private let writer: LineWriter
     private let leastStatus: Int
     private let isJSON: Bool
 
-    /// Begins to write; with `errorsOnly` calls that ended well are left out.
-    public init(errorsOnly: Bool, isJSON: Bool) {
+    /// Writes to what others write to as well; with `errorsOnly` calls that ended well are left out.
+    public init(writer: LineWriter, errorsOnly: Bool, isJSON: Bool) {
+        self.writer = writer
         leastStatus = errorsOnly ? 400 : 0
         self.isJSON = isJSON
     }
@@ -22,9 +23,6 @@ public final class CallLog: AccessLog {
 
     /// Writes a call.
     public func note(_ call: AccessRecord) { writer.write(isJSON ? json(call) : text(call)) }
-
-    /// Returns when everything is written.
-    public func close() async { await writer.close() }
 
     private func text(_ call: AccessRecord) -> String {
         let milliseconds = Double(call.duration.components.attoseconds / 1_000_000_000_000) / 1000

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Glibc
+import Logging
+import RuntimeSettings
+import Telemetry
+
+/// What the platform says, on standard output and as its log on standard error.
+///
+/// Both are written by threads of their own: whoever reads them may be slow, or gone, and costs lines, nothing else.
+final class PlatformLog: Sendable {
+    /// Logs as the settings have it.
+    let logger: Logger
+    /// Standard error: the log, and the calls where they are logged.
+    let errors: LineWriter
+    private let output = LineWriter(descriptor: STDOUT_FILENO)
+
+    init(_ settings: PlatformSettings) {
+        let isJSON = Self.isJSON(settings)
+        let errors = LineWriter(descriptor: STDERR_FILENO) { dropped in
+            let notice = "\(dropped) lines were dropped: nobody read fast enough"
+            return isJSON ? JSONLogHandler.line(notice, level: .warning) : notice
+        }
+        self.errors = errors
+        var logger = Logger(label: "martlet") { label -> any LogHandler in
+            isJSON
+                ? JSONLogHandler(writer: errors) : StreamLogHandler(label: label, stream: LineStream(writer: errors))
+        }
+        logger.logLevel = Logger.Level(rawValue: settings.logLevel) ?? .info
+        self.logger = logger
+    }
+
+    /// Runs the platform with a log, whose last lines are written however it ends.
+    static func with(
+        _ settings: PlatformSettings,
+        _ body: (PlatformLog) async throws -> Void
+    ) async throws {
+        let log = PlatformLog(settings)
+        do {
+            try await body(log)
+        } catch {
+            await log.close()
+            throw error
+        }
+        await log.close()
+    }
+
+    static func isJSON(_ settings: PlatformSettings) -> Bool {
+        settings.logFormat == "json" || (settings.logFormat == "auto" && isatty(STDERR_FILENO) == 0)
+    }
+
+    /// Says something to whoever started the platform.
+    func say(_ text: String) { output.write(text) }
+
+    /// Says on standard error, outside the log's form, what whoever started the platform should know.
+    func warn(_ text: String) { errors.write(text) }
+
+    private func close() async {
+        await output.close()
+        await errors.close()
+    }
+}
+
+/// Hands whole lines to a writer.
+private struct LineStream: TextOutputStream {
+    let writer: LineWriter
+
+    func write(_ text: String) {
+        writer.write(text.hasSuffix("\n") ? String(text.dropLast()) : text)
+    }
+}
