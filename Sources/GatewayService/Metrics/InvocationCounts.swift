@@ -10,7 +10,8 @@ import Synchronization
 /// directory", `counters`).
 ///
 /// Adding is one atomic addition into the mapping; the kernel writes it to disk. The file grows in segments that never
-/// move, so that a cell stays where it is for as long as the program runs.
+/// move, so that a cell stays where it is for as long as the program runs. Each segment has its place on the disk before
+/// it is mapped: a store into a hole of a full disk would end the process (SIGBUS, mmap(2)).
 public final class InvocationCounts: InvocationLedger {
     /// 128 bytes of name, zero padded, then the count.
     private static let slotSize = 192
@@ -25,31 +26,40 @@ public final class InvocationCounts: InvocationLedger {
         var free: [Cell] = []
     }
 
-    /// A part of the file, mapped for as long as the ledger lives.
-    private struct Segment: @unchecked Sendable {  // an address; who touches what behind it is said at `Cell`
+    /// A part of the file, mapped for as long as anybody counts in it.
+    private final class Segment: @unchecked Sendable {  // an address; who touches what behind it is said at `Cell`
         let start: UnsafeMutableRawPointer
+
+        init(start: UnsafeMutableRawPointer) { self.start = start }
+
+        deinit { munmap(start, InvocationCounts.segmentSize) }
     }
 
     private let descriptor: Int32
     private let state: Mutex<State>
+    private let report: @Sendable (PlatformFault) -> Void
 
     /// Opens or makes the file.
     ///
-    /// - Throws: `storageUnavailable` when it can be neither read nor made.
-    public init(path: String) throws(PlatformFault) {
+    /// A disk without room costs persistence and nothing else: `report` hears of it each time, and the counts of the
+    /// functions concerned last until the program ends.
+    ///
+    /// - Throws: `storageUnavailable` when the file can be neither read nor made.
+    public init(
+        path: String,
+        report: @escaping @Sendable (PlatformFault) -> Void = { _ in }
+    ) throws(PlatformFault) {
         descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
         state = Mutex(State())
-        guard descriptor >= 0 else { throw Self.failure("opened") }
+        self.report = report
+        guard descriptor >= 0 else { throw Self.failure("opened", errno) }
         let size = Int(lseek(descriptor, 0, SEEK_END))
-        for _ in 0..<(size + Self.segmentSize - 1) / Self.segmentSize { try addSegment() }
+        state.withLock { state in
+            for _ in 0..<(size + Self.segmentSize - 1) / Self.segmentSize { addSegment(&state) }
+        }
     }
 
-    deinit {
-        state.withLock { state in
-            for segment in state.segments { munmap(segment.start, Self.segmentSize) }
-        }
-        close(descriptor)
-    }
+    deinit { close(descriptor) }
 
     /// The count of a function, 0 for one that was never called.
     public func count(of id: FunctionID) -> Double {
@@ -58,10 +68,11 @@ public final class InvocationCounts: InvocationLedger {
 
     /// The place where a function's calls are counted.
     public func cell(for id: FunctionID) -> any InvocationCell {
-        if let cell = state.withLock({ $0.cells[id] ?? Self.take(id, &$0) }) { return cell }
-        // Nothing is free: one segment more. A disk without room costs persistence, not the call.
-        guard (try? addSegment()) != nil else { return UnkeptCell() }
-        return state.withLock { $0.cells[id] ?? Self.take(id, &$0) } ?? UnkeptCell()
+        state.withLock { state in
+            if let cell = state.cells[id] { return cell }
+            if state.free.isEmpty { addSegment(&state) }
+            return Self.take(id, &state) ?? UnkeptCell()
+        }
     }
 
     /// Forgets the counts of functions that do not exist any more.
@@ -91,18 +102,35 @@ public final class InvocationCounts: InvocationLedger {
         return cell
     }
 
-    private func addSegment() throws(PlatformFault) {
-        let index = state.withLock { $0.segments.count }
-        guard ftruncate(descriptor, off_t((index + 1) * Self.segmentSize)) == 0 else { throw Self.failure("extended") }
-        let offset = off_t(index * Self.segmentSize)
-        let mapped = mmap(nil, Self.segmentSize, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, offset)
-        guard let mapped, mapped != MAP_FAILED else { throw Self.failure("mapped") }
-        let segment = Segment(start: mapped)
-        let cells = (0..<Self.slotsPerSegment).map { Cell(segment.start + $0 * Self.slotSize) }
-        state.withLock { state in
-            state.segments.append(segment)
-            for cell in cells { Self.adopt(cell, &state) }
+    /// Adds the next part of the file, or, where the disk has no room for it, as much memory.
+    private func addSegment(_ state: inout State) {
+        let offset = off_t(state.segments.count * Self.segmentSize)
+        guard let start = mapFile(offset) ?? mapMemory(offset) else { return }
+        let segment = Segment(start: start)
+        state.segments.append(segment)
+        for number in 0..<Self.slotsPerSegment { Self.adopt(Cell(number, of: segment), &state) }
+    }
+
+    private func mapFile(_ offset: off_t) -> UnsafeMutableRawPointer? {
+        let error = posix_fallocate(descriptor, offset, off_t(Self.segmentSize))
+        guard error == 0 else {
+            report(Self.failure("extended", error))
+            return nil
         }
+        let mapped = mmap(nil, Self.segmentSize, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, offset)
+        guard mapped != MAP_FAILED else {
+            report(Self.failure("mapped", errno))
+            return nil
+        }
+        return mapped
+    }
+
+    /// Memory that begins with what the file holds there already.
+    private func mapMemory(_ offset: off_t) -> UnsafeMutableRawPointer? {
+        let mapped = mmap(nil, Self.segmentSize, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+        guard mapped != MAP_FAILED else { return nil }
+        _ = pread(descriptor, mapped, Self.segmentSize, offset)
+        return mapped
     }
 
     private static func adopt(_ cell: Cell, _ state: inout State) {
@@ -113,10 +141,10 @@ public final class InvocationCounts: InvocationLedger {
         }
     }
 
-    private static func failure(_ what: String) -> PlatformFault {
+    private static func failure(_ what: String, _ error: Int32) -> PlatformFault {
         PlatformFault(
             .storageUnavailable,
-            "The file \"counters\" of the data directory cannot be \(what): \(String(cString: strerror(errno))).",
+            "The file \"counters\" of the data directory cannot be \(what): \(String(cString: strerror(error))).",
             hint: "Check the free space and the rights of the data directory."
         )
     }
@@ -126,8 +154,12 @@ public final class InvocationCounts: InvocationLedger {
     /// Its name is written under the ledger's lock, its count by atomic additions.
     private final class Cell: InvocationCell, @unchecked Sendable {  // the pointee is only touched as said above
         private let slot: UnsafeMutableRawPointer
+        private let segment: Segment
 
-        init(_ slot: UnsafeMutableRawPointer) { self.slot = slot }
+        init(_ number: Int, of segment: Segment) {
+            slot = segment.start + number * InvocationCounts.slotSize
+            self.segment = segment
+        }
 
         private var counter: UnsafeMutablePointer<Atomic<UInt64>> {
             (slot + InvocationCounts.countOffset).assumingMemoryBound(to: Atomic<UInt64>.self)
@@ -159,7 +191,7 @@ public final class InvocationCounts: InvocationLedger {
     }
 }
 
-/// Counts nothing that lasts: for a disk without room.
+/// Counts nothing: for a name that is too long for a slot, or when there is no memory either.
 private struct UnkeptCell: InvocationCell {
     func add() {}
 }
