@@ -183,8 +183,9 @@ extension LocalProcessProvider {
                 hint: "Use \"host\" to run a program of this machine."
             )
         }
+        try EnvironmentRule.check(deployment)
         try checkSecrets(deployment.secrets ?? [], of: id)
-        let digest = deployment.image == "host" ? nil : try await digest(of: deployment.image, for: id)
+        let digest = deployment.runsOnHost ? nil : try await digest(of: deployment.image, for: id)
         guard limitsAreEnforced || !settings.requiresLimits || !Self.asksForLimits(deployment) else {
             throw PlatformFault(
                 .invalidValue,

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Foundation
 import Yams
 
 /// Reads YAML whose outermost value is a mapping, as all of Martlet's files are.
@@ -27,8 +28,24 @@ public enum YAMLMapping {
     ///
     /// Values are `String`, `Int`, `Double`, `Bool`, `Date`, `NSNull`, `[Any]` or `[String: Any]`.
     public static func read(_ text: String) throws(Problem) -> [String: Any]? {
+        try read(text, .default, .default)
+    }
+
+    /// The mapping in `text`, with every value as it was typed: `0755` and `yes` are texts, and stay as they are.
+    ///
+    /// Values are `String`, `NSNull` for what was left empty (`~` and `null` too), `[Any]` or `[String: Any]`.
+    public static func readTexts(_ text: String) throws(Problem) -> [String: Any]? {
+        let resolver = Resolver.basic.appending(.merge).appending(.null)
+        return try read(text, resolver, Constructor([.null: NSNull.construct]))
+    }
+
+    private static func read(
+        _ text: String,
+        _ resolver: Resolver,
+        _ constructor: Constructor
+    ) throws(Problem) -> [String: Any]? {
         let root: Node?
-        do { root = try Yams.compose(yaml: text) } catch { throw .syntax("\(error)") }
+        do { root = try Yams.compose(yaml: text, resolver, constructor) } catch { throw .syntax("\(error)") }
         guard let root else { return nil }
         try requireTextKeys(root)
         return root.any as? [String: Any]

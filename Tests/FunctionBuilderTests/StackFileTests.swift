@@ -49,7 +49,7 @@ struct StackFileTests {
         #expect(function.handler == folder.path + "/api")
         #expect(function.deployment.namespace == "team")
         #expect(
-            function.deployment.envVars == ["FROM_FILE": "yes-it-is", "LEVEL": "own", "NUMBER": "5", "FLAG": "true"]
+            function.deployment.envVars == ["FROM_FILE": "yes-it-is", "LEVEL": "file", "NUMBER": "5", "FLAG": "true"]
         )
         #expect(function.deployment.labels == ["com.openfaas.scale.min": "2"])
         #expect(function.deployment.limits?.memory == "64Mi")
@@ -63,10 +63,77 @@ struct StackFileTests {
         ("version: 9\nfunctions: {a: {image: x}}", "version 9"),
         ("functions: {a: {environment_file: [none.yml]}}", "none.yml"),
         ("functions: {a: {skip_build: maybe}}", "skip_build"),
+        ("functions: {a: {environment: {KEY: [x]}}}", "a.environment.KEY"),
+        ("functions: {a: {secrets: [{x: y}]}}", "a.secrets"),
     ])
     func `what is wrong is named`(text: String, word: String) {
         let fault = #expect(throws: PlatformFault.self) { try stack(text) }
         #expect(fault?.message.contains(word) == true, "\(fault?.message ?? "")")
+    }
+
+    /// What YAML 1.1 takes for numbers, truths and dates.
+    private static let words = [
+        "0755", "12:30:45", "yes", "1e3", "0x1F", "2020-01-01", "off", "1.10", "1_000", "0o17", "NO", ".5", "+1",
+    ]
+
+    @Test(arguments: words)
+    func `the text of the source is the value, wherever it stands`(word: String) throws {
+        folder.write("more.yml", "environment: {FILE: \(word)}\n")
+        let function = try #require(
+            try stack(
+                """
+                functions:
+                  a:
+                    image: \(word)
+                    fprocess: \(word)
+                    environment: {OWN: \(word), QUOTED: "\(word)"}
+                    environment_file: more.yml
+                    labels: {label: \(word)}
+                    annotations: {annotation: \(word)}
+                    secrets: [\(word)]
+                    constraints: [\(word)]
+                    limits: {memory: \(word), cpu: \(word)}
+                """
+            ).functions.first
+        ).deployment
+        #expect(function.envVars == ["OWN": word, "QUOTED": word, "FILE": word])
+        #expect(function.image == word && function.envProcess == word)
+        #expect(function.labels == ["label": word] && function.annotations == ["annotation": word])
+        #expect(function.secrets == [word] && function.constraints == [word])
+        #expect(function.limits?.memory == word && function.limits?.cpu == word)
+    }
+
+    @Test func `files of variables win over what stands beside them, later ones over earlier ones`() throws {
+        folder.write("one.yml", "environment: {secret_key: dogfight, ONE: 1, EMPTY: }\n")
+        folder.write("two.yml", "environment: {ONE: 2}\n")
+        let text = """
+            functions:
+              a: {image: x, environment: {secret_key: lolz, OWN: x}, environment_file: [one.yml, two.yml]}
+            """
+        #expect(
+            try stack(text).functions.first?.deployment.envVars
+                == ["secret_key": "dogfight", "ONE": "2", "OWN": "x", "EMPTY": ""]
+        )
+    }
+
+    @Test func `a variable of several lines keeps them, and cannot become other keys of the file`() throws {
+        let text = """
+            functions:
+              a:
+                image: x
+                environment: {PLAIN: before ${LINES} after, DOUBLE: "${LINES}"}
+                annotations:
+                  block: |
+                    ${LINES}
+                labels: {"${LINES}": x, word: ${WORD}}
+            """
+        let lines = "-----BEGIN-----\n  a: \"b\" # c\r\n    secrets: [stolen]\n-----END-----"
+        let stack = try stack(text, ["LINES": lines, "WORD": "plain"])
+        let function = try #require(stack.functions.first).deployment
+        #expect(function.envVars?["PLAIN"] == "before \(lines) after" && function.envVars?["DOUBLE"] == lines)
+        #expect(function.annotations == ["block": lines + "\n"])
+        #expect(function.labels == [lines: "x", "word": "plain"])
+        #expect(function.secrets == nil)
     }
 
     @Test func `functions are chosen by wildcard and by expression`() throws {

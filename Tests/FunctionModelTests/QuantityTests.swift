@@ -30,19 +30,32 @@ struct DurationTests {
 struct AmountTests {
     @Test(arguments: [
         ("128Mi", 134_217_728), ("1Gi", 1_073_741_824), ("64M", 64_000_000), ("1024", 1024), ("0.5Ki", 512),
+        ("1e8", 100_000_000), ("1E3", 1000), ("12e6", 12_000_000), ("5e-1", 1), ("1E", 1_000_000_000_000_000_000),
+        ("+1Ki", 1024), ("1.", 1), (".5Ki", 512), ("1500m", 2), ("1Ei", 1_152_921_504_606_846_976), ("1k", 1000),
     ])
     func `memory is a Kubernetes quantity (§8.1)`(text: String, bytes: Int) {
         #expect(Quantity.parseMemoryBytes(text) == bytes)
     }
 
-    @Test(arguments: [("100m", 100), ("0.5", 500), ("2", 2000)])
+    @Test(arguments: [
+        ("100m", 100), ("0.5", 500), ("2", 2000), ("1e-1", 100), ("2e0", 2000), ("100000u", 100), ("1n", 1),
+        ("1k", 1_000_000),
+    ])
     func `CPU is a Kubernetes quantity (§8.1)`(text: String, milli: Int) {
         #expect(Quantity.parseMilliCPU(text) == milli)
     }
 
-    @Test(arguments: ["", "Mi", "12Qi", "-1Mi", "0", "1e400", "NaN", "inf"])
+    @Test(arguments: [
+        "", "Mi", "12Qi", "-1Mi", "0", "1e400", "NaN", "inf", "e8", "1e", "1e+", "1e1.5", "1e99999", "0x10", "1.2.3",
+        "1e8Mi", "1 Mi", "١", "1e-400", "8Ei", "1_000", ".", "+", "++1",
+    ])
     func `what is no amount is refused`(text: String) {
         #expect(Quantity.parseMemoryBytes(text) == nil)
+    }
+
+    @Test(arguments: ["", "0x10", "inf", "nan", "-1", "1e400", "0", "1Ti", "m", "1e", "0.0"])
+    func `what is no amount of CPU is refused`(text: String) {
+        #expect(Quantity.parseMilliCPU(text) == nil)
     }
 }
 

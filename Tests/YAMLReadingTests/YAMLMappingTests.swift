@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Foundation
 import Testing
 import YAMLReading
 
@@ -12,6 +13,35 @@ struct YAMLMappingTests {
         let inner = try #require(tree["inner"] as? [String: Any])
         #expect(inner["flag"] as? Bool == true)
         #expect(inner["7"] as? String == "z")
+    }
+
+    @Test func `as texts, values are what was typed`() throws {
+        let words = [
+            "0755", "12:30:45", "yes", "off", "1e3", "0x1F", "2020-01-01", "1_000", "0b11", ".5", "+1", "TRUE", "1.0",
+            ".inf", "007", "=", "0o17", "1.10",
+        ]
+        let text = words.enumerated().map { "k\($0): \($1)\nq\($0): '\($1)'\nl\($0): [\($1)]\n" }.joined()
+        let tree = try #require(try YAMLMapping.readTexts(text))
+        for (index, word) in words.enumerated() {
+            #expect(tree["k\(index)"] as? String == word)
+            #expect(tree["q\(index)"] as? String == word)
+            #expect(tree["l\(index)"] as? [String] == [word])
+        }
+    }
+
+    @Test func `as texts, what is left empty is nothing, and what is quoted is not`() throws {
+        let text = "a:\nb: ~\nc: null\nd: ''\ne: 'null'\nf: \"~\"\ng: !!int 08\n"
+        let tree = try #require(try YAMLMapping.readTexts(text))
+        #expect(["a", "b", "c"].allSatisfy { tree[$0] is NSNull })
+        #expect(tree["d"] as? String == "" && tree["e"] as? String == "null" && tree["f"] as? String == "~")
+        #expect(tree["g"] as? String == "08")
+    }
+
+    @Test func `as texts, aliases and merge keys are followed`() throws {
+        let tree = try YAMLMapping.readTexts("base: &base {a: 010}\nother:\n  <<: *base\n  b: no\n  c: *base\n")
+        let other = try #require(tree?["other"] as? [String: Any])
+        #expect(other["a"] as? String == "010" && other["b"] as? String == "no")
+        #expect(other["c"] as? [String: String] == ["a": "010"])
     }
 
     @Test func `aliases and merge keys are followed`() throws {

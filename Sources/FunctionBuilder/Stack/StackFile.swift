@@ -61,7 +61,7 @@ public struct StackFile: Sendable {
         folder = URL(fileURLWithPath: path).deletingLastPathComponent().standardizedFileURL.path
         var substitution = VariableSubstitution(environment: environment)
         let filled = substitution.fill(text)
-        let reader = StackReader(path: path, folder: folder)
+        let reader = StackReader(path: path, folder: folder, lines: substitution.lines)
         let root = try reader.root(filled)
         gateway = try reader.gateway(root)
         functions = try reader.functions(root)
@@ -86,6 +86,7 @@ public struct StackFile: Sendable {
 struct VariableSubstitution {
     let environment: [String: String]
     private(set) var warnings: [String] = []
+    private(set) var lines = LinesOfVariables()
 
     init(environment: [String: String]) { self.environment = environment }
 
@@ -104,11 +105,51 @@ struct VariableSubstitution {
         let parts = expression.range(of: ":-")
         let name = String(parts.map { expression[..<$0.lowerBound] } ?? expression)
         let fallback = parts.map { String(expression[$0.upperBound...]) }
-        if let value = environment[name], !value.isEmpty { return value }
+        if let value = environment[name], !value.isEmpty { return lines.keep(value) }
         // `$PORT` is for the function's own start, not for us.
         if name == "PORT", fallback == nil { return "${PORT}" }
         if fallback == nil { warnings.append("The variable \(name) is not set; it is taken as empty.") }
         return fallback ?? ""
+    }
+}
+
+/// The values of variables that have more than one line.
+///
+/// In the text of a stack file each line would be a line of YAML. A mark stands for such a value there, and the value
+/// takes its place when the text has been understood.
+struct LinesOfVariables {
+    private var values: [String: String] = [:]
+
+    /// What to write for a value: itself, or a mark.
+    mutating func keep(_ value: String) -> String {
+        guard value.unicodeScalars.contains(where: { "\n\r\u{85}\u{2028}\u{2029}".unicodeScalars.contains($0) }) else {
+            return value
+        }
+        // Of the scalars that are nobody's, so that no file has it by chance.
+        let mark = "\u{F8F0}\(values.count)\u{F8F1}"
+        values[mark] = value
+        return mark
+    }
+
+    /// Puts the values where their marks are.
+    func put(in tree: [String: Any]) -> [String: Any] {
+        guard !values.isEmpty else { return tree }
+        var filled: [String: Any] = [:]
+        for (key, value) in tree { filled[put(inText: key)] = put(inValue: value) }
+        return filled
+    }
+
+    private func put(inValue value: Any) -> Any {
+        switch value {
+        case let text as String: put(inText: text)
+        case let items as [Any]: items.map(put(inValue:))
+        case let tree as [String: Any]: put(in: tree)
+        default: value
+        }
+    }
+
+    private func put(inText text: String) -> String {
+        values.reduce(text) { $0.replacing($1.key, with: $1.value) }
     }
 }
 

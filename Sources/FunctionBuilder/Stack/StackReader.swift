@@ -9,6 +9,8 @@ import YAMLReading
 struct StackReader {
     let path: String
     let folder: String
+    /// What stands in the text where a variable has more than one line.
+    let lines: LinesOfVariables
 
     private static let functionKeys: Set<String> = [
         "lang", "handler", "image", "fprocess", "environment", "environment_file", "secrets", "skip_build",
@@ -18,8 +20,8 @@ struct StackReader {
 
     func root(_ text: String) throws(PlatformFault) -> [String: Any] {
         let tree: [String: Any]?
-        do { tree = try YAMLMapping.read(text) } catch { throw wrong("is not YAML: \(error)") }
-        guard let root = tree else { throw wrong("is no stack file: it has no functions.") }
+        do { tree = try YAMLMapping.readTexts(text) } catch { throw wrong("is not YAML: \(error)") }
+        guard let root = tree.map(lines.put(in:)) else { throw wrong("is no stack file: it has no functions.") }
         if let version = root["version"], !["1", "1.0"].contains("\(version)") {
             throw wrong("has version \(version); 1.0 is known.")
         }
@@ -77,18 +79,19 @@ struct StackReader {
     }
 
     private func environment(_ entry: [String: Any], _ name: String) throws(PlatformFault) -> [String: String]? {
-        var all: [String: String] = [:]
+        // As faas-cli has it, a file wins over what stands beside it, and a later file over an earlier one.
+        var all = try map(entry, "environment", name) ?? [:]
         for file in try list(entry, "environment_file", name) ?? [] {
             guard let text = try? String(contentsOfFile: absolute(file), encoding: .utf8) else {
                 throw wrong("\(name): the environment_file \(file) cannot be read.")
             }
-            let tree = try? YAMLMapping.read(text)
-            guard let values = tree?["environment"] as? [String: Any] else {
+            guard let tree = try? YAMLMapping.readTexts(text),
+                let values = try map(tree, "environment", "\(name): the environment_file \(file)")
+            else {
                 throw wrong("\(name): the environment_file \(file) has no environment.")
             }
-            all.merge(values.mapValues(scalar)) { _, new in new }
+            all.merge(values) { _, new in new }
         }
-        all.merge(try map(entry, "environment", name) ?? [:]) { _, new in new }
         return all.isEmpty ? nil : all
     }
 
@@ -105,21 +108,23 @@ struct StackReader {
 
     private func text(_ entry: [String: Any], _ key: String, _ name: String) throws(PlatformFault) -> String? {
         guard let value = entry[key], !(value is NSNull) else { return nil }
-        guard !(value is [Any]), !(value is [String: Any]) else { throw wrong("\(name).\(key): should be a text.") }
-        return scalar(value)
+        return try scalar(value, "\(name).\(key)")
     }
 
     private func flag(_ entry: [String: Any], _ key: String, _ name: String) throws(PlatformFault) -> Bool? {
         guard let value = entry[key], !(value is NSNull) else { return nil }
-        guard let flag = value as? Bool else { throw wrong("\(name).\(key): should be true or false.") }
-        return flag
+        switch (value as? String)?.lowercased() {
+        case "true", "yes", "on", "y": return true
+        case "false", "no", "off", "n": return false
+        default: throw wrong("\(name).\(key): should be true or false.")
+        }
     }
 
     private func list(_ entry: [String: Any], _ key: String, _ name: String) throws(PlatformFault) -> [String]? {
         guard let value = entry[key], !(value is NSNull) else { return nil }
         if let one = value as? String { return [one] }
         guard let items = value as? [Any] else { throw wrong("\(name).\(key): should be a list.") }
-        return items.map(scalar)
+        return try items.map { item throws(PlatformFault) in try scalar(item, "\(name).\(key)") }
     }
 
     private func map(
@@ -129,11 +134,17 @@ struct StackReader {
     ) throws(PlatformFault) -> [String: String]? {
         guard let value = entry[key], !(value is NSNull) else { return nil }
         guard let items = value as? [String: Any] else { throw wrong("\(name).\(key): should be a map.") }
-        return items.mapValues(scalar)
+        var texts: [String: String] = [:]
+        for (item, value) in items { texts[item] = try scalar(value, "\(name).\(key).\(item)") }
+        return texts
     }
 
-    /// A scalar as text: `true` stays `true`, a missing value is empty.
-    private func scalar(_ value: Any) -> String { value is NSNull ? "" : "\(value)" }
+    /// What was typed; a missing value is empty.
+    private func scalar(_ value: Any, _ place: String) throws(PlatformFault) -> String {
+        if value is NSNull { return "" }
+        guard let text = value as? String else { throw wrong("\(place): should be a text.") }
+        return text
+    }
 
     private func absolute(_ path: String) -> String {
         path.hasPrefix("/") ? path : URL(fileURLWithPath: "\(folder)/\(path)").standardizedFileURL.path

@@ -102,7 +102,7 @@ public struct TemplateLibrary: Sendable {
     /// A template on disk in OpenFaaS' layout (contract §24), if it says how it runs without a container.
     private func read(_ name: String, _ path: String) throws(PlatformFault) -> Template {
         let text = (try? String(contentsOfFile: "\(path)/template.yml", encoding: .utf8)) ?? ""
-        let tree = (try? YAMLMapping.read(text)) ?? [:]
+        let tree = (try? YAMLMapping.readTexts(text)) ?? [:]
         guard let fprocess = tree["fprocess"] as? String, !fprocess.isEmpty else {
             throw PlatformFault(
                 .invalidValue,

@@ -57,6 +57,9 @@ public struct FunctionDeployment: Sendable, Codable, Equatable {
         self.requests = requests
         self.readOnlyRootFilesystem = readOnlyRootFilesystem
     }
+
+    /// Whether it runs a program of the machine: the image `host`, with whatever tag a client gives every image.
+    public var runsOnHost: Bool { image == "host" || image.hasPrefix("host:") }
 }
 
 /// Amounts of resources as Kubernetes quantities (contract §8.1).
