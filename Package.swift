@@ -220,6 +220,8 @@ let package = Package(
             of: "ProcessProvider",
             ["FaultModel", "FunctionBuilder", "FunctionModel", "ProviderContract", "TestSupport", logging]
         ),
+        tests(of: "GatewayService", ["TestSupport"]),
+        tests(of: "SystemAPI", ["FaultModel", "FunctionModel", httpTypes, hummingbird, logging, nioCore]),
         tests(of: "FunctionBuilder", ["FaultModel", "FunctionModel", "ProcessControl", "TestSupport"]),
         tests(of: "RuntimeSettings", ["FaultModel"]),
         tests(of: "Telemetry", ["ProcessControl", "TestSupport"]),

@@ -63,7 +63,7 @@ class Martlet:
     def __init__(self, binary, folder, environment=None):
         self.started = time.perf_counter()
         self.process = subprocess.Popen(
-            [binary, "up", "--port", "0", "--metrics-port", "0", "--no-auth", "--data-dir", folder],
+            [binary, "up", "--port", "0", "--metrics-port", "0", "--ui-port", "off", "--no-auth", "--data-dir", folder],
             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
             env={**os.environ, **(environment or {})})
         for line in self.process.stdout:

@@ -4,7 +4,7 @@ public import FunctionModel
 
 /// The page for people: what runs, in which state, and how to call it.
 ///
-/// Plain HTML without scripts.
+/// Plain HTML without scripts; its style is a file of its own, so that nothing within the page has to be trusted.
 public struct DashboardPage: Sendable {
     /// The functions of all namespaces.
     public var functions: [FunctionStatus]
@@ -14,7 +14,7 @@ public struct DashboardPage: Sendable {
     public var version: String
     /// What runs the functions.
     public var provider: String
-    /// Where this gateway is reached, as the browser sees it, as `http://127.0.0.1:8080`.
+    /// Where functions are called, as `http://127.0.0.1:8080`.
     public var address: String
 
     /// Describes a page.
@@ -41,7 +41,7 @@ public struct DashboardPage: Sendable {
         <meta charset="utf-8">
         <meta name="viewport" content="width=device-width, initial-scale=1">
         <title>Martlet</title>
-        <style>\(Self.style)</style>
+        <link rel="stylesheet" href="\(Self.stylePath)">
         </head>
         <body>
         <header><h1>Martlet</h1><p>\(escaped(version)) · \(escaped(provider)) · \(escaped(address))</p></header>
@@ -93,7 +93,11 @@ public struct DashboardPage: Sendable {
 
     private func escaped(_ text: String) -> String { HTMLText.escaped(text) }
 
-    private static let style = """
+    /// The path of the style, beside the page.
+    public static let stylePath = "/ui/style.css"
+
+    /// The style's text (CSS).
+    public static let style = """
         :root { color-scheme: light dark; --line: #d5dae1; --soft: #5b6675; --card: #fff; --back: #f5f6f8; }
         @media (prefers-color-scheme: dark) {
           :root { --line: #333b46; --soft: #9aa5b4; --card: #1b2027; --back: #12161b; } }
@@ -112,5 +116,6 @@ public struct DashboardPage: Sendable {
           border: 1px solid currentColor; color: var(--soft); }
         .ready { color: #1a7f45; } .starting, .updating { color: #9a6700; } .failing { color: #c4322b; }
         .reason { color: #c4322b; margin: .4rem 0; }
+
         """
 }

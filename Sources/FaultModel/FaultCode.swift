@@ -21,6 +21,10 @@ extension FaultCode {
     public static let invalidValue = FaultCode(rawValue: "invalid-value")
     /// Credentials are missing or wrong.
     public static let unauthorized = FaultCode(rawValue: "unauthorized")
+    /// Known, or of no matter, who asks: this may not be done, or not in this way.
+    public static let forbidden = FaultCode(rawValue: "forbidden")
+    /// The request was meant for another server: its `Host` is no name of this one.
+    public static let misdirected = FaultCode(rawValue: "misdirected")
     /// The function does not exist.
     public static let functionNotFound = FaultCode(rawValue: "function-not-found")
     /// The image is neither in the local store nor `host`.

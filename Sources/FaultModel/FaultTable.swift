@@ -30,6 +30,8 @@ public enum FaultTable {
         .malformedRequest: caller(400),
         .invalidValue: caller(400),
         .unauthorized: caller(401),
+        .forbidden: caller(403),
+        .misdirected: caller(421),
         .functionNotFound: caller(404),
         .imageNotFound: caller(400),
         .secretMissing: caller(400),

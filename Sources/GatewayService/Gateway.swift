@@ -90,7 +90,9 @@ public final class Gateway: Sendable {
         public var isProvider: Bool
         /// Whether what functions use is exported; only where asking the provider costs no round trip.
         public var exportsUsage: Bool
-        /// Puts what decodes bytes before they are HTTP, TLS say, into connections of the API.
+        /// The page for people; nil leaves it out.
+        public var page: Page?
+        /// Puts what decodes bytes before they are HTTP, TLS say, into connections of the API and of the page.
         public var prepareConnection: (@Sendable (any Channel) throws -> Void)?
 
         /// Makes settings.
@@ -104,6 +106,7 @@ public final class Gateway: Sendable {
             engine: EngineSettings,
             isProvider: Bool = false,
             exportsUsage: Bool = false,
+            page: Page? = nil,
             prepareConnection: (@Sendable (any Channel) throws -> Void)? = nil
         ) {
             self.host = host
@@ -115,6 +118,7 @@ public final class Gateway: Sendable {
             self.engine = engine
             self.isProvider = isProvider
             self.exportsUsage = exportsUsage
+            self.page = page
             self.prepareConnection = prepareConnection
         }
     }
@@ -124,6 +128,7 @@ public final class Gateway: Sendable {
     private let table: RoutingTable
     private let door: FrontDoor
     private let metricsDoor: FrontDoor
+    private let page: (site: PageSite, door: FrontDoor)?
     private let counts: InvocationCounts?
     private let worker: InvocationWorker?
     private let autoscaler: Autoscaler?
@@ -188,23 +193,49 @@ public final class Gateway: Sendable {
             table: RoutingTable { _, _ in },
             responder: MetricsResponder { await metrics.families() }
         )
+        let site = settings.page.map {
+            PageSite($0, apiPort: settings.port, isEncrypted: settings.prepareConnection != nil)
+        }
+        let parts = RouteParts(
+            provider: provider,
+            bundles: bundles,
+            table: table,
+            queue: asynchrony?.queue,
+            autoscaler: autoscaler,
+            metrics: metrics,
+            invocationCount: { max(counts?.count(of: $0) ?? 0, sharedCounts?.count(of: $0) ?? 0) },
+            site: site
+        )
         let router = Router(context: SystemContext.self)
         router.add(middleware: requests)
         router.add(middleware: FaultMiddleware())
-        Self.addRoutes(
-            to: router,
-            settings,
-            RouteParts(
-                provider: provider,
-                bundles: bundles,
-                table: table,
-                queue: asynchrony?.queue,
-                autoscaler: autoscaler,
-                metrics: metrics,
-                invocationCount: { max(counts?.count(of: $0) ?? 0, sharedCounts?.count(of: $0) ?? 0) }
-            )
-        )
+        Self.addRoutes(to: router, settings, parts)
         slot.fill(HummingbirdResponder(router, logger: logger))
+        page = site.map { ($0, Self.pageDoor(settings, parts, $0, group, logger)) }
+    }
+
+    /// A door behind which nothing but the page is.
+    private static func pageDoor(
+        _ settings: Settings,
+        _ parts: RouteParts,
+        _ site: PageSite,
+        _ group: any EventLoopGroup,
+        _ logger: Logger
+    ) -> FrontDoor {
+        let routes = PageRoutes(
+            provider: parts.provider,
+            version: settings.version.release,
+            credentials: settings.credentials,
+            invocationCount: parts.invocationCount,
+            queue: parts.queue,
+            site: site
+        )
+        return FrontDoor(
+            group: group,
+            settings: settings.engine,
+            table: RoutingTable { _, _ in },
+            responder: HummingbirdResponder(routes.makeRouter(), logger: logger)
+        )
     }
 
     /// What routes are made of.
@@ -216,6 +247,7 @@ public final class Gateway: Sendable {
         let autoscaler: Autoscaler?
         let metrics: MetricsSource
         let invocationCount: @Sendable (FunctionID) -> Double
+        let site: PageSite?
     }
 
     private static func addRoutes(to router: Router<SystemContext>, _ settings: Settings, _ parts: RouteParts) {
@@ -248,13 +280,7 @@ public final class Gateway: Sendable {
             describe: describe
         ).addRoutes(to: router)
         if settings.isProvider { MetricsRoutes(source: parts.metrics).addRoutes(to: router) }
-        PageRoutes(
-            provider: parts.provider,
-            version: settings.version.release,
-            credentials: settings.credentials,
-            invocationCount: parts.invocationCount,
-            queue: parts.queue
-        ).addRoutes(to: router)
+        PageRedirects(site: parts.site).addRoutes(to: router)
     }
 
     private static func autoscaler(
@@ -299,6 +325,8 @@ public final class Gateway: Sendable {
         public var api: SocketAddress
         /// Metrics; nil when they are left out.
         public var metrics: SocketAddress?
+        /// The page; nil when it is left out.
+        public var page: SocketAddress?
     }
 
     /// Begins to listen, once the routing table knows what there is.
@@ -306,8 +334,24 @@ public final class Gateway: Sendable {
     /// - Throws: `conflict` naming the port that is taken.
     public func start() async throws(PlatformFault) -> Addresses {
         let api = try await listen(door, settings.port, "--port", settings.prepareConnection)
-        guard let port = settings.metricsPort else { return Addresses(api: api, metrics: nil) }
-        return Addresses(api: api, metrics: try await listen(metricsDoor, port, "--metrics-port", nil))
+        page?.site.apiListens(on: api.port)
+        let page = try await listenForPage()
+        guard let port = settings.metricsPort else { return Addresses(api: api, metrics: nil, page: page) }
+        let metrics = try await listen(metricsDoor, port, "--metrics-port", nil)
+        return Addresses(api: api, metrics: metrics, page: page)
+    }
+
+    private func listenForPage() async throws(PlatformFault) -> SocketAddress? {
+        guard let page, let place = settings.page else { return nil }
+        let address = try await listen(
+            page.door,
+            place.port,
+            "--ui-port",
+            settings.prepareConnection,
+            host: place.host
+        )
+        page.site.pageListens(on: address.port)
+        return address
     }
 
     /// Listens for questions about metrics alone: calls of functions come from the queue, and from nowhere else.
@@ -322,14 +366,16 @@ public final class Gateway: Sendable {
         _ door: FrontDoor,
         _ port: Int,
         _ setting: String,
-        _ prepare: (@Sendable (any Channel) throws -> Void)?
+        _ prepare: (@Sendable (any Channel) throws -> Void)?,
+        host: String? = nil
     ) async throws(PlatformFault) -> SocketAddress {
+        let host = host ?? settings.host
         do {
-            return try await door.listen(host: settings.host, port: port, prepare: prepare)
+            return try await door.listen(host: host, port: port, prepare: prepare)
         } catch {
             throw PlatformFault(
                 .conflict,
-                "Martlet cannot listen on \(settings.host):\(port): \(Self.words(for: error)).",
+                "Martlet cannot listen on \(host):\(port): \(Self.words(for: error)).",
                 hint: "Choose another port by \(setting), or stop what uses it.",
                 cause: error
             )
@@ -399,6 +445,7 @@ public final class Gateway: Sendable {
         _ = await working
         work.withLock { $0 }?.cancel()
         await metricsDoor.drain(within: .milliseconds(100))
+        await page?.door.drain(within: .milliseconds(100))
     }
 }
 

@@ -46,6 +46,10 @@ public struct PlatformSettings: Sendable {
     public let port: Int
     /// The port of metrics, 0 to 65535.
     public let metricsPort: Int
+    /// The port of the page, 0 to 65535; nil where it is left out.
+    public let pagePort: Int?
+    /// The address that the page listens on.
+    public let pageHost: String
     /// The data directory's absolute path.
     public let dataDirectory: String
     /// The stack file to bring up.
@@ -112,6 +116,9 @@ public struct PlatformSettings: Sendable {
         host = reader.text("host")
         port = reader.number("port", in: 0...65_535)
         metricsPort = reader.number("metrics-port", in: 0...65_535)
+        pagePort = reader.text("ui-port") == "off" ? nil : reader.number("ui-port", in: 0...65_535, or: "off")
+        let pageAddress = reader.text("ui-host")
+        pageHost = pageAddress.isEmpty ? host : pageAddress
         dataDirectory = folder
         let stack = reader.text("file")
         stackFile = stack.isEmpty ? nil : stack
@@ -170,12 +177,15 @@ struct SettingsReader {
     mutating func takeFile(_ text: String?) {
         guard let text else { return }
         do {
-            for (key, value) in try YAMLMapping.read(text) ?? [:] {
-                if SettingsTable.definitions.contains(where: { $0.name == key }) {
-                    file[key] = "\(value)"
-                } else {
+            for (key, value) in try YAMLMapping.readTexts(text) ?? [:] {
+                guard SettingsTable.definitions.contains(where: { $0.name == key }) else {
                     problems.append("martlet.yaml: there is no setting \"\(NameRule.printable(key))\".")
+                    continue
                 }
+                if value is [Any] || value is [String: Any] {
+                    problems.append("martlet.yaml: the setting \"\(key)\" is no single value.")
+                }
+                file[key] = value as? String ?? ""
             }
         } catch {
             problems.append("martlet.yaml is not YAML: \(error)")
@@ -210,12 +220,13 @@ struct SettingsReader {
         return URL(fileURLWithPath: expanded).standardizedFileURL.path
     }
 
-    mutating func number(_ name: String, in range: ClosedRange<Int>) -> Int {
+    /// A whole number; `word` is what may stand in its place and was looked for before.
+    mutating func number(_ name: String, in range: ClosedRange<Int>, or word: String? = nil) -> Int {
         let text = text(name)
         guard let number = Int(text), range.contains(number) else {
             let limit =
                 range.upperBound == .max ? "from \(range.lowerBound)" : "\(range.lowerBound) to \(range.upperBound)"
-            return refuse(name, "is no whole number \(limit)", 0)
+            return refuse(name, "is no whole number \(limit)\(word.map { ", nor \($0)" } ?? "")", 0)
         }
         return number
     }

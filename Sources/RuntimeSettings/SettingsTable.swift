@@ -29,6 +29,12 @@ public enum SettingsTable {
         SettingDefinition("host", "127.0.0.1", "Address to listen on."),
         SettingDefinition("port", also: ["port"], "8080", "Port of the API and the functions; 0 takes a free one."),
         SettingDefinition("metrics-port", "8082", "Port of /metrics; 0 takes a free one."),
+        SettingDefinition(
+            "ui-port",
+            "8083",
+            "Port of the page for people, /ui/; 0 takes a free one, off leaves the page out."
+        ),
+        SettingDefinition("ui-host", "", "Address that the page listens on; that of the API by default."),
         SettingDefinition("data-dir", "~/.martlet", "Folder of everything that lasts."),
         SettingDefinition("file", "", "Stack file that martlet up builds and deploys once it is ready."),
         SettingDefinition("auth", also: ["basic_auth"], "true", "Whether managing needs the password."),

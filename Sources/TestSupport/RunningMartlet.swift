@@ -15,10 +15,13 @@ public final class RunningMartlet: Sendable {
     public let port: Int
     /// The port of metrics.
     public let metricsPort: Int
+    /// The port of the page; 0 where there is none.
+    public let pagePort: Int
     /// What it printed until it was ready.
     public let startText: String
     /// A client with the credentials.
     public let client: SystemClient
+    private let login: SystemClient.Login
     private let program: RunningProgram
     /// Follows no redirects, as the tests want to see them; lives as long as the tests.
     public static let http = SystemClient.makeHTTPClient(verifiesCertificates: false)
@@ -48,9 +51,9 @@ public final class RunningMartlet: Sendable {
         environment["HOME"] = dataDirectory
         environment.merge(more) { _, new in new }
         program = try await RunningProgram(
-            (redirection.map { ["/bin/bash", "-c", "exec \"$0\" \"$@\" \($0)"] } ?? []) + [Self.binary.path] + verb + [
-                "--port", "0", "--metrics-port", "0", "--data-dir", dataDirectory,
-            ] + arguments,
+            (redirection.map { ["/bin/bash", "-c", "exec \"$0\" \"$@\" \($0)"] } ?? []) + [Self.binary.path] + verb
+                + ["--port", "0", "--metrics-port", "0", "--ui-port", "0"]
+                + ["--data-dir", dataDirectory] + arguments,
             environment: environment
         )
         let lastWords =
@@ -63,16 +66,14 @@ public final class RunningMartlet: Sendable {
         startText = program.output
         let scheme = startText.contains("is ready at https://") ? "https" : "http"
         port = program.number(after: "is ready at \(scheme)://127.0.0.1:")
+        pagePort = program.number(after: "Page      \(scheme)://127.0.0.1:")
         metricsPort = program.number(after: "Metrics   http://127.0.0.1:")
         let password = (try? String(contentsOfFile: "\(dataDirectory)/basic-auth-password", encoding: .utf8)) ?? ""
-        client = SystemClient(
-            baseURL: "\(scheme)://127.0.0.1:\(port)",
-            login: SystemClient.Login(
-                user: "admin",
-                password: password.trimmingCharacters(in: .whitespacesAndNewlines)
-            ),
-            http: Self.http
+        login = SystemClient.Login(
+            user: "admin",
+            password: password.trimmingCharacters(in: .whitespacesAndNewlines)
         )
+        client = SystemClient(baseURL: "\(scheme)://127.0.0.1:\(port)", login: login, http: Self.http)
     }
 
     /// Everything that it has printed.
@@ -163,6 +164,13 @@ public final class RunningMartlet: Sendable {
             uniquingKeysWith: { first, _ in first }
         )
         return (answer.status, fields, String(decoding: try await client.collect(answer), as: UTF8.self))
+    }
+
+    /// What the page shows, to whoever has the credentials.
+    public func page() async throws -> String {
+        let url = client.baseURL.replacing(":\(port)", with: ":\(pagePort)")
+        let page = SystemClient(baseURL: url, login: login, http: Self.http)
+        return String(decoding: try await page.collect(page.send("GET", "/ui/")), as: UTF8.self)
     }
 
     /// Calls a function; returns status, header fields by lower-case name, and body.

@@ -123,7 +123,7 @@ struct AsyncTests {
         #expect(!seen.lowercased().contains("callback") && seen.contains("Http_X_Forwarded_For=127.0.0.1\n"))
         #expect(seen.contains("Http_X_Forwarded_Host=127.0.0.1:\(martlet.port)\n"), "\(seen)")
         #expect(try await eventually { try await martlet.client.call("mine").callback?.state == "delivered" })
-        let page = try await martlet.ask("GET", "/ui/").body
+        let page = try await martlet.page()
         #expect(page.contains("<dt>Asynchronous</dt><dd>1 succeeded</dd>"), "\(page)")
         let call = try await martlet.client.call("mine")
         #expect(call.attempts.count == 1 && call.result?.status == 200 && call.path == "/a%20b", "\(call)")

@@ -111,7 +111,8 @@ struct BadInputTests {
 
     @Test func `when descriptors run out what is open goes on, and others get in when some are back`() async throws {
         let binary = RunningProgram.folder.appendingPathComponent("martlet").path
-        let command = "ulimit -n 100 && exec \(binary) up --port 0 --metrics-port 0 --data-dir \(folder.path)/data"
+        let ports = "--port 0 --metrics-port 0 --ui-port 0"
+        let command = "ulimit -n 100 && exec \(binary) up \(ports) --data-dir \(folder.path)/data"
         let program = try await RunningProgram(
             ["sh", "-c", command],
             environment: ["PATH": "/usr/bin:/bin", "HOME": folder.path]

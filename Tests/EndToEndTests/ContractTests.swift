@@ -27,7 +27,7 @@ struct ContractTests {
         _ = try await martlet.ask("POST", "/system/functions", env)
         let closed = [
             "/system/functions", "/system/function/env", "/system/secrets", "/system/namespaces", "/system/namespace/x",
-            "/system/logs?name=env", "/system/info", "/system/bundles", "/ui/",
+            "/system/logs?name=env", "/system/info", "/system/bundles",
         ]
         func token(_ text: String) -> String { "Basic " + Data(text.utf8).base64EncodedString() }
         for path in closed {

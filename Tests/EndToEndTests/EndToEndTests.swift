@@ -300,8 +300,7 @@ struct EndToEndTests {
         #expect(try await martlet.call("env.team").status == 200)
         #expect(try await martlet.call("env").status == 404)
         #expect(try await martlet.client.info().provider?.orchestration == "process")
-        let page = try await martlet.client.send("GET", "/ui/")
-        #expect(String(decoding: try await martlet.client.collect(page), as: UTF8.self).contains("/function/env.team"))
+        #expect(try await martlet.page().contains("/function/env.team"))
         let metrics = SystemClient(
             baseURL: "http://127.0.0.1:\(martlet.metricsPort)",
             login: nil,

@@ -35,6 +35,7 @@ struct PartsTests {
         let provider = try await provider(port: port)
         let gateway = try await gateway(provider)
         #expect(try await gateway.ask("GET", "/system/functions", withLogin: false).status == 401)
+        #expect(gateway.pagePort > 0 && provider.pagePort == 0, "the gateway has the page")
         let env = FunctionDeployment(service: "env", image: "host", envProcess: "env")
         try await gateway.client.create(env)
         let call = try await gateway.call("env/a%20b?c=d", headers: [("X-Call-Id", "mine")])
@@ -43,6 +44,7 @@ struct PartsTests {
         try await gateway.client.scale("env", in: nil, to: 0)
         #expect(try await eventually { try await gateway.client.function("env", in: nil).availableReplicas == 0 })
         #expect(try await gateway.call("env").status == 200, "from zero")
+        #expect(try await gateway.page().contains("/function/env"))
         #expect(try await gateway.client.info().provider?.orchestration == "process")
 
         await provider.kill()

@@ -49,7 +49,8 @@ struct TLSTests {
     @Test func `calls and management go over TLS, large bodies too, and ends are clean`() async throws {
         try await makeCertificate(for: "one.example")
         let martlet = try await start()
-        #expect(martlet.startText.contains("https://127.0.0.1:\(martlet.port)/ui/"))
+        #expect(martlet.startText.contains("https://127.0.0.1:\(martlet.pagePort)/ui/"))
+        #expect(try await martlet.page().contains("https://127.0.0.1:\(martlet.port)"), "the page over TLS")
         try await martlet.client.create(FunctionDeployment(service: "cat", image: "host", envProcess: "cat"))
         let large = String(repeating: "0123456789abcdef", count: 131_072)
         let call = try await martlet.call("cat", method: "POST", body: large)

@@ -144,7 +144,7 @@ struct UserVerbsTests {
 
     @Test func `an installation that is sound has no problem, one whose port is taken has one`() async throws {
         let martlet = try await start()
-        let healthy = try await martlet.run("doctor", "--port", "0", "--metrics-port", "0")
+        let healthy = try await martlet.run("doctor", "--port", "0", "--metrics-port", "0", "--ui-port", "0")
         #expect(healthy.code == 0 && healthy.output.contains("process \(martlet.processID)"), "\(healthy)")
         let other = folder.path + "/other"
         let taken = try await martlet.run("doctor", "--data-dir", other, "--port", "\(martlet.port)")

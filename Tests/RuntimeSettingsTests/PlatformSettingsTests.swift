@@ -49,6 +49,25 @@ struct PlatformSettingsTests {
         #expect(try settings().dataDirectory == "/home/u/.martlet")
     }
 
+    @Test func `a value in the file is what was typed`() throws {
+        let all = try settings(file: "access-log: off\nui-port: off\nport: 08080\nfile: 2020-01-01\nmetrics-port: ~\n")
+        #expect(all.accessLog == "off" && all.pagePort == nil && all.port == 8080 && all.stackFile == "2020-01-01")
+        #expect(all.metricsPort == 8082)
+        let fault = #expect(throws: PlatformFault.self) { try settings(file: "host: [a, b]\n") }
+        #expect(fault?.message.contains("host") == true)
+    }
+
+    @Test func `the page is where the API is, unless it is told otherwise`() throws {
+        let all = try settings(flags: ["host": "10.0.0.1"])
+        #expect(all.pagePort == 8083 && all.pageHost == "10.0.0.1")
+        let own = try settings(flags: ["ui-port": "0", "ui-host": "127.0.0.1"])
+        #expect(own.pagePort == 0 && own.pageHost == "127.0.0.1")
+        for wrong in ["on", "70000", "-1", "of"] {
+            let fault = #expect(throws: PlatformFault.self) { try settings(flags: ["ui-port": wrong]) }
+            #expect(fault?.message.contains("nor off") == true)
+        }
+    }
+
     @Test func `everything that is wrong is told at once`() throws {
         let fault = #expect(throws: PlatformFault.self) {
             try settings(

@@ -64,10 +64,13 @@ private struct Diagnosis {
     var findings: [Finding] {
         let owner = StateInspection.owner(ofDataDirectory: settings.dataDirectory)
         return [dataDirectory, ownership(owner), deployments, calls]
-            + [("port", settings.port), ("metrics-port", settings.metricsPort)].map {
-                port($0, $1, isOurs: owner != nil)
-            }
+            + ports.map { port($0, $1, isOurs: owner != nil) }
             + [limits, mounts] + languages
+    }
+
+    private var ports: [(String, Int)] {
+        let page = settings.pagePort.map { [("ui-port", $0)] } ?? []
+        return [("port", settings.port), ("metrics-port", settings.metricsPort)] + page
     }
 
     /// The queue on NATS, where the settings name a server.

@@ -70,8 +70,10 @@ struct GatewayCommand: AsyncParsableCommand {
         let addresses = try await gateway.start()
         // Ends with the process.
         Task { await gateway.followProvider() }
+        let scheme = settings.tlsFiles == nil ? "http" : "https"
+        let page = addresses.page?.port.map { "\n  Page      \(scheme)://\(settings.pageHost):\($0)/ui/" } ?? ""
         log.say(
-            "The gateway is ready at \(settings.tlsFiles == nil ? "http" : "https")://\(settings.host):\(addresses.api.port ?? 0), provider \(client.baseURL)"
+            "The gateway is ready at \(scheme)://\(settings.host):\(addresses.api.port ?? 0), provider \(client.baseURL)\(page)"
         )
         ServiceNotification.ready()
         await signals.first()

@@ -126,6 +126,8 @@ struct PlatformFront: Sendable {
     ) -> Gateway.Settings {
         var prepare: (@Sendable (any Channel) throws -> Void)?
         if let identity { prepare = { try identity.prepare($0) } }
+        // A provider alone is for a gateway, which has the page.
+        let page = isProvider ? nil : settings.page
         return Gateway.Settings(
             host: settings.host,
             port: settings.port,
@@ -144,7 +146,25 @@ struct PlatformFront: Sendable {
             ),
             isProvider: isProvider,
             exportsUsage: exportsUsage,
+            page: page,
             prepareConnection: prepare
+        )
+    }
+}
+
+extension PlatformSettings {
+    /// How the page is served; nil where it is left out.
+    fileprivate var page: Gateway.Page? {
+        guard let pagePort else { return nil }
+        var name = [CChar](repeating: 0, count: 256)
+        let machine = gethostname(&name, name.count - 1) == 0 ? String(cString: name) : ""
+        let publicHost = publicURL.flatMap { URLComponents(string: $0)?.host } ?? ""
+        return Gateway.Page(
+            host: pageHost,
+            port: pagePort,
+            apiHost: host,
+            names: [machine, publicHost].filter { !$0.isEmpty },
+            publicURL: publicURL
         )
     }
 }

@@ -18,6 +18,15 @@ struct PlatformOptions: ParsableArguments {
     @Option(help: "Port of /metrics (8082); 0 takes a free one.")
     var metricsPort: String?
 
+    @Option(help: "Port of the page, /ui/ (8083); 0 takes a free one, off leaves the page out.")
+    var uiPort: String?
+
+    @Option(help: "Address that the page listens on (that of the API).")
+    var uiHost: String?
+
+    @Option(help: "The address by which others reach this gateway, as https://faas.example.org.")
+    var publicUrl: String?
+
     @Option(help: "Folder of everything that lasts (~/.martlet).")
     var dataDir: String?
 
@@ -72,6 +81,9 @@ struct PlatformOptions: ParsableArguments {
         flags["host"] = host
         flags["port"] = port
         flags["metrics-port"] = metricsPort
+        flags["ui-port"] = uiPort
+        flags["ui-host"] = uiHost
+        flags["public-url"] = publicUrl
         flags["data-dir"] = dataDir
         flags["file"] = file
         flags["provider"] = provider

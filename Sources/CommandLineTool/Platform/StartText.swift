@@ -20,7 +20,9 @@ struct StartText {
         let scheme = settings.tlsFiles == nil ? "http" : "https"
         let url = "\(scheme)://\(Self.host(settings.host)):\(addresses.api.port ?? 0)"
         var lines = ["", "Martlet \(Release.number) is ready at \(url)", ""]
-        lines.append("  Page      \(url)/ui/")
+        if let page = addresses.page?.port {
+            lines.append("  Page      \(scheme)://\(Self.host(settings.pageHost)):\(page)/ui/")
+        }
         if let metrics = addresses.metrics?.port {
             lines.append("  Metrics   http://\(Self.host(settings.host)):\(metrics)/metrics")
         }
@@ -41,11 +43,18 @@ struct StartText {
         if !limitsAreEnforced {
             lines.append("Limits: memory is watched, CPU is not enforced (no writable control groups).")
         }
-        if settings.tlsFiles == nil, !["127.0.0.1", "::1", "localhost"].contains(settings.host) {
-            lines.append("Warning: \(settings.host) can be reached from elsewhere, and nothing is encrypted (no TLS).")
+        for host in Self.open(settings) {
+            lines.append("Warning: \(host) can be reached from elsewhere, and nothing is encrypted (no TLS).")
         }
         if let queueProblem { lines.append("Warning: asynchronous calls get 503: \(queueProblem.message)") }
         text = lines.joined(separator: "\n") + "\n"
+    }
+
+    /// The addresses on which passwords come unencrypted from elsewhere.
+    private static func open(_ settings: PlatformSettings) -> [String] {
+        guard settings.tlsFiles == nil else { return [] }
+        let hosts = settings.pagePort == nil || settings.pageHost == settings.host ? [] : [settings.pageHost]
+        return ([settings.host] + hosts).filter { !["127.0.0.1", "::1", "localhost"].contains($0) }
     }
 
     private static func host(_ host: String) -> String {

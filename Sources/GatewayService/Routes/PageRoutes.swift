@@ -10,7 +10,7 @@ import ProviderContract
 import QueueContract
 import SystemAPI
 
-/// `/` and `/ui/` (contract §3).
+/// The page for people, `/ui/`, on a listener of its own (contract §23): nothing that changes anything, and no function.
 struct PageRoutes: Sendable {
     let provider: any FunctionProvider
     let version: String
@@ -18,16 +18,28 @@ struct PageRoutes: Sendable {
     let invocationCount: @Sendable (FunctionID) -> Double
     /// Nil where asynchronous calls are not accepted.
     let queue: (any CallQueue)?
+    let site: PageSite
 
-    func addRoutes(to router: Router<SystemContext>) {
+    /// A router with nothing but the page.
+    func makeRouter() -> Router<SystemContext> {
+        let router = Router(context: SystemContext.self)
+        router.add(middleware: PageHeaders())
+        router.add(middleware: FaultMiddleware(for: .browsers))
+        router.add(middleware: PageGuard(site: site))
         // Public: it only leads to the page, which asks for the credentials.
-        router.get("/") { _, _ in Self.redirect }
-        let guarded = router.group().add(middleware: BasicAuthMiddleware(credentials))
-        guarded.get("/ui", use: page)
+        router.resource("/", [.get: lead, .head: lead])
+        let guarded = router.group().add(middleware: BasicAuthMiddleware(credentials, for: .browsers))
+        guarded.resource("/ui", [.get: page, .head: page])
+        guarded.resource("/ui/style.css", [.get: style, .head: style])
+        return router
     }
 
-    private static var redirect: Response {
-        Response(status: .temporaryRedirect, headers: [.location: "/ui/", .contentLength: "0"])
+    @Sendable private func lead(_ request: Request, _ context: SystemContext) async throws -> Response {
+        Response.redirect(to: "/ui/")
+    }
+
+    @Sendable private func style(_ request: Request, _ context: SystemContext) async throws -> Response {
+        Response(DashboardPage.style, type: "text/css; charset=utf-8", caching: "no-cache")
     }
 
     @Sendable private func page(_ request: Request, _ context: SystemContext) async throws -> Response {
@@ -40,12 +52,107 @@ struct PageRoutes: Sendable {
             calls: await queue?.counts().functions.mapValues { QueueNumbers(nil, $0) } ?? [:],
             version: version,
             provider: info?.provider ?? "provider cannot be reached",
-            address: "http://\(request.head.authority ?? "127.0.0.1:8080")"
+            address: site.functions(asSeenBy: request.head.authority)
         )
-        return Response(
+        return Response(page.html, type: "text/html; charset=utf-8", caching: "no-store")
+    }
+}
+
+/// `/` and `/ui/` on the port of the API: where the page is (contract §3).
+///
+/// Public: they only lead to the page, which asks for the credentials.
+struct PageRedirects: Sendable {
+    /// Nil where there is no page.
+    let site: PageSite?
+
+    func addRoutes(to router: Router<SystemContext>) {
+        router.get("/") { _, _ in Response.redirect(to: "/ui/") }
+        router.resource("/ui", [.get: lead, .head: lead])
+        router.resource("/ui/**", [.get: lead, .head: lead])
+    }
+
+    @Sendable private func lead(_ request: Request, _ context: SystemContext) async throws -> Response {
+        guard let page = site?.page(asSeenBy: request.head.authority) else {
+            throw PlatformFault(
+                .notFound,
+                "This Martlet shows no page.",
+                hint: "It is switched on by --ui-port."
+            )
+        }
+        return Response.redirect(to: page)
+    }
+}
+
+/// Lets in what asks for this page by a name of its own, and what its own pages or a person ask for.
+///
+/// Under a name that somebody else has made lead here (DNS rebinding) a browser takes the page for that somebody's.
+private struct PageGuard: RouterMiddleware {
+    let site: PageSite
+
+    @concurrent
+    func handle(
+        _ request: Request,
+        context: SystemContext,
+        next: @concurrent (Request, SystemContext) async throws -> Response
+    ) async throws -> Response {
+        guard site.isKnown(request.head.authority) else {
+            throw PlatformFault(
+                .misdirected,
+                "The page is not known under this name.",
+                hint: "Ask for it by its address, or tell Martlet the name by --public-url."
+            )
+        }
+        guard Self.isOwn(request) else {
+            throw PlatformFault(.forbidden, "The page is not for other pages: open it in a window of its own.")
+        }
+        return try await next(request, context)
+    }
+
+    /// Whether our own page, a person, or a link that opens the page is behind a request; browsers say so.
+    private static func isOwn(_ request: Request) -> Bool {
+        func value(_ name: String) -> String? { HTTPField.Name(name).flatMap { request.headers[$0] } }
+        guard let site = value("Sec-Fetch-Site"), site != "same-origin", site != "none" else { return true }
+        return value("Sec-Fetch-Mode") == "navigate" && value("Sec-Fetch-Dest") == "document"
+    }
+}
+
+/// What tells browsers how little of the page may be used, and by whom.
+private struct PageHeaders: RouterMiddleware {
+    private static let fields = [
+        (
+            "Content-Security-Policy",
+            "default-src 'none'; style-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+        ),
+        ("X-Content-Type-Options", "nosniff"),
+        ("Referrer-Policy", "no-referrer"),
+        ("Cross-Origin-Opener-Policy", "same-origin"),
+        ("Cross-Origin-Resource-Policy", "same-origin"),
+    ]
+
+    @concurrent
+    func handle(
+        _ request: Request,
+        context: SystemContext,
+        next: @concurrent (Request, SystemContext) async throws -> Response
+    ) async throws -> Response {
+        var response = try await next(request, context)
+        for (name, value) in Self.fields {
+            if let name = HTTPField.Name(name) { response.headers[name] = value }
+        }
+        return response
+    }
+}
+
+extension Response {
+    fileprivate static func redirect(to location: String) -> Response {
+        Response(status: .temporaryRedirect, headers: [.location: location, .contentLength: "0"])
+    }
+
+    fileprivate init(_ text: String, type: String, caching: String) {
+        self.init(
             status: .ok,
-            headers: [.contentType: "text/html; charset=utf-8", .cacheControl: "no-store"],
-            body: ResponseBody(byteBuffer: ByteBuffer(string: page.html))
+            headers: [.contentType: type, .cacheControl: caching],
+            body: ResponseBody(byteBuffer: ByteBuffer(string: text))
         )
     }
 }

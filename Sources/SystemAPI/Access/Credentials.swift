@@ -39,17 +39,28 @@ public struct Credentials: Sendable, CustomStringConvertible {
 /// Lets only requests with the right credentials through (contract §2.1).
 public struct BasicAuthMiddleware: RouterMiddleware {
     private let credentials: Credentials?
+    private let audience: Audience
 
-    /// Without credentials everybody gets through (`--no-auth`).
-    public init(_ credentials: Credentials?) { self.credentials = credentials }
+    /// Without credentials everybody gets through (`--no-auth`), but a browser's page not to what is for programs.
+    public init(_ credentials: Credentials?, for audience: Audience = .programs) {
+        self.credentials = credentials
+        self.audience = audience
+    }
 
-    /// Answers 401, or goes on.
+    /// Answers 401 or 403, or goes on.
     @concurrent
     public func handle(
         _ request: Request,
         context: SystemContext,
         next: @concurrent (Request, SystemContext) async throws -> Response
     ) async throws -> Response {
+        if audience == .programs, BrowserTraits(request.headers).borrowsRights(areGranted: credentials == nil) {
+            throw PlatformFault(
+                .forbidden,
+                "The API is not for pages in a browser; use the page's own address.",
+                hint: "Programs send neither Origin nor Sec-Fetch-Site."
+            )
+        }
         guard let credentials, !credentials.accept(request.headers[.authorization]) else {
             return try await next(request, context)
         }

@@ -8,8 +8,10 @@ import NIOCore
 
 /// Turns faults into answers by the one table; anything else is a bland 500 whose cause goes to the log.
 public struct FaultMiddleware: RouterMiddleware {
+    private let audience: Audience
+
     /// Makes the middleware.
-    public init() {}
+    public init(for audience: Audience = .programs) { self.audience = audience }
 
     /// Answers, or tells why not.
     @concurrent
@@ -22,7 +24,7 @@ public struct FaultMiddleware: RouterMiddleware {
             return try await next(request, context)
         } catch let fault as PlatformFault {
             log(fault, request, context)
-            return Response(fault, to: request)
+            return Response(fault, to: request, for: audience)
         } catch let error as any HTTPResponseError {
             guard error.status != .notFound else { return Self.notFound }
             return try error.response(from: request, context: context)
@@ -31,7 +33,7 @@ public struct FaultMiddleware: RouterMiddleware {
         } catch {
             let fault = PlatformFault.unexpected(error, doing: "answering \(request.method) \(request.uri.path)")
             log(fault, request, context)
-            return Response(fault, to: request)
+            return Response(fault, to: request, for: audience)
         }
     }
 
@@ -55,7 +57,7 @@ public struct FaultMiddleware: RouterMiddleware {
 
 extension Response {
     /// The answer of a fault: JSON where the client reads it or the route is Martlet's own, text elsewhere.
-    init(_ fault: PlatformFault, to request: Request) {
+    init(_ fault: PlatformFault, to request: Request, for audience: Audience = .programs) {
         let isOwnRoute = ["/system/bundles", "/system/watch", "/system/scaling", "/system/calls", "/system/queue"]
             .contains { request.uri.path.hasPrefix($0) }
         let isJSON = isOwnRoute || request.headers[.accept]?.contains("json") == true
@@ -64,7 +66,7 @@ extension Response {
             .xContentTypeOptions: "nosniff",
         ]
         if let name = HTTPField.Name(PlatformFault.internalHeader) { headers[name] = fault.internalHeaderValue }
-        if fault.code == .unauthorized { headers[.wwwAuthenticate] = "Basic realm=\"Restricted\"" }
+        if fault.code == .unauthorized { headers[.wwwAuthenticate] = audience.challenge(to: request) }
         if let seconds = fault.retryAfterSeconds { headers[.retryAfter] = String(seconds) }
         self.init(
             status: HTTPResponse.Status(code: FaultTable.row(for: fault.code).status),

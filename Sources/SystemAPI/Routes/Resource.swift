@@ -2,14 +2,14 @@
 
 import FaultModel
 import FunctionModel
-import HTTPTypes
-import Hummingbird
+package import HTTPTypes
+package import Hummingbird
 
-typealias Handler = @Sendable (Request, SystemContext) async throws -> Response
+package typealias Handler = @Sendable (Request, SystemContext) async throws -> Response
 
 extension RouterMethods where Context == SystemContext {
     /// Lists the verbs of a path; any other is a 405 that names them (contract §3).
-    func resource(_ path: RouterPath, _ verbs: [HTTPRequest.Method: Handler]) {
+    package func resource(_ path: RouterPath, _ verbs: [HTTPRequest.Method: Handler]) {
         for (method, handler) in verbs { on(path, method: method, use: handler) }
         let allowed = verbs.keys.map(\.rawValue).sorted().joined(separator: ", ")
         let all: [HTTPRequest.Method] = [.get, .head, .post, .put, .patch, .delete, .options]
