@@ -220,6 +220,10 @@ let package = Package(
             of: "ProcessProvider",
             ["FaultModel", "FunctionBuilder", "FunctionModel", "ProviderContract", "TestSupport", logging]
         ),
+        tests(
+            of: "CommandLineTool",
+            ["FaultModel", "ProcessControl", "SystemClient", "TestSupport"]
+        ),
         tests(of: "GatewayService", ["TestSupport"]),
         tests(of: "SystemAPI", ["FaultModel", "FunctionModel", httpTypes, hummingbird, logging, nioCore]),
         tests(of: "FunctionBuilder", ["FaultModel", "FunctionModel", "ProcessControl", "TestSupport"]),

@@ -55,7 +55,13 @@ public struct SystemClient: Sendable {
     /// An HTTP client that follows no redirects; whoever makes it shuts it down.
     ///
     /// `readTimeout` is the longest pause within an answer; nil where answers are streams that may pause.
-    public static func makeHTTPClient(verifiesCertificates: Bool = true, readTimeout: Duration? = nil) -> HTTPClient {
+    /// `ownCertificate` is the file (PEM) of the chain that a server of this machine shows, which is asked by its
+    /// address and not by the certificate's name: what leads to it, or to what the machine trusts, is taken.
+    public static func makeHTTPClient(
+        verifiesCertificates: Bool = true,
+        ownCertificate: String? = nil,
+        readTimeout: Duration? = nil
+    ) -> HTTPClient {
         var configuration = HTTPClient.Configuration()
         configuration.timeout.read = readTimeout.map { TimeAmount($0) }
         configuration.redirectConfiguration = .disallow
@@ -63,9 +69,10 @@ public struct SystemClient: Sendable {
         configuration.connectionPool.retryConnectionEstablishment = false
         // Before servers give an idle connection up (30 s and more): else a request may meet one that is just closed.
         configuration.connectionPool.idleTimeout = .seconds(15)
-        if !verifiesCertificates {
+        if !verifiesCertificates || ownCertificate != nil {
             var tls = TLSConfiguration.makeClientConfiguration()
-            tls.certificateVerification = .none
+            tls.certificateVerification = verifiesCertificates ? .noHostnameVerification : .none
+            tls.additionalTrustRoots = ownCertificate.map { [.file($0)] } ?? []
             configuration.tlsConfiguration = tls
         }
         return HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
@@ -105,12 +112,27 @@ public struct SystemClient: Sendable {
     }
 
     private func unreachable(_ error: any Error) -> PlatformFault {
-        PlatformFault(
+        if Self.isAboutCertificate(error) {
+            return PlatformFault(
+                .providerUnreachable,
+                "The certificate of \(baseURL) cannot be verified.",
+                hint: "Let this machine trust the authority that made it, and ask by the name that it is for.",
+                cause: error
+            )
+        }
+        return PlatformFault(
             .providerUnreachable,
             "There is no answer from \(baseURL).",
             hint: "Is it running? Start it by martlet up, or name another by --gateway.",
             cause: error
         )
+    }
+
+    private static func isAboutCertificate(_ error: any Error) -> Bool {
+        if error is NIOSSLExtraError { return true }
+        guard case .handshakeFailed(let why)? = error as? NIOSSLError else { return false }
+        // Its reasons are told apart by their text alone.
+        return "\(why)".contains("CERTIFICATE_VERIFY_FAILED")
     }
 
     /// Sends a JSON body, if any, and reads a JSON answer.

@@ -81,6 +81,34 @@ struct TLSTests {
         #expect(await martlet.stop() == 0)
     }
 
+    @Test func `a stack file is deployed over TLS, to the platform that runs already too`() async throws {
+        try await makeCertificate(for: "one.example")
+        let stack = folder.write("stack.yaml", "functions: {one: {image: host, fprocess: env}}")
+        let arguments = ["--tls-cert", certificate, "--tls-key", key, "--file", stack]
+        let martlet = try await RunningMartlet(dataDirectory: folder.path + "/data", arguments: arguments)
+        #expect(try await martlet.client.functions(in: nil).map(\.name) == ["one"], "\(martlet.output)")
+        folder.write("stack.yaml", "functions: {two: {image: host, fprocess: env}}")
+        let again = try await martlet.run("up", "--data-dir", martlet.dataDirectory, "--port", "\(martlet.port)")
+        #expect(again.code != 0, "without a file it is a second start")
+        let run = try await ProgramRun.run(
+            [RunningProgram.folder.appendingPathComponent("martlet").path, "up", "--port", "\(martlet.port)"]
+                + ["--data-dir", martlet.dataDirectory] + arguments,
+            environment: ["HOME": folder.path],
+            in: folder.path
+        )
+        #expect(run.isSuccess && run.output.contains("two: deployed"), "\(run.output) \(run.error)")
+        // Whoever answers with another certificate is not told the password.
+        try await makeCertificate(for: "two.example")
+        let other = try await ProgramRun.run(
+            [RunningProgram.folder.appendingPathComponent("martlet").path, "up", "--port", "\(martlet.port)"]
+                + ["--data-dir", martlet.dataDirectory] + arguments,
+            environment: ["HOME": folder.path],
+            in: folder.path
+        )
+        #expect(!other.isSuccess && other.error.contains("cannot be verified"), "\(other.output) \(other.error)")
+        #expect(await martlet.stop() == 0)
+    }
+
     @Test func `what is no certificate stops the start and is named`() async throws {
         folder.write("cert.pem", "no certificate")
         let failure = await #expect(throws: RunningMartlet.StartFailure.self) { try await start() }

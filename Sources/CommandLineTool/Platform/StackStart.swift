@@ -12,34 +12,31 @@ struct StackStart {
     let settings: PlatformSettings
     let stack: StackFile?
 
-    /// Deploys to a platform that answers on our port already; false when none does.
+    /// Deploys to the Martlet that runs on our data directory and has our port already; false when none does.
+    ///
+    /// Whatever else listens there is sent nothing: its port cannot be taken, and the start says so.
     func deployToRunning() async throws -> Bool {
-        guard let stack, settings.port != 0 else { return false }
-        let url = url(port: settings.port)
-        var isRunning = false
-        try await ClientOptions.withClient(url, login: login, verifies: settings.tlsFiles == nil) { client in
-            guard let answer = try? await client.send("GET", "/healthz", timeout: .seconds(2)), answer.status == 200,
-                answer.headers.contains(where: {
-                    $0.name.lowercased() == "x-served-by" && $0.value.hasPrefix("martlet/")
-                })
-            else { return }
-            isRunning = true
-            print("A Martlet answers at \(url) already: its functions are brought up to date.")
+        guard let stack, settings.port != 0,
+            PlatformOwner(dataDirectory: settings.dataDirectory).holds(port: settings.port)
+        else { return false }
+        let url = url(settings.host, settings.port)
+        print("A Martlet answers at \(url) already: its functions are brought up to date.")
+        try await withClient(url) { client in
             let deployment = deployment(client, stack) { print($0) }
             try await deployment.carryOut(stack.functions, builds: true, namespace: nil, waits: true)
         }
-        return isRunning
+        return true
     }
 
-    /// Deploys to the platform that was just started.
+    /// Deploys to the platform that was just started and listens on an address.
     ///
     /// What fails is told and stops nothing else.
-    func deploy(port: Int, _ log: PlatformLog) async {
+    func deploy(to address: SocketAddress, _ log: PlatformLog) async {
         guard let stack else { return }
         for warning in stack.warnings { log.warn("Warning: \(warning)") }
         do {
-            try await ClientOptions.withClient(url(port: port), login: login, verifies: settings.tlsFiles == nil) {
-                client in
+            // By the address itself: under a name such as localhost somebody else may listen, too.
+            try await withClient(url(address.ipAddress ?? settings.host, address.port ?? settings.port)) { client in
                 let deployment = deployment(client, stack) { log.say($0) }
                 try await deployment.carryOut(stack.functions, builds: true, namespace: nil, waits: true)
             }
@@ -50,6 +47,10 @@ struct StackStart {
         }
     }
 
+    private func withClient(_ url: String, _ work: (SystemClient) async throws -> Void) async throws {
+        try await ClientOptions.withClient(url, login: login, ownCertificate: settings.tlsFiles?.certificate, work)
+    }
+
     private func deployment(
         _ client: SystemClient,
         _ stack: StackFile,
@@ -58,14 +59,15 @@ struct StackStart {
         StackDeployment(client: client, folder: stack.folder, report: report)
     }
 
-    private func url(port: Int) -> String {
-        let host = ["0.0.0.0", "::"].contains(settings.host) ? "127.0.0.1" : settings.host
-        return "\(settings.tlsFiles == nil ? "http" : "https")://\(host.contains(":") ? "[\(host)]" : host):\(port)"
+    private func url(_ host: String, _ port: Int) -> String {
+        let reachable = ["0.0.0.0": "127.0.0.1", "::": "::1"][host] ?? host
+        let bracketed = reachable.contains(":") ? "[\(reachable)]" : reachable
+        return "\(settings.tlsFiles == nil ? "http" : "https")://\(bracketed):\(port)"
     }
 
     private var login: SystemClient.Login? {
         guard settings.requiresCredentials else { return nil }
-        // The platform has made the files by now, or one runs already whose files are elsewhere.
+        // The platform has made the files by now.
         return try? CredentialFiles(folder: settings.credentialsFolder).login()
     }
 }

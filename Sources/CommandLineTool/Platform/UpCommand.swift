@@ -49,7 +49,7 @@ struct UpCommand: AsyncParsableCommand {
         let addresses = try await platform.start()
         // Beside the wait for signals: Ctrl-C is heard while functions are built, too.
         let deployment = Task {
-            await start.deploy(port: addresses.api.port ?? settings.port, log)
+            await start.deploy(to: addresses.api, log)
             guard !Task.isCancelled else { return }
             let text = StartText(
                 settings,

@@ -35,17 +35,33 @@ struct ClientOptions: ParsableArguments {
     func withClient(stack: StackFile? = nil, _ work: (SystemClient) async throws -> Void) async throws {
         try await runCommand {
             let url = gatewayURL(stack: stack)
-            try await Self.withClient(url, login: login(for: url), verifies: !tlsNoVerify, work)
+            let environment = ProcessInfo.processInfo.environment
+            if let stored = OpenFaaSConfig(environment: environment).login(for: url) {
+                return try await Self.withClient(url, login: stored, verifies: !tlsNoVerify, work)
+            }
+            let local = LocalLogin(environment: environment)
+            switch local.answer(for: url) {
+            case .login(let login): try await Self.withClient(url, login: login, verifies: !tlsNoVerify, work)
+            case .none: try await Self.withClient(url, login: nil, verifies: !tlsNoVerify, work)
+            case .withheld:
+                do {
+                    try await Self.withClient(url, login: nil, verifies: !tlsNoVerify, work)
+                } catch let fault as PlatformFault where fault.code == .unauthorized {
+                    throw local.explain(fault, from: url)
+                }
+            }
         }
     }
 
+    /// `ownCertificate` is the file of the certificate that a Martlet of this machine, asked by its address, shows.
     static func withClient(
         _ url: String,
         login: SystemClient.Login?,
-        verifies: Bool,
+        verifies: Bool = true,
+        ownCertificate: String? = nil,
         _ work: (SystemClient) async throws -> Void
     ) async throws {
-        let http = SystemClient.makeHTTPClient(verifiesCertificates: verifies)
+        let http = SystemClient.makeHTTPClient(verifiesCertificates: verifies, ownCertificate: ownCertificate)
         do {
             try await work(SystemClient(baseURL: url, login: login, http: http))
         } catch {
@@ -53,20 +69,6 @@ struct ClientOptions: ParsableArguments {
             throw error
         }
         try await http.shutdown()
-    }
-
-    /// The stored login; for a gateway on this machine also the password in its data directory.
-    private func login(for url: String) -> SystemClient.Login? {
-        let environment = ProcessInfo.processInfo.environment
-        if let stored = OpenFaaSConfig(environment: environment).login(for: url) { return stored }
-        guard let host = URL(string: url)?.host, ["127.0.0.1", "localhost", "::1"].contains(host) else { return nil }
-        let folder =
-            environment["MARTLET_DATA_DIR"].flatMap { $0.isEmpty ? nil : $0 }
-            ?? "\(environment["HOME"] ?? ".")/.martlet"
-        guard let password = try? String(contentsOfFile: "\(folder)/basic-auth-password", encoding: .utf8) else {
-            return nil
-        }
-        return SystemClient.Login(user: "admin", password: password.trimmingCharacters(in: .whitespacesAndNewlines))
     }
 }
 

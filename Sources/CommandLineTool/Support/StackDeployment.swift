@@ -66,6 +66,8 @@ struct StackDeployment {
                 report("\(function.name): deployed")
                 deployed.append(deployment)
             } catch {
+                // So would all the others.
+                guard error.code != .unauthorized else { throw error }
                 failures.append("\(function.name): \(error.message)" + (error.hint.map { "\n  \($0)" } ?? ""))
             }
         }
