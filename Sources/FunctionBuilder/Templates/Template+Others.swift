@@ -48,27 +48,39 @@ extension Template {
                   return Buffer.concat(pieces);
                 }
 
+                const isBytes = (body) => Buffer.isBuffer(body) || body instanceof Uint8Array;
+
                 function send(response, result) {
-                  const isPlain = result === null || typeof result !== 'object' || Buffer.isBuffer(result);
-                  const { statusCode = 200, headers = {}, body = '' } = isPlain ? { body: result ?? '' } : result;
-                  const bytes = typeof body === 'object' && !Buffer.isBuffer(body) ? JSON.stringify(body) : body;
-                  response.writeHead(statusCode, headers);
+                  const isPlain = result === null || typeof result !== 'object' || isBytes(result);
+                  const { statusCode = 200, headers, body } = isPlain ? { body: result } : result;
+                  // Everything that can be wrong is found before the first byte is sent.
+                  const text = typeof body === 'object' && body !== null ? JSON.stringify(body) : String(body ?? '');
+                  const bytes = isBytes(body) ? body : Buffer.from(text);
+                  response.writeHead(statusCode, headers ?? {});
                   response.end(bytes);
                 }
 
-                const server = http.createServer(async (request, response) => {
-                  const url = new URL(request.url, 'http://localhost');
+                // Taken apart by hand: to URL "//x/y" is a host, and "//" an error.
+                function target(url) {
+                  const mark = url.indexOf('?');
+                  const [path, query] = mark < 0 ? [url, ''] : [url.slice(0, mark), url.slice(mark + 1)];
+                  return { path, query: Object.fromEntries(new URLSearchParams(query)) };
+                }
+
+                async function answer(request, response) {
                   try {
-                    const event = {
-                      body: await read(request), headers: request.headers, method: request.method,
-                      path: url.pathname, query: Object.fromEntries(url.searchParams),
-                    };
+                    const { headers, method } = request;
+                    const event = { body: await read(request), headers, method, ...target(request.url) };
                     send(response, await handler(event, { function: process.env.OPENFAAS_NAME }));
                   } catch (error) {
                     console.error(error);
+                    if (response.headersSent) return response.destroy();
                     send(response, { statusCode: 500, body: 'The function raised an error; its log says which.\\n' });
                   }
-                });
+                }
+
+                // A head may be as long as the platform lets it be, and an upload may take as long as its call.
+                const server = http.createServer({ maxHeaderSize: 16777216, requestTimeout: 0 }, answer);
 
                 server.keepAliveTimeout = 60000;
                 process.on('SIGTERM', () => { server.close(() => process.exit(0)); server.closeIdleConnections(); });

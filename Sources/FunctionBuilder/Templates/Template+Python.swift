@@ -29,6 +29,7 @@ extension Template {
     )
 
     private static let pythonServer = """
+        import http.client
         import json
         import os
         import signal
@@ -36,7 +37,9 @@ extension Template {
         import threading
         import traceback
         from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-        from urllib.parse import parse_qs, urlsplit
+        from urllib.parse import parse_qs
+
+        http.client._MAXHEADERS = 10000  # the platform has limits of its own
 
         code = os.path.join(os.path.dirname(os.path.abspath(__file__)), "function")
         sys.path[:0] = [code, os.path.join(code, "packages")]
@@ -45,18 +48,74 @@ extension Template {
 
         class Event:
             def __init__(self, request, body):
-                parts = urlsplit(request.path)
+                # Taken apart by hand: to urlsplit "//x/y" is a host, "//[" an error, and http.server makes it "/x/y".
+                path, _, query = request.requestline.split()[1].partition("?")
                 self.body = body
                 self.headers = request.headers
                 self.method = request.command
-                self.path = parts.path
-                self.query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+                self.path = path
+                self.query = {name: values[-1] for name, values in parse_qs(query).items()}
 
 
         class Context:
             def __init__(self):
                 self.hostname = os.uname().nodename
                 self.function = os.environ.get("OPENFAAS_NAME", "")
+
+
+        class Answer:
+            \"\"\"What a handler gave back, understood whole before any of it is sent.\"\"\"
+
+            def __init__(self, result):
+                if not isinstance(result, dict):
+                    result = {"body": result}
+                self.status = int(result.get("statusCode", 200))
+                if not 200 <= self.status <= 999:
+                    raise ValueError(f"{self.status} is no status of an answer")
+                self.body, content_type = self.understand(result.get("body", ""))
+                headers = result.get("headers") or {}
+                fields = [self.field(*field) for field in (headers.items() if isinstance(headers, dict) else headers)]
+                # How long the body is, is for the server to say.
+                framing = ("content-length", "transfer-encoding", "connection")
+                self.headers = [field for field in fields if field[0].lower() not in framing]
+                if content_type and not self.has("Content-Type"):
+                    self.headers.append(("Content-Type", content_type))
+
+            def has(self, wanted):
+                return any(name.lower() == wanted.lower() for name, _ in self.headers)
+
+            def understand(self, body):
+                if isinstance(body, (dict, list)):
+                    return json.dumps(body).encode(), "application/json"
+                if isinstance(body, (int, float)):
+                    body = str(body)
+                if isinstance(body, str):
+                    return body.encode(), "text/plain; charset=utf-8"
+                if body is None:
+                    return b"", None
+                return (bytes(body) if isinstance(body, (bytearray, memoryview)) else body), None
+
+            def field(self, name, value):
+                name, value = str(name), str(value)
+                if not name or any(c in name or c in value for c in "\\r\\n\\0") or any(c in name for c in " :"):
+                    raise ValueError(f"{name!r}: {value!r} is no header field")
+                # http.server writes Latin-1; what is not in it goes as the bytes of UTF-8.
+                return name.encode().decode("latin-1"), value.encode().decode("latin-1")
+
+            @property
+            def framing(self):
+                is_whole = isinstance(self.body, bytes)
+                return ("Content-Length", str(len(self.body))) if is_whole else ("Transfer-Encoding", "chunked")
+
+            def write(self, file):
+                if isinstance(self.body, bytes):
+                    return file.write(self.body)
+                for piece in self.body:
+                    piece = piece.encode() if isinstance(piece, str) else piece
+                    if piece:
+                        file.write(b"%x\\r\\n%s\\r\\n" % (len(piece), piece))
+                        file.flush()
+                file.write(b"0\\r\\n\\r\\n")
 
 
         class Server(BaseHTTPRequestHandler):
@@ -67,13 +126,16 @@ extension Template {
 
             def answer(self):
                 try:
-                    result = handler.handle(Event(self, self.read_body()), Context())
+                    answer = Answer(handler.handle(Event(self, self.read_body()), Context()))
                 except Exception:
                     traceback.print_exc()
-                    result = {"statusCode": 500, "body": "The function raised an exception; its log says which.\\n"}
-                self.send(result)
+                    answer = Answer({"statusCode": 500, "body": "The function raised an exception; its log says which.\\n"})
+                self.send(answer)
 
-            do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = answer
+            def __getattr__(self, name):
+                if name.startswith("do_"):
+                    return self.answer  # whatever the method is
+                raise AttributeError(name)
 
             def read_body(self):
                 if self.headers.get("Transfer-Encoding", "").lower() == "chunked":
@@ -86,47 +148,19 @@ extension Template {
                     return b"".join(pieces)
                 return self.rfile.read(int(self.headers.get("Content-Length") or 0))
 
-            def send(self, result):
-                if not isinstance(result, dict):
-                    result = {"body": result}
-                body = result.get("body", "")
-                headers = dict(result.get("headers") or {})
-                self.send_response(int(result.get("statusCode", 200)))
-                if isinstance(body, (dict, list)):
-                    headers.setdefault("Content-Type", "application/json")
-                    body = json.dumps(body)
-                if isinstance(body, str):
-                    headers.setdefault("Content-Type", "text/plain; charset=utf-8")
-                    body = body.encode()
-                if body is None:
-                    body = b""
-                if isinstance(body, (bytes, bytearray)):
-                    self.send_whole(headers, bytes(body))
-                else:
-                    self.send_pieces(headers, body)
-
-            def send_whole(self, headers, body):
-                headers["Content-Length"] = str(len(body))
-                self.finish_head(headers)
-                if self.command != "HEAD":
-                    self.wfile.write(body)
-                self.wfile.flush()
-
-            def send_pieces(self, headers, pieces):
-                headers["Transfer-Encoding"] = "chunked"
-                self.finish_head(headers)
-                for piece in pieces:
-                    piece = piece.encode() if isinstance(piece, str) else piece
-                    if piece:
-                        self.wfile.write(b"%x\\r\\n%s\\r\\n" % (len(piece), piece))
-                        self.wfile.flush()
-                self.wfile.write(b"0\\r\\n\\r\\n")
-                self.wfile.flush()
-
-            def finish_head(self, headers):
-                for name, value in headers.items():
+            def send(self, answer):
+                has_body = self.command != "HEAD" and answer.status not in (204, 304)
+                self.send_response_only(answer.status)
+                for name, value in answer.headers:
                     self.send_header(name, value)
+                if not answer.has("Date"):
+                    self.send_header("Date", self.date_time_string())
+                if answer.status != 204:
+                    self.send_header(*answer.framing)
                 self.end_headers()
+                if has_body:
+                    answer.write(self.wfile)
+                self.wfile.flush()
 
             def log_message(self, *_):
                 pass  # the platform counts and logs calls
