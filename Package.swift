@@ -222,15 +222,13 @@ let package = Package(
         ),
         tests(
             of: "CommandLineTool",
-            ["FaultModel", "ProcessControl", "SystemClient", "TestSupport"]
+            ["FaultModel", "ProcessControl", "SystemClient", "Telemetry", "TestSupport", logging]
         ),
-        tests(of: "GatewayService", ["TestSupport"]),
+        tests(of: "GatewayService", ["FaultModel", "FunctionModel", "InvocationEngine", "TestSupport"]),
         tests(of: "SystemAPI", ["FaultModel", "FunctionModel", httpTypes, hummingbird, logging, nioCore]),
         tests(of: "FunctionBuilder", ["FaultModel", "FunctionModel", "ProcessControl", "TestSupport"]),
         tests(of: "RuntimeSettings", ["FaultModel"]),
         tests(of: "Telemetry", ["ProcessControl", "TestSupport"]),
-        tests(of: "GatewayService", ["FaultModel", "FunctionModel", "InvocationEngine", "TestSupport"]),
-        tests(of: "CommandLineTool", ["Telemetry", "TestSupport", logging]),
         tests(of: "YAMLReading"),
         tests(of: "WatchdogService", ["ProviderContract"]),
         tests(of: "ScalingPolicy", ["FunctionModel", "TestSupport"]),
