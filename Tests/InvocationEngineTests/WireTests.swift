@@ -81,7 +81,7 @@ struct WireTests {
     }
 
     private static let names: [(String, FieldName)] = [
-        ("te", .te), ("host", .host), ("expect", .expect), ("accept", .accept), ("trailer", .trailer),
+        ("te", .te), ("host", .host), ("date", .date), ("expect", .expect), ("accept", .accept), ("trailer", .trailer),
         ("upgrade", .upgrade), ("x-call-id", .xCallID), ("x-timeout", .xTimeout), ("connection", .connection),
         ("tracestate", .traceState), ("traceparent", .traceParent), ("keep-alive", .keepAlive),
         ("user-agent", .userAgent), ("x-served-by", .xServedBy), ("content-type", .contentType),

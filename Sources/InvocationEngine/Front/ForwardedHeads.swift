@@ -68,7 +68,7 @@ struct ForwardedRequest {
     @inline(__always)
     private func keeps(_ field: HeadField) -> Bool {
         switch field.name {
-        case .other, .accept, .contentLength, .contentType, .userAgent, .xForwardedHost, .xServedBy,
+        case .other, .accept, .contentLength, .contentType, .date, .userAgent, .xForwardedHost, .xServedBy,
             .xDurationSeconds, .xTimeout:
             true
         case .xCallID, .xStartTime, .xForwardedFor:
@@ -128,6 +128,8 @@ struct ForwardedResponse {
     let head: ResponseHead
     let facts: CallFacts
     let servedBy: String
+    /// For an answer without one of its own.
+    let date: DateLine
     /// How the client learns where the body ends.
     let framing: BodyFraming
     let connection: ConnectionOption
@@ -146,7 +148,7 @@ struct ForwardedResponse {
         _ fields: ContiguousArray<HeadField>,
         now: NIODeadline
     ) {
-        let most = 2 * bytes.count + servedBy.utf8.count + facts.room + 256
+        let most = 2 * bytes.count + servedBy.utf8.count + facts.room + 320
         out.writeHead(atMost: most) { write(to: &$0, from: bytes, fields, now: now) }
     }
 
@@ -163,6 +165,7 @@ struct ForwardedResponse {
             out.write(facts)
             out.writeField("X-Served-By", servedBy)
         }
+        if !head.hasDate { out.write(date) }
         out.write("X-Duration-Seconds: ")
         out.writeSeconds(nanoseconds: now.uptimeNanoseconds &- facts.begun.uptimeNanoseconds)
         out.write("\r\n")
@@ -182,9 +185,10 @@ struct ForwardedResponse {
         from bytes: UnsafeRawBufferPointer,
         _ fields: ContiguousArray<HeadField>
     ) {
-        out.writeHead(atMost: bytes.count + 64) { out in
+        out.writeHead(atMost: bytes.count + 128) { out in
             writeStatusLine(to: &out, from: bytes)
             out.copyRuns(of: fields, in: bytes) { keeps($0) && $0.name != .contentLength }
+            if !head.hasDate { out.write(date) }
             out.write("\r\n")
         }
     }

@@ -21,6 +21,7 @@ extension FrontConnection {
             head: answer,
             facts: facts,
             servedBy: loopContext.settings.servedBy,
+            date: loopContext.date,
             framing: answerFraming,
             connection: connectionOption
         )
@@ -39,6 +40,7 @@ extension FrontConnection {
             head: answer,
             facts: facts,
             servedBy: loopContext.settings.servedBy,
+            date: loopContext.date,
             framing: .none,
             connection: .keep
         )
@@ -57,6 +59,7 @@ extension FrontConnection {
             head: answer,
             facts: facts,
             servedBy: loopContext.settings.servedBy,
+            date: loopContext.date,
             framing: .none,
             connection: .upgrade
         )
@@ -87,7 +90,9 @@ extension FrontConnection {
         }
         fields(&outlet.bytes)
         let servedBy = loopContext.settings.servedBy
-        outlet.bytes.writeHead(atMost: facts.room + servedBy.utf8.count + 128) { out in
+        outlet.bytes.writeHead(atMost: facts.room + servedBy.utf8.count + 256) { out in
+            // What the platform calls itself is kept, not sent.
+            if directCaller == nil { out.write(loopContext.date) }
             if role == .gateway {
                 out.write(facts)
                 out.writeField("X-Served-By", servedBy)

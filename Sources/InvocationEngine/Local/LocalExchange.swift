@@ -129,7 +129,7 @@ final class LocalExchange: Origin {
     }
 
     private static func isOurs(_ name: String) -> Bool {
-        ["content-length", "transfer-encoding", "connection"].contains(name.lowercased())
+        ["content-length", "transfer-encoding", "connection", "date"].contains(name.lowercased())
     }
 
     fileprivate func write(_ bytes: ByteBuffer, _ continuation: CheckedContinuation<Void, any Error>) {

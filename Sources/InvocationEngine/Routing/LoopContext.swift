@@ -26,6 +26,7 @@ final class LoopContext {
     private(set) var now = NIODeadline.now()
     /// What the wall clock was ahead of `now`, and when that was looked at.
     private var wallClock: (offset: Int64, readAt: NIODeadline) = (0, .uptimeNanoseconds(0))
+    private var latestDate = DateLine(.now(), now: .uptimeNanoseconds(0))
     private var entries: [String: FunctionEntry] = [:]
     /// The function that was called last, which mostly is called again.
     private var latest: (address: ContiguousArray<UInt8>, entry: FunctionEntry?) = ([], nil)
@@ -173,6 +174,13 @@ final class LoopContext {
             wallClock = (Timestamp.now().nanosecondsSinceEpoch - Int64(now.uptimeNanoseconds), now)
         }
         return UInt64(wallClock.offset + Int64(now.uptimeNanoseconds))
+    }
+
+    /// `Date` of an answer that begins now.
+    @inline(__always)
+    var date: DateLine {
+        if now >= latestDate.expires { latestDate = DateLine(.now(), now: now) }
+        return latestDate
     }
 
     // MARK: Randomness

@@ -28,6 +28,7 @@ enum FieldName: UInt8 {
     case expect
     case accept
     case contentType
+    case date
     case userAgent
     case xForwardedFor
     case xForwardedHost
@@ -61,6 +62,7 @@ enum FieldName: UInt8 {
         switch (name.count, first | 0x20) {
         case (2, UInt8(ascii: "t")): return match(name, "te", .te)
         case (4, UInt8(ascii: "h")): return match(name, "host", .host)
+        case (4, UInt8(ascii: "d")): return match(name, "date", .date)
         case (6, UInt8(ascii: "e")): return match(name, "expect", .expect)
         case (6, UInt8(ascii: "a")): return match(name, "accept", .accept)
         case (7, UInt8(ascii: "t")): return match(name, "trailer", .trailer)

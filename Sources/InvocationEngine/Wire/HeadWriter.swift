@@ -49,6 +49,13 @@ struct HeadWriter {
         for byte in text.utf8 { write(byte: byte) }
     }
 
+    /// Stores a value whole, of which only the first bytes count: a copy of a known length is cheaper.
+    @inline(__always)
+    mutating func store<Value: BitwiseCopyable>(_ value: Value, using length: Int) {
+        take(MemoryLayout<Value>.size).storeBytes(of: value, as: Value.self)
+        count &-= MemoryLayout<Value>.size &- length
+    }
+
     @inline(__always)
     mutating func write(byte: UInt8) { take(1).storeBytes(of: byte, as: UInt8.self) }
 

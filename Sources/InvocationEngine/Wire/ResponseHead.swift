@@ -10,6 +10,7 @@ struct ResponseHead {
     private(set) var framing = BodyFraming.untilClose
     private(set) var options = FramingFields()
     private(set) var upgrade: Range<Int>?
+    private(set) var hasDate = false
     /// Event streams and NDJSON: their deadline ends with the head (martlet-api "Deadlines").
     private(set) var isStream = false
 
@@ -66,6 +67,7 @@ struct ResponseHead {
         case .transferEncoding: try options.takeTransferEncoding(field.valueBytes(in: head))
         case .connection: try options.takeConnection(field, in: head)
         case .upgrade: upgrade = Int(field.valueStart)..<Int(field.valueEnd)
+        case .date: hasDate = true
         case .contentType:
             let value = field.valueBytes(in: head)
             isStream = hasPrefix(value, "text/event-stream") || hasPrefix(value, "application/x-ndjson")
