@@ -47,7 +47,7 @@ struct ForwardedRequest {
         writeFraming(to: &out)
         if head.wantsUpgrade, let upgrade = head.upgrade {
             out.write("Connection: Upgrade\r\nUpgrade: ")
-            out.write(bytes, upgrade)
+            out.writeOffers(upgrade, in: bytes)
             out.write("\r\n")
         }
         out.write("\r\n")
@@ -89,9 +89,11 @@ struct ForwardedRequest {
             out.write(bytes, head.host)
             out.write("\r\n")
         } else if head.host.isEmpty, head.isVersion10, let upstream = replica.upstream {
+            let isIPv6 = upstream.host.utf8.contains(UInt8(ascii: ":"))
             out.write("Host: ")
+            if isIPv6 { out.write("[") }
             out.writeString(upstream.host)
-            out.write(byte: UInt8(ascii: ":"))
+            out.write(isIPv6 ? "]:" : ":")
             out.writeDecimal(UInt64(upstream.port))
             out.write("\r\n")
         }

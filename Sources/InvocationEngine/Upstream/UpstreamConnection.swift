@@ -261,7 +261,7 @@ final class UpstreamConnection: ChannelInboundHandler, Origin {
         _ bytes: UnsafeRawBufferPointer,
         _ front: FrontConnection
     ) throws(WireError) {
-        guard front.askedForUpgrade, head.upgrade != nil else {
+        guard front.askedForUpgrade, let chosen = head.upgrade, UpgradeList.offersMore(chosen, in: bytes) else {
             throw WireError("it switches protocols, which nobody asked for.")
         }
         phase = .tunnel

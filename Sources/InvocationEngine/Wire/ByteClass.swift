@@ -60,9 +60,10 @@ enum ByteClass {
         return true
     }
 
-    /// A byte of a request target; bytes above ASCII pass, since clients send them and functions expect them.
+    /// A byte of a request target, which has no fragment (RFC 9112 §3.2); bytes above ASCII pass, since clients send
+    /// them and functions expect them.
     @inline(__always)
-    static func isTarget(_ byte: UInt8) -> Bool { byte > 0x20 && byte != 0x7f }
+    static func isTarget(_ byte: UInt8) -> Bool { byte > 0x20 && byte != 0x7f && byte != UInt8(ascii: "#") }
 
     /// A byte of a function's address in a path: `[-a-zA-Z_0-9.]` (contract §3).
     @inline(__always)

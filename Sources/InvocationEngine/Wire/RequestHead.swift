@@ -124,6 +124,7 @@ struct RequestHead {
             if head[end] == UInt8(ascii: "?"), pathEnd == 0 { pathEnd = end }
             end += 1
         }
+        guard head[end] != UInt8(ascii: "#") else { throw WireError("its target has a fragment.") }
         guard end > start, end < line.upperBound, head[end] == 0x20 else {
             throw WireError("its request line has no target.")
         }
@@ -159,7 +160,9 @@ struct RequestHead {
         var end = start
         while end < pathEnd, head[end] != UInt8(ascii: "/") { end += 1 }
         guard end > start, end < pathEnd else { throw WireError("its target has no host or no path.") }
-        try Self.checkHost(UnsafeRawBufferPointer(rebasing: head[start..<end]))
+        guard HostGrammar.accepts(UnsafeRawBufferPointer(rebasing: head[start..<end])) else {
+            throw WireError("its target's host is no host.")
+        }
         host = start..<end
         hasAbsoluteTarget = true
         target = end..<target.upperBound
@@ -179,7 +182,7 @@ struct RequestHead {
         case .xForwardedHost: hasForwardedHost = true
         case .xCallID: if callID == nil, !value.isEmpty { callID = value }
         case .xTimeout: timeout = value
-        case .upgrade: upgrade = value
+        case .upgrade: if UpgradeList.offersMore(value, in: head) { upgrade = value }
         case .traceParent: takeTraceParent(value, in: head)
         default: break
         }
@@ -194,21 +197,10 @@ struct RequestHead {
     private mutating func takeHost(_ value: Range<Int>, in head: UnsafeRawBufferPointer) throws(WireError) {
         guard !hasHost else { throw WireError("it has more than one Host.") }
         hasHost = true
-        let bytes = UnsafeRawBufferPointer(rebasing: head[value])
-        try Self.checkHost(bytes)
-        if !hasAbsoluteTarget { host = value }
-    }
-
-    /// An authority holds no byte that could be read as something else (RFC 9110 §7.2).
-    private static func checkHost(_ bytes: UnsafeRawBufferPointer) throws(WireError) {
-        for byte in bytes {
-            switch byte {
-            case 0...0x20, 0x7f..., UInt8(ascii: "/"), UInt8(ascii: "?"), UInt8(ascii: "#"), UInt8(ascii: "@"),
-                UInt8(ascii: "\\"), UInt8(ascii: "<"), UInt8(ascii: ">"), UInt8(ascii: "\""), UInt8(ascii: ","):
-                throw WireError("its Host is no host.")
-            default: continue
-            }
+        guard HostGrammar.accepts(UnsafeRawBufferPointer(rebasing: head[value])) else {
+            throw WireError("its Host is no host.")
         }
+        if !hasAbsoluteTarget { host = value }
     }
 
     private mutating func takeExpectation(_ value: UnsafeRawBufferPointer) throws(WireError) {
