@@ -226,6 +226,29 @@ struct ForwardingTests {
         try await expect("there is no such function", of: "fn2.openfaas-fn")
     }
 
+    @Test(arguments: ["/function/fn/a", "//function/fn/a", "////function/fn/a", "http://a//function/fn/a"])
+    func `a gateway's address may end in a slash: more of them before a route count as one`(target: String) async throws
+    {
+        let fixture = try await EngineFixture()
+        let answer = try await fixture.exchange(EngineFixture.request("GET \(target) HTTP/1.1"))
+        #expect(answer.hasPrefix("HTTP/1.1 200 "), "\(answer)")
+        #expect(await fixture.origin.nextRequest().hasPrefix("GET /a HTTP/1.1\r\n"))
+    }
+
+    @Test func `slashes anywhere else lead nowhere else`() async throws {
+        let fixture = try await EngineFixture()
+        for (target, status, words) in [
+            ("//function//fn", "400", "Provide function name"), ("/function//fn", "400", "Provide function name"),
+            ("//function/../system/info", "404", "no such function"),
+            ("/x//function/fn", "200", "GET /x//function/fn\n"),
+            ("///system//info", "200", "GET /system//info\n"), ("//", "200", "GET /\n"),
+            ("/%2Ffunction/fn", "200", "GET /%2Ffunction/fn\n"), ("//function/fn/_/health", "404", "not reachable"),
+        ] {
+            let answer = try await fixture.exchange(EngineFixture.request("GET \(target) HTTP/1.1"))
+            #expect(answer.hasPrefix("HTTP/1.1 \(status) ") && answer.contains(words), "\(target) \(answer)")
+        }
+    }
+
     @Test func `pipelined calls keep their own ids`() async throws {
         let fixture = try await EngineFixture()
         let first = "GET /function/fn HTTP/1.1\r\nHost: a\r\nX-Call-Id: the-first\r\n\r\n"

@@ -230,8 +230,24 @@ enum Destination {
         if begins(path, with: "/function/") {
             return function(head, in: bytes, nameStart: head.target.lowerBound + 10)
         }
+        return findMore(head, in: bytes, extra: extraSlashes(path))
+    }
+
+    /// A gateway's address that ends in a slash, and a path behind it, give two; all routes take any number for one.
+    static func extraSlashes(_ path: UnsafeRawBufferPointer) -> Int {
+        max(0, (path.firstIndex { $0 != UInt8(ascii: "/") } ?? path.count) - 1)
+    }
+
+    private static func findMore(
+        _ head: RequestHead,
+        in bytes: UnsafeRawBufferPointer,
+        extra: Int
+    ) -> Destination {
+        let start = head.target.lowerBound + extra
+        let path = UnsafeRawBufferPointer(rebasing: bytes[start..<head.pathEnd])
+        if begins(path, with: "/function/") { return function(head, in: bytes, nameStart: start + 10) }
         guard begins(path, with: "/async-function/") else { return .local }
-        return intake(head, in: bytes, nameStart: head.target.lowerBound + 16)
+        return intake(head, in: bytes, nameStart: start + 16)
     }
 
     /// Calls are sent by POST; DELETE cancels one, which is a matter of management (contract §7.1).

@@ -172,6 +172,14 @@ extension FrontConnection {
         beginBody(head)
     }
 
+    /// Path and query, with one slash at the beginning: none is what an absolute target may have, and several are what
+    /// `Destination` takes for one.
+    private static func localTarget(_ head: RequestHead, in bytes: UnsafeRawBufferPointer) -> String {
+        let path = UnsafeRawBufferPointer(rebasing: bytes[head.target.lowerBound..<head.pathEnd])
+        let start = head.target.lowerBound + Destination.extraSlashes(path)
+        return (path.isEmpty ? "/" : "") + String(decoding: bytes[start..<head.target.upperBound], as: UTF8.self)
+    }
+
     private func localRequest(_ head: RequestHead, in bytes: UnsafeRawBufferPointer) -> LocalRequest {
         let length: Int? =
             switch head.framing {
@@ -181,7 +189,7 @@ extension FrontConnection {
             }
         return LocalRequest(
             method: String(decoding: bytes[head.methodRange], as: UTF8.self),
-            target: String(decoding: bytes[head.target], as: UTF8.self),
+            target: Self.localTarget(head, in: bytes),
             headers: scanner.fields.filter { !$0.name.endsAtHop }.map {
                 (
                     String(decoding: $0.nameBytes(in: bytes), as: UTF8.self),
