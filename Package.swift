@@ -232,6 +232,7 @@ let package = Package(
         tests(of: "YAMLReading"),
         tests(of: "WatchdogService", ["ProviderContract"]),
         tests(of: "ScalingPolicy", ["FunctionModel", "TestSupport"]),
+        tests(of: "SystemAPI", ["InvocationEngine", httpTypes, hummingbird, logging, nioCore]),
         tests(
             of: "AutoscalerService",
             [

@@ -45,6 +45,8 @@ extension FaultCode {
     public static let methodNotAllowed = FaultCode(rawValue: "method-not-allowed")
     /// A body is larger than its limit.
     public static let bodyTooLarge = FaultCode(rawValue: "body-too-large")
+    /// The first line of a request alone is larger than the limit of its head.
+    public static let targetTooLong = FaultCode(rawValue: "target-too-long")
     /// The head of a request is larger than its limit.
     public static let headTooLarge = FaultCode(rawValue: "head-too-large")
     /// A version of HTTP that is not spoken here.

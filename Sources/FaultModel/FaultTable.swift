@@ -42,6 +42,7 @@ public enum FaultTable {
         .gone: caller(410),
         .methodNotAllowed: caller(405),
         .bodyTooLarge: caller(413),
+        .targetTooLong: caller(414),
         .headTooLarge: caller(431),
         .versionNotSupported: caller(505),
         .requestTimeout: caller(408),

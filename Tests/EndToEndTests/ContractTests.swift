@@ -22,6 +22,18 @@ struct ContractTests {
 
     private let env = #"{"service":"env","image":"host","envProcess":"env"}"#
 
+    /// Asks with the credentials what no client library would ask.
+    private func exchange(_ martlet: RunningMartlet, _ line: String) async throws -> String {
+        let password = try String(contentsOfFile: "\(martlet.dataDirectory)/basic-auth-password", encoding: .utf8)
+        let login = "admin:\(password.trimmingCharacters(in: .whitespacesAndNewlines))"
+        let token = Data(login.utf8).base64EncodedString()
+        let connection = try RawConnection(port: martlet.port)
+        try await connection.send(
+            "\(line) HTTP/1.1\r\nHost: a\r\nConnection: close\r\nAuthorization: Basic \(token)\r\n\r\n"
+        )
+        return try await connection.receive()
+    }
+
     @Test func `managing needs both parts of the password, calling does not (§2.1)`() async throws {
         let martlet = try await start()
         _ = try await martlet.ask("POST", "/system/functions", env)
@@ -69,6 +81,15 @@ struct ContractTests {
         ] {
             #expect(try await martlet.ask(method, path).status == 405, "\(method) \(path)")
         }
+        for (line, allowed) in [
+            ("TRACE /system/functions", "DELETE, GET, HEAD, POST, PUT"), ("get /system/info", "GET, HEAD"),
+            ("POST /", "GET, HEAD"), ("MAKEUP /ui/", "GET, HEAD"), ("TRACE /healthz", "GET, HEAD"),
+        ] {
+            let answer = try await exchange(martlet, line)
+            #expect(answer.hasPrefix("HTTP/1.1 405 ") && answer.contains("Allow: \(allowed)\r\n"), "\(line) \(answer)")
+        }
+        let page = try await exchange(martlet, "HEAD /ui/")
+        #expect(page.hasPrefix("HTTP/1.1 200 ") && page.hasSuffix("\r\n\r\n"), "\(page)")
         for method in ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] {
             let answer = try await martlet.ask(method, "/function/env//a/./b/../c%2Fd?q=%20", withLogin: false)
             #expect(answer.status == 200 && answer.body.contains("Http_Path=//a/./b/../c/d\n"), "\(method) \(answer)")

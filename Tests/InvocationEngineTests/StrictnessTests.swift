@@ -94,6 +94,11 @@ struct StrictnessTests {
             status: "431"
         ),
         Breach(rule: "6585 §5 300 fields", request: head(String(repeating: "X: a\r\n", count: 300)), status: "431"),
+        Breach(
+            rule: "9110 §15.5.15 a target of 100 KiB",
+            request: "GET /function/fn/\(String(repeating: "a", count: 102_400)) HTTP/1.1\r\nHost: a\r\n\r\n",
+            status: "414"
+        ),
     ]
 
     private static func head(_ fields: String, _ body: String = "") -> String {
@@ -125,6 +130,22 @@ struct StrictnessTests {
         )
         #expect(answer.hasPrefix("HTTP/1.1 502 "), "\(answer)")
         #expect(answer.contains("\"fault\":\"function\""))
+    }
+
+    @Test(arguments: [
+        ("TRACE /function/fn", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
+        ("get /function/fn", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
+        ("MAKEUP /function/fn/a", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
+        ("CONNECT a:1", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"), ("GET /async-function/fn", "DELETE, POST"),
+        ("post /async-function/fn", "DELETE, POST"), ("TRACE //async-function/fn", "DELETE, POST"),
+    ])
+    func `a method that is not for a path is a 405 that names those that are (9110 §15.5.6)`(
+        line: String,
+        allowed: String
+    ) async throws {
+        let fixture = try await EngineFixture()
+        let answer = try await fixture.exchange(EngineFixture.request("\(line) HTTP/1.1"))
+        #expect(answer.hasPrefix("HTTP/1.1 405 ") && answer.contains("\r\nAllow: \(allowed)\r\n"), "\(answer)")
     }
 
     @Test(arguments: [100, 102, 103])

@@ -13,14 +13,16 @@ struct MetricsRoutes: Sendable {
     let source: MetricsSource
 
     func addRoutes(to router: Router<SystemContext>) {
-        router.get("/metrics") { [source] request, _ in
-            let format = MetricsText(accept: request.headers[.accept])
-            let text = format.encode(await source.families())
-            return Response(
-                status: .ok,
-                headers: [.contentType: format.contentType],
-                body: ResponseBody(byteBuffer: ByteBuffer(string: text))
-            )
-        }
+        router.resource("/metrics", [.get: answer])
+    }
+
+    @Sendable private func answer(_ request: Request, _ context: SystemContext) async throws -> Response {
+        let format = MetricsText(accept: request.headers[.accept])
+        let text = format.encode(await source.families())
+        return Response(
+            status: .ok,
+            headers: [.contentType: format.contentType],
+            body: ResponseBody(byteBuffer: ByteBuffer(string: text))
+        )
     }
 }

@@ -27,10 +27,10 @@ struct PageRoutes: Sendable {
         router.add(middleware: FaultMiddleware(for: .browsers))
         router.add(middleware: PageGuard(site: site))
         // Public: it only leads to the page, which asks for the credentials.
-        router.resource("/", [.get: lead, .head: lead])
+        router.resource("/", [.get: lead])
         let guarded = router.group().add(middleware: BasicAuthMiddleware(credentials, for: .browsers))
-        guarded.resource("/ui", [.get: page, .head: page])
-        guarded.resource("/ui/style.css", [.get: style, .head: style])
+        guarded.resource("/ui", [.get: page])
+        guarded.resource("/ui/style.css", [.get: style])
         return router
     }
 

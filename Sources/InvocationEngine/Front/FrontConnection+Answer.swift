@@ -156,8 +156,8 @@ extension FrontConnection {
 
     // MARK: Faults
 
-    /// Answers a request with a fault and ends the call.
-    func refuse(_ fault: PlatformFault) {
+    /// Answers a request with a fault and ends the call; `allow` is the whole line of a 405 (RFC 9110 §15.5.6).
+    func refuse(_ fault: PlatformFault, allow: StaticString = "") {
         let abandoned = origin
         origin = nil
         abandoned?.abandon()
@@ -178,6 +178,7 @@ extension FrontConnection {
             out.writeField("Content-Type", type)
             out.writeStaticString("X-Content-Type-Options: nosniff\r\n")
             out.writeField("X-OpenFaaS-Internal", component)
+            out.writeStaticString(allow)
             if let duration { out.writeField("X-Duration-Seconds", duration) }
             if let seconds = fault.retryAfterSeconds { out.writeField("Retry-After", String(seconds)) }
         }
@@ -188,7 +189,7 @@ extension FrontConnection {
     /// Answers with a short text.
     func answerPlainly(status: Int, fields: StaticString, body text: String) {
         answerHead(status: status, framing: .length(text.utf8.count)) { $0.writeStaticString(fields) }
-        outlet.bytes.writeString(text)
+        if head?.method != .head { outlet.bytes.writeString(text) }
         finishExchange()
     }
 
@@ -290,6 +291,7 @@ package enum ReasonPhrase {
         case 201: "Created"
         case 202: "Accepted"
         case 204: "No Content"
+        case 206: "Partial Content"
         case 301: "Moved Permanently"
         case 302: "Found"
         case 304: "Not Modified"
@@ -303,7 +305,9 @@ package enum ReasonPhrase {
         case 409: "Conflict"
         case 410: "Gone"
         case 413: "Content Too Large"
+        case 414: "URI Too Long"
         case 415: "Unsupported Media Type"
+        case 416: "Range Not Satisfiable"
         case 417: "Expectation Failed"
         case 422: "Unprocessable Content"
         case 429: "Too Many Requests"

@@ -80,10 +80,10 @@ extension FrontConnection {
         case .local: answerLocally(head)
         case .nothing: answerServerOptions()
         case .health(let question): answerHealth(question, head)
-        case .refused(let fault):
+        case .refused(let fault, let allow):
             isCall = true
             takeCallFacts(head)
-            refuse(fault)
+            refuse(fault, allow: allow)
         }
     }
 
@@ -191,7 +191,7 @@ extension FrontConnection {
 
     /// `OPTIONS *` asks about the server itself (RFC 9110 §9.3.7).
     private func answerServerOptions() {
-        answerPlainly(status: 200, fields: "Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n", body: "")
+        answerPlainly(status: 200, fields: Destination.callMethods, body: "")
     }
 }
 
@@ -208,7 +208,11 @@ enum Destination {
     case nothing
     /// A watchdog's health.
     case health(HealthQuestion)
-    case refused(PlatformFault)
+    /// With the `Allow` of a method that is not for this path.
+    case refused(PlatformFault, allow: StaticString = "")
+
+    /// What functions are called with.
+    static var callMethods: StaticString { "Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n" }
 
     init(_ head: RequestHead, in bytes: ByteBuffer, _ role: EngineRole) {
         self = bytes.withUnsafeReadableBytes { Self.find(head, in: $0, role) }
@@ -220,7 +224,10 @@ enum Destination {
         _ role: EngineRole
     ) -> Destination {
         if head.method == .connect {
-            return .refused(PlatformFault(.methodNotAllowed, "CONNECT is not served here; this is no forward proxy."))
+            return .refused(
+                PlatformFault(.methodNotAllowed, "CONNECT is not served here; this is no forward proxy."),
+                allow: callMethods
+            )
         }
         if bytes[head.target.lowerBound] == UInt8(ascii: "*") { return .nothing }
         let path = UnsafeRawBufferPointer(rebasing: bytes[head.target.lowerBound..<head.pathEnd])
@@ -263,7 +270,8 @@ enum Destination {
                     .methodNotAllowed,
                     "Asynchronous calls are sent by POST.",
                     hint: "To cancel one: DELETE /async-function/ID"
-                )
+                ),
+                allow: "Allow: DELETE, POST\r\n"
             )
         }
         let destination = function(head, in: bytes, nameStart: nameStart)
@@ -285,7 +293,10 @@ enum Destination {
             return .refused(PlatformFault(.functionNotFound, "No function's name has the characters of this path."))
         }
         guard head.method.invokes else {
-            return .refused(PlatformFault(.methodNotAllowed, "Functions are not called with this method."))
+            return .refused(
+                PlatformFault(.methodNotAllowed, "Functions are not called with this method."),
+                allow: callMethods
+            )
         }
         let path = UnsafeRawBufferPointer(rebasing: bytes[end..<head.pathEnd])
         if HealthQuestion(path) != nil {

@@ -79,7 +79,7 @@ struct HeadScanner {
         guard let base = bytes.baseAddress else { return nil }
         while let found = memchr(base + searched, 0x0A, bytes.count - searched) {
             let newline = base.distance(to: UnsafeRawPointer(found))
-            guard newline < limit else { throw Self.tooLarge }
+            guard newline < limit else { throw tooLarge }
             guard newline > lineStart, bytes[newline - 1] == 0x0D else {
                 throw WireError("a line does not end with CR LF.")
             }
@@ -95,17 +95,24 @@ struct HeadScanner {
             }
         }
         searched = bytes.count
-        guard bytes.count < limit else { throw Self.tooLarge }
+        guard bytes.count < limit else { throw tooLarge }
         return nil
     }
 
-    private static let tooLarge = WireError("its head is too large.", code: .headTooLarge)
+    /// Whether nothing but empty lines is among so many bytes.
+    func foundNothing(in count: Int) -> Bool { !hasStartLine && lineStart == count }
+
+    private var tooLarge: WireError {
+        hasStartLine
+            ? WireError("its head is too large.", code: .headTooLarge)
+            : WireError("its first line is too long.", code: .targetTooLong)
+    }
 
     @inline(__always)
     private mutating func take(_ line: Range<Int>, in bytes: UnsafeRawBufferPointer) throws(WireError) {
         if hasStartLine {
             fields.append(try Self.field(line, in: bytes))
-            guard fields.count <= Self.maxFields else { throw Self.tooLarge }
+            guard fields.count <= Self.maxFields else { throw tooLarge }
         } else {
             hasStartLine = true
             startLine = line

@@ -9,7 +9,7 @@ import Synchronization
 public final class RequestCounts: RouterMiddleware {
     /// What requests are told apart by.
     public struct Key: Hashable, Sendable, Comparable {
-        /// The method, in capitals; `unknown` for one that HTTP does not define.
+        /// The method, in capitals; `unknown` for one that no route has.
         public var method: String
         /// The route without what names a resource, as `/system/function`; `unknown` where there is none.
         public var path: String
@@ -51,9 +51,7 @@ public final class RequestCounts: RouterMiddleware {
         return response
     }
 
-    private static let methods: Set<String> = [
-        "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT",
-    ]
+    private static let methods: Set<String> = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
     /// As many different words as there are routes, whatever clients ask for.
     private static func route(_ path: String?) -> String {

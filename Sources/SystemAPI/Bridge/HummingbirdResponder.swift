@@ -27,9 +27,7 @@ public struct HummingbirdResponder: LocalResponder {
             source: SystemContext.Source(logger: logger, clientAddress: request.clientAddress)
         )
         do {
-            guard let translated = Request(request, body: body) else {
-                return try await writer.writeHead(status: 405, headers: [])
-            }
+            let translated = Request(request, body: body)
             let isHead = translated.method == .head
             let response = try await responder.respond(to: translated, context: context)
             try await Self.write(response, isHead: isHead, to: writer)
@@ -63,15 +61,13 @@ private struct BodyWriter: ResponseBodyWriter {
 }
 
 extension Request {
-    /// Nil for a method that HTTPTypes does not take for one.
-    fileprivate init?(_ request: LocalRequest, body: LocalRequestBody) {
-        guard let method = HTTPRequest.Method(request.method) else { return nil }
+    fileprivate init(_ request: LocalRequest, body: LocalRequestBody) {
         var fields = HTTPFields()
         for (name, value) in request.headers {
             if let name = HTTPField.Name(name) { fields.append(HTTPField(name: name, value: value)) }
         }
         let head = HTTPRequest(
-            method: method,
+            method: .asRouted(request.method),
             scheme: "http",
             authority: request.header("host"),
             path: request.target,

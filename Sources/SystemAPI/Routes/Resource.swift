@@ -5,20 +5,39 @@ import FunctionModel
 package import HTTPTypes
 package import Hummingbird
 
+/// Answers one request of the API.
 package typealias Handler = @Sendable (Request, SystemContext) async throws -> Response
+
+extension HTTPRequest.Method {
+    /// The methods that routes tell apart.
+    private static let known: Set<HTTPRequest.Method> = [.get, .head, .post, .put, .patch, .delete, .options]
+
+    /// What stands for each method that no route has, TRACE itself, made-up ones and those in small letters among them.
+    static var anyOther: HTTPRequest.Method { .trace }
+
+    /// The method of a request as routes know it.
+    static func asRouted(_ text: String) -> HTTPRequest.Method {
+        HTTPRequest.Method(text).flatMap { known.contains($0) ? $0 : nil } ?? anyOther
+    }
+}
 
 extension RouterMethods where Context == SystemContext {
     /// Lists the verbs of a path; any other is a 405 that names them (contract §3).
+    ///
+    /// What GET answers HEAD does, without the body (RFC 9110 §9.3.2), unless the list says otherwise.
     package func resource(_ path: RouterPath, _ verbs: [HTTPRequest.Method: Handler]) {
+        var verbs = verbs
+        if let get = verbs[.get], verbs[.head] == nil { verbs[.head] = get }
         for (method, handler) in verbs { on(path, method: method, use: handler) }
         let allowed = verbs.keys.map(\.rawValue).sorted().joined(separator: ", ")
-        let all: [HTTPRequest.Method] = [.get, .head, .post, .put, .patch, .delete, .options]
-        for method in all where verbs[method] == nil {
+        let others: [HTTPRequest.Method] = [.get, .head, .post, .put, .patch, .delete, .options, .anyOther]
+        for method in others where verbs[method] == nil {
             on(path, method: method) { request, _ in
+                let name = request.method == .anyOther ? "This method" : request.method.rawValue
                 var response = Response(
                     PlatformFault(
                         .methodNotAllowed,
-                        "\(request.method.rawValue) is not for \(request.uri.path).",
+                        "\(name) is not for \(request.uri.path).",
                         hint: "Use \(allowed)."
                     ),
                     to: request
