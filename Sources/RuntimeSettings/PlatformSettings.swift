@@ -64,7 +64,7 @@ public struct PlatformSettings: Sendable {
     public let writeTimeout: Duration
     /// Nil means no limit.
     public let upstreamTimeout: Duration?
-    /// In bytes.
+    /// In bytes; each field counts 32 more.
     public let headLimit: Int
     /// In bytes; nil means no limit.
     public let bodyLimit: Int?

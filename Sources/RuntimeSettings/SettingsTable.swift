@@ -48,7 +48,11 @@ public enum SettingsTable {
             "60s",
             "The gateway's limit of one call; 0 means none."
         ),
-        SettingDefinition("head-limit", "65536", "Longest head of a request or an answer, in bytes."),
+        SettingDefinition(
+            "head-limit",
+            "65536",
+            "Longest head of a request or an answer, in bytes, to which each field adds 32; fields have no other limit."
+        ),
         SettingDefinition("body-limit", "0", "Longest body of a call, in bytes; 0 means no limit."),
         SettingDefinition("async", "true", "Whether calls are accepted for later (/async-function/)."),
         SettingDefinition("async-body-limit", "16777216", "Longest body of an asynchronous call, in bytes."),

@@ -68,9 +68,11 @@ struct ForwardedRequest {
     @inline(__always)
     private func keeps(_ field: HeadField) -> Bool {
         switch field.name {
-        case .other, .accept, .contentLength, .contentType, .date, .userAgent, .xForwardedHost, .xServedBy,
+        case .other, .accept, .contentType, .date, .userAgent, .xForwardedHost, .xServedBy,
             .xDurationSeconds, .xTimeout:
             true
+        case .contentLength:
+            !head.needsLength
         case .xCallID, .xStartTime, .xForwardedFor:
             role == .watchdog
         case .traceParent, .traceState:
@@ -172,6 +174,11 @@ struct ForwardedResponse {
         out.writeSeconds(nanoseconds: now.uptimeNanoseconds &- facts.begun.uptimeNanoseconds)
         out.write("\r\n")
         if framing == .chunked { out.write("Transfer-Encoding: chunked\r\n") }
+        if head.options.isLengthPadded, let length = head.options.contentLength {
+            out.write("Content-Length: ")
+            out.writeDecimal(UInt64(length))
+            out.write("\r\n")
+        }
         out.write(connection)
         if connection == .upgrade, let upgrade = head.upgrade {
             out.write("Upgrade: ")
@@ -207,6 +214,7 @@ struct ForwardedResponse {
     private func keeps(_ field: HeadField) -> Bool {
         switch field.name {
         case .xDurationSeconds: false
+        case .contentLength: !head.options.isLengthPadded
         case .xCallID, .xStartTime, .xServedBy: role == .watchdog
         default: !field.name.endsAtHop
         }

@@ -11,12 +11,9 @@ extension FrontConnection {
             read()
             return false
         }
-        if phase == .idle {
-            phase = .head
-            loopContext.timers.set(timer, at: lastActivity + loopContext.limits.read)
-        }
         do throws(WireError) {
             guard let length = try scanHead() else {
+                noteIncompleteHead()
                 read()
                 return false
             }
@@ -28,6 +25,17 @@ extension FrontConnection {
         } catch {
             refuse(error.clientFault)
             return false
+        }
+    }
+
+    /// A head's time begins with its first byte; empty lines before it are none of it (RFC 9112 §2.2).
+    private func noteIncompleteHead() {
+        if scanner.foundNothing(in: buffer.readableBytes) {
+            buffer = loopContext.noBytes
+            scanner.reset()
+        } else if phase == .idle {
+            phase = .head
+            loopContext.timers.set(timer, at: lastActivity + loopContext.limits.read)
         }
     }
 
@@ -229,7 +237,7 @@ enum Destination {
                 allow: callMethods
             )
         }
-        if bytes[head.target.lowerBound] == UInt8(ascii: "*") { return .nothing }
+        if head.asksServer { return .nothing }
         let path = UnsafeRawBufferPointer(rebasing: bytes[head.target.lowerBound..<head.pathEnd])
         if role == .watchdog {
             return HealthQuestion(path).map { .health($0) } ?? .watched(head.target)

@@ -26,7 +26,7 @@ public struct EngineSettings: Sendable {
     public var streamIdleTimeout: Duration
     /// Most that connecting to a replica may take.
     public var connectTimeout: Duration
-    /// Longest head of a request and of an answer, in bytes.
+    /// Longest head of a request and of an answer, in bytes; each field counts 32 more.
     public var headLimit: Int
     /// Most bytes of a request's body; nil means no limit.
     public var bodyLimit: Int?

@@ -79,9 +79,9 @@ package struct ChunkedDecoder {
         var digits = 0
         for byte in line.readableBytesView {
             guard let value = ByteClass.hexValue(byte) else { break }
+            guard size < 1 << 56 else { throw WireError("a chunk's size is too large.") }
             size = size << 4 | value
             digits += 1
-            guard digits <= 15 else { throw WireError("a chunk's size is too large.") }
         }
         guard digits > 0 else { throw WireError("a chunk's size is not hexadecimal.") }
         try checkExtension(line.readableBytesView.dropFirst(digits))
@@ -89,8 +89,10 @@ package struct ChunkedDecoder {
     }
 
     private mutating func checkExtension(_ rest: ByteBufferView.SubSequence) throws(WireError) {
-        guard let first = rest.first else { return }
-        guard first == UInt8(ascii: ";") else { throw WireError("a chunk's size is followed by something else.") }
+        guard !rest.isEmpty else { return }
+        // White space may stand before an extension (RFC 9112 §7.1.1), and nowhere else.
+        let mark = rest.first { $0 != 0x20 && $0 != 0x09 }
+        guard mark == UInt8(ascii: ";") else { throw WireError("a chunk's size is followed by something else.") }
         extensionBytes += rest.count
         guard extensionBytes <= Self.maxExtensionBytes else { throw WireError("its chunk extensions are too long.") }
         guard rest.allSatisfy(ByteClass.isFieldValue) else {

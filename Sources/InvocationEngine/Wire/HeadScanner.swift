@@ -31,7 +31,8 @@ struct HeadField {
 
 /// Finds the lines of a message head in place, once, and strictly (RFC 9112 §2.2, §5).
 ///
-/// It can stop anywhere and goes on where it stopped when more bytes have come. Refused are bare LF and CR, white space
+/// It can stop anywhere and goes on where it stopped when more bytes have come. Empty lines before the first one mean
+/// nothing; they are how some clients end a body (RFC 9112 §2.2). Refused are bare LF and CR, white space
 /// before the colon, folded lines, empty names and control characters.
 struct HeadScanner {
     /// Fields in their order.
@@ -41,14 +42,17 @@ struct HeadScanner {
     private var lineStart = 0
     private var searched = 0
     private var hasStartLine = false
-    /// Most fields that one head may have: more is an attack on whoever stores them.
-    private static let maxFields = 256
+    /// What a field counts beside its bytes, as in HTTP/2 (RFC 9113 §6.5.2): whoever stores it needs that much.
+    static let fieldCost = 32
+    private static let usualFields = 24
+    /// Room that a large head needed is not kept for the next.
+    private static let mostToKeep = 256
 
-    init() { fields.reserveCapacity(24) }
+    init() { fields.reserveCapacity(Self.usualFields) }
 
     /// Forgets a head and keeps the room.
     mutating func reset() {
-        fields.removeAll(keepingCapacity: true)
+        fields.removeAll(keepingCapacity: fields.capacity <= Self.mostToKeep)
         startLine = 0..<0
         lineStart = 0
         searched = 0
@@ -58,12 +62,8 @@ struct HeadScanner {
     /// Marks the fields that `Connection` names (RFC 9110 §7.6.1); called when the head was understood.
     mutating func markNamedFields(in head: UnsafeRawBufferPointer) {
         for list in fields where list.name == .connection {
-            var start = Int(list.valueStart)
-            while start < Int(list.valueEnd) {
-                var stop = start
-                while stop < Int(list.valueEnd), head[stop] != UInt8(ascii: ",") { stop += 1 }
-                mark(UnsafeRawBufferPointer(rebasing: head[FieldName.trimmed(start..<stop, in: head)]), in: head)
-                start = stop + 1
+            for name in ListMembers(Int(list.valueStart)..<Int(list.valueEnd), in: head) {
+                mark(UnsafeRawBufferPointer(rebasing: head[name]), in: head)
             }
         }
     }
@@ -88,10 +88,9 @@ struct HeadScanner {
             searched = lineStart
             if !line.isEmpty {
                 try take(line, in: bytes)
+                guard lineStart &+ fields.count &* Self.fieldCost <= limit else { throw tooLarge }
             } else if hasStartLine {
                 return lineStart
-            } else if newline > 1 {
-                throw WireError("it begins with empty lines.")
             }
         }
         searched = bytes.count
@@ -112,7 +111,6 @@ struct HeadScanner {
     private mutating func take(_ line: Range<Int>, in bytes: UnsafeRawBufferPointer) throws(WireError) {
         if hasStartLine {
             fields.append(try Self.field(line, in: bytes))
-            guard fields.count <= Self.maxFields else { throw tooLarge }
         } else {
             hasStartLine = true
             startLine = line

@@ -14,21 +14,28 @@ enum BodyFraming: Equatable {
 /// Collects what the fields of one head say about length and connection, and refuses what contradicts itself.
 struct FramingFields {
     private(set) var contentLength: Int?
+    /// Whether zeros stand before it, which some would take for the mark of an octal number.
+    private(set) var isLengthPadded = false
     private(set) var isChunked = false
     private(set) var hasClose = false
     private(set) var hasKeepAlive = false
     private(set) var hasUpgrade = false
     /// Whether `Connection` names fields, which end here too.
     private(set) var namesFields = false
+    private var named: UInt8 = 0
+    /// Each is looked for among all fields.
+    private static let mostNamed: UInt8 = 100
 
     /// Takes a `Content-Length`: once, digits only.
     ///
     /// A repeated length is refused even where it agrees.
     mutating func takeContentLength(_ value: UnsafeRawBufferPointer) throws(WireError) {
         guard contentLength == nil else { throw WireError("it has more than one Content-Length.") }
-        guard !value.isEmpty, value.count <= 18 else { throw WireError("its Content-Length is not a number.") }
+        guard !value.isEmpty else { throw WireError("its Content-Length is not a number.") }
+        isLengthPadded = value.count > 1 && value[0] == UInt8(ascii: "0")
         var length = 0
         for byte in value {
+            guard length < Self.farTooLong else { throw WireError("its Content-Length is too large.") }
             guard byte >= UInt8(ascii: "0"), byte <= UInt8(ascii: "9") else {
                 throw WireError("its Content-Length is not a number.")
             }
@@ -36,6 +43,9 @@ struct FramingFields {
         }
         contentLength = length
     }
+
+    /// Ten times this, and a digit, is still a number.
+    private static let farTooLong = 100_000_000_000_000_000
 
     /// Takes a `Transfer-Encoding`: once, and exactly `chunked` (RFC 9112 §6.1).
     mutating func takeTransferEncoding(_ value: UnsafeRawBufferPointer) throws(WireError) {
@@ -48,14 +58,8 @@ struct FramingFields {
 
     /// Takes a `Connection` field, a list of tokens.
     mutating func takeConnection(_ field: HeadField, in head: UnsafeRawBufferPointer) throws(WireError) {
-        var start = Int(field.valueStart)
-        let end = Int(field.valueEnd)
-        while start < end {
-            var stop = start
-            while stop < end, head[stop] != UInt8(ascii: ",") { stop += 1 }
-            try takeOption(FieldName.trimmed(start..<stop, in: head), in: head)
-            start = stop + 1
-        }
+        var members = ListMembers(Int(field.valueStart)..<Int(field.valueEnd), in: head)
+        while let option = members.next() { try takeOption(option, in: head) }
     }
 
     private mutating func takeOption(_ range: Range<Int>, in head: UnsafeRawBufferPointer) throws(WireError) {
@@ -71,6 +75,10 @@ struct FramingFields {
             guard option.allSatisfy(ByteClass.isToken) else { throw WireError("its Connection lists no tokens.") }
             try refuseNaming(option)
             namesFields = true
+            guard named < Self.mostNamed else {
+                throw WireError("its Connection names too many fields.", code: .headTooLarge)
+            }
+            named += 1
         }
     }
 

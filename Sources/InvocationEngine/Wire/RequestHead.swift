@@ -60,13 +60,16 @@ enum RequestMethod {
 struct RequestHead {
     private(set) var method = RequestMethod.other
     private(set) var methodRange = 0..<0
-    /// Path and query as sent, without scheme and authority.
+    /// Path and query as sent, without scheme and authority; behind those the path may be empty.
     private(set) var target = 0..<0
+    /// Whether it is about the server itself: `OPTIONS *` (RFC 9110 §9.3.7).
+    private(set) var asksServer = false
     /// The end of the path within `target`.
     private(set) var pathEnd = 0
     private(set) var isVersion10 = false
     private(set) var framing = BodyFraming.none
-    /// The body came in chunks and was read whole: its length has to be told.
+    /// The length has to be told anew: the body came in chunks and was read whole, or the client's own line could be read
+    /// as another number.
     private(set) var needsLength = false
     private(set) var options = FramingFields()
     private(set) var expectsContinue = false
@@ -104,7 +107,7 @@ struct RequestHead {
 
     /// The body was read whole and goes on with its length.
     mutating func noteBuffered(length: Int) {
-        needsLength = framing == .chunked
+        if framing == .chunked { needsLength = true }
         framing = length == 0 ? .none : .length(length)
         expectsContinue = false
     }
@@ -144,14 +147,26 @@ struct RequestHead {
         guard begins(version, with: "HTTP/"), version.count == 8 else {
             throw WireError("its request line does not end with a version.")
         }
+        // A later minor version is spoken as the latest that is known here (RFC 9110 §2.5).
+        if begins(version, with: "HTTP/1."), Self.isDigit(version[7]) { return }
+        guard Self.isDigit(version[5]), version[6] == UInt8(ascii: "."), Self.isDigit(version[7]) else {
+            throw WireError("its request line does not end with a version.")
+        }
         throw WireError("only HTTP/1.1 and HTTP/1.0 are spoken here.", code: .versionNotSupported)
     }
 
+    private static func isDigit(_ byte: UInt8) -> Bool { byte >= UInt8(ascii: "0") && byte <= UInt8(ascii: "9") }
+
     /// The forms of a target: `/path`, `*` of OPTIONS, and `http://authority/path` (RFC 9112 §3.2).
+    ///
+    /// Behind an authority the path may be left out, which means `/`, or `*` for OPTIONS (RFC 9112 §3.2.4).
     private mutating func takeTargetForm(in head: UnsafeRawBufferPointer) throws(WireError) {
         if head[target.lowerBound] == UInt8(ascii: "/") { return }
         if method == .connect { return }
-        if method == .options, target.count == 1, head[target.lowerBound] == UInt8(ascii: "*") { return }
+        if method == .options, target.count == 1, head[target.lowerBound] == UInt8(ascii: "*") {
+            asksServer = true
+            return
+        }
         let text = UnsafeRawBufferPointer(rebasing: head[target])
         let schemeLength =
             if hasPrefix(text, "http://") { 7 } else if hasPrefix(text, "https://") { 8 } else { 0 }
@@ -159,13 +174,14 @@ struct RequestHead {
         let start = target.lowerBound + schemeLength
         var end = start
         while end < pathEnd, head[end] != UInt8(ascii: "/") { end += 1 }
-        guard end > start, end < pathEnd else { throw WireError("its target has no host or no path.") }
+        guard end > start else { throw WireError("its target has no host.") }
         guard HostGrammar.accepts(UnsafeRawBufferPointer(rebasing: head[start..<end])) else {
             throw WireError("its target's host is no host.")
         }
         host = start..<end
         hasAbsoluteTarget = true
         target = end..<target.upperBound
+        asksServer = method == .options && target.isEmpty
     }
 
     @inline(__always)
@@ -218,6 +234,7 @@ struct RequestHead {
         } else if let length = options.contentLength, length > 0 {
             framing = .length(length)
         }
+        needsLength = options.isLengthPadded
         if method == .connect, framing != .none { throw WireError("a CONNECT has no body.") }
     }
 }

@@ -41,7 +41,8 @@ struct ResponseHead {
             throw WireError("its status line is not of HTTP/1.1.")
         }
         switch text[7] {
-        case UInt8(ascii: "1"): isVersion10 = false
+        // A later minor version is read as the latest that is known here (RFC 9110 §2.5).
+        case UInt8(ascii: "1")...UInt8(ascii: "9"): isVersion10 = false
         case UInt8(ascii: "0"): isVersion10 = true
         default: throw WireError("its status line is not of HTTP/1.1.")
         }
