@@ -59,6 +59,8 @@ public struct PlatformSettings: Sendable {
     /// The default namespace.
     public let defaultNamespace: String
     /// See the table.
+    public let headerTimeout: Duration
+    /// See the table.
     public let readTimeout: Duration
     /// See the table.
     public let writeTimeout: Duration
@@ -125,6 +127,7 @@ public struct PlatformSettings: Sendable {
         requiresCredentials = reader.flag("auth")
         _ = reader.word("provider", of: ["process"])
         defaultNamespace = reader.namespace("function-namespace")
+        headerTimeout = reader.duration("header-timeout", allowsZero: false)
         readTimeout = reader.duration("read-timeout", allowsZero: false)
         writeTimeout = reader.duration("write-timeout", allowsZero: false)
         let upstream = reader.duration("upstream-timeout", allowsZero: true)

@@ -40,6 +40,12 @@ public enum SettingsTable {
         SettingDefinition("auth", also: ["basic_auth"], "true", "Whether managing needs the password."),
         SettingDefinition("provider", "process", "What runs functions: process."),
         SettingDefinition("function-namespace", also: ["function_namespace"], "openfaas-fn", "The default namespace."),
+        SettingDefinition(
+            "header-timeout",
+            also: ["header_timeout"],
+            "10s",
+            "Most that a client may take for a request's head, from its first byte on; at most the read-timeout."
+        ),
         SettingDefinition("read-timeout", also: ["read_timeout"], "60s", "Longest pause of a client that sends."),
         SettingDefinition("write-timeout", also: ["write_timeout"], "60s", "Longest pause of a client that reads."),
         SettingDefinition(

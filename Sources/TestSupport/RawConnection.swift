@@ -56,6 +56,12 @@ public final class RawConnection: Sendable {
     /// Says that nothing more will be sent.
     public func endInput() { shutdown(descriptor, Int32(SHUT_WR)) }
 
+    /// Whether something has come that was not read yet, or the other side has closed.
+    public var hasInput: Bool {
+        var question = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+        return poll(&question, 1, 0) == 1
+    }
+
     /// What comes until the other side closes, or until a text has come.
     public func receive(until end: String? = nil) async throws -> String {
         try await run { descriptor in

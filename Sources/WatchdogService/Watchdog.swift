@@ -91,8 +91,10 @@ private final class RunningWatchdog: Sendable {
         let engine = EngineSettings(
             role: .watchdog,
             upstreamTimeout: nil,
+            headTimeout: settings.headerTimeout,
             readTimeout: settings.readTimeout,
             writeTimeout: settings.writeTimeout,
+            headLimit: settings.headLimit,
             servedBy: "of-watchdog",
             accessLog: log,
             health: { [self] in health($0) }

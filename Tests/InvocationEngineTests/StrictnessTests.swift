@@ -164,6 +164,24 @@ struct StrictnessTests {
         #expect(answer.hasPrefix("HTTP/1.1 405 ") && answer.contains("\r\nAllow: \(allowed)\r\n"), "\(answer)")
     }
 
+    @Test func `a head that comes too slowly is a 408, however often a byte of it comes`() async throws {
+        let settings = EngineSettings(headTimeout: .milliseconds(300), servedBy: "martlet/test")
+        let fixture = try await EngineFixture(settings: settings)
+        let connection = try RawConnection(port: fixture.port)
+        // Kept connections wait for the next head as long as ever.
+        try await connection.send("GET /function/fn HTTP/1.1\r\nHost: a\r\n\r\n")
+        #expect(try await connection.receive(until: "ok").hasPrefix("HTTP/1.1 200 "))
+        try await connection.send("GET /function/fn HTTP/1.1\r\nHost: a\r\nX: ")
+        #expect(
+            try await eventually {
+                if !connection.hasInput { try await connection.send("a") }
+                return connection.hasInput
+            }
+        )
+        let answer = try await connection.receive()
+        #expect(answer.hasPrefix("HTTP/1.1 408 ") && answer.contains("Connection: close\r\n"), "\(answer)")
+    }
+
     @Test(arguments: [100, 102, 103])
     func `interim answers pass or are swallowed, and the final one follows`(status: Int) async throws {
         let fixture = try await EngineFixture { _ in

@@ -18,6 +18,7 @@ struct WatchdogSettingsTests {
         #expect(all.writesLock && all.prefixesLogs && !all.logsCallID && !all.buffersBody)
         #expect(all.maxInFlight == nil && all.logLineLimit == 65_536 && all.readyPath == nil)
         #expect(all.staticPath == "/home/app/public")
+        #expect(all.headerTimeout == .seconds(10) && all.headLimit == 131_072)
     }
 
     @Test func `variables are read under all their names (§15.2)`() throws {

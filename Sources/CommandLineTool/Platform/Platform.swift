@@ -137,6 +137,7 @@ struct PlatformFront: Sendable {
             credentials: credentials,
             engine: EngineSettings(
                 upstreamTimeout: settings.upstreamTimeout,
+                headTimeout: settings.headerTimeout,
                 readTimeout: settings.readTimeout,
                 writeTimeout: settings.writeTimeout,
                 headLimit: settings.headLimit,

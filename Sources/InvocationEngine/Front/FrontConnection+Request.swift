@@ -35,7 +35,7 @@ extension FrontConnection {
             scanner.reset()
         } else if phase == .idle {
             phase = .head
-            loopContext.timers.set(timer, at: lastActivity + loopContext.limits.read)
+            loopContext.timers.set(timer, at: lastActivity + loopContext.limits.head)
         }
     }
 

@@ -16,7 +16,9 @@ public struct EngineSettings: Sendable {
     public var role: EngineRole
     /// The gateway's limit of one synchronous call; nil means none (contract §22, `upstream_timeout`).
     public var upstreamTimeout: Duration?
-    /// Most that a client may take for a head, or pause within a body (contract §22, `read_timeout`).
+    /// Most that a client may take for a request's head, from its first byte on.
+    public var headTimeout: Duration
+    /// Most that a client may pause within a body (contract §22, `read_timeout`).
     public var readTimeout: Duration
     /// Most that a client may pause in reading an answer (contract §22, `write_timeout`).
     public var writeTimeout: Duration
@@ -44,6 +46,7 @@ public struct EngineSettings: Sendable {
     public init(
         role: EngineRole = .gateway,
         upstreamTimeout: Duration? = .seconds(60),
+        headTimeout: Duration = .seconds(10),
         readTimeout: Duration = .seconds(60),
         writeTimeout: Duration = .seconds(60),
         keepAliveTimeout: Duration = .seconds(75),
@@ -58,6 +61,7 @@ public struct EngineSettings: Sendable {
     ) {
         self.role = role
         self.upstreamTimeout = upstreamTimeout
+        self.headTimeout = headTimeout
         self.readTimeout = readTimeout
         self.writeTimeout = writeTimeout
         self.keepAliveTimeout = keepAliveTimeout
@@ -82,6 +86,7 @@ struct EngineParts: Sendable {
 
 /// The limits of time, converted once.
 struct EngineLimits {
+    let head: TimeAmount
     let read: TimeAmount
     let write: TimeAmount
     /// The smaller of the two.
@@ -93,6 +98,8 @@ struct EngineLimits {
 
     init(_ settings: EngineSettings) {
         read = TimeAmount(settings.readTimeout)
+        // Nobody may pause for longer in a head than elsewhere.
+        head = min(TimeAmount(settings.headTimeout), read)
         write = TimeAmount(settings.writeTimeout)
         stall = min(read, write)
         keepAlive = TimeAmount(settings.keepAliveTimeout)

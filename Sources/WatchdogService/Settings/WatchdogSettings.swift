@@ -24,6 +24,9 @@ struct WatchdogSettings {
     let address: String
     let port: Int
     let metricsPort: Int
+    let headerTimeout: Duration
+    /// Longest head in bytes; each field counts 32 more.
+    let headLimit: Int
     let readTimeout: Duration
     let writeTimeout: Duration
     /// Nil means none.
@@ -51,6 +54,9 @@ struct WatchdogSettings {
         address = reader.text("listen_address") ?? ""
         port = reader.number("port", in: 0...65_535, 8080)
         metricsPort = reader.number("metrics_port", in: 0...65_535, 8081)
+        headerTimeout = reader.duration("header_timeout", .seconds(10))
+        // Twice the gateway's, which adds to what its clients send.
+        headLimit = reader.number("head_limit", in: 1024...16_777_216, 131_072)
         readTimeout = reader.duration("read_timeout", .seconds(30))
         writeTimeout = reader.duration("write_timeout", .seconds(30))
         let limit = reader.duration("exec_timeout", .seconds(30))
@@ -70,6 +76,7 @@ struct WatchdogSettings {
         reader.refuseTokens()
         if writeTimeout == .zero { reader.problems.append("HTTP write timeout must be over 0s") }
         if readTimeout == .zero { reader.problems.append("HTTP read timeout must be over 0s") }
+        if headerTimeout == .zero { reader.problems.append("HTTP header timeout must be over 0s") }
         if mode != .files, command.isEmpty {
             reader.problems.append(
                 "provide a \"function_process\" or \"fprocess\" environmental variable for your function"
