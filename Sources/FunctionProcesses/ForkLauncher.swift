@@ -10,12 +10,15 @@ public final class ForkLauncher: ProcessLauncher {
     /// The type of what its processes print.
     public let contentType: String
     private let spec: ProcessSpec
+    /// What the function's own environment says is not for its callers to change.
+    private let ownNames: Set<String>
     private let spawner: ProcessSpawner
     private let running = Mutex<Set<Int32>>([])
 
     /// Makes a launcher of processes as specified, with piped streams.
     public init(spec: ProcessSpec, contentType: String, spawner: ProcessSpawner) {
         self.spec = spec
+        ownNames = Set(spec.environment.map { $0.name })
         self.contentType = contentType
         self.spawner = spawner
     }
@@ -27,7 +30,7 @@ public final class ForkLauncher: ProcessLauncher {
         ended: @escaping @Sendable (ProcessEnd) -> Void
     ) {
         var spec = spec
-        spec.environment += requestVariables
+        spec.environment += requestVariables.filter { !ownNames.contains($0.name) }
         let processID = Atomic32()
         spawner.start(
             spec,

@@ -3,8 +3,18 @@
 import NIOCore
 
 /// The variables that tell a forked process of its request (contract §15.5).
+///
+/// What the platform tells comes first, and no field of the client's takes its name, in whatever spelling.
 struct RequestVariables {
     private(set) var variables: [(name: String, value: String)] = []
+    private var names: Set<String> = []
+    /// Names that no field may take which is not the one they are made for, in lower case.
+    ///
+    /// `Http_Proxy` least of all: HTTP libraries of several languages would send the function's own requests there.
+    private static let reserved: Set<String> = [
+        "http_method", "http_path", "http_query", "http_transfer_encoding", "http_content_length", "http_proxy",
+        "http_x_call_id", "http_x_start_time", "http_x_forwarded_for", "http_x_forwarded_host", "http_traceparent",
+    ]
 
     /// Makes the variables of a request.
     ///
@@ -20,15 +30,21 @@ struct RequestVariables {
     ) {
         let encodedPath = Self.path(rest, in: bytes)
         guard let path = Self.decodedPath(encodedPath) else { return nil }
-        for field in fields where Self.isTold(field, head, role, in: bytes) {
-            add(Self.variableName(field.nameBytes(in: bytes)), Self.text(field.valueBytes(in: bytes)))
-        }
-        if role == .gateway { addCallFacts(head, facts, clientAddress, in: bytes, fields) }
         add("Http_Method", Self.text(UnsafeRawBufferPointer(rebasing: bytes[head.methodRange])))
         add("Http_Path", path)
         let query = Self.text(UnsafeRawBufferPointer(rebasing: bytes[rest].dropFirst(encodedPath.count)))
         if query.count > 1 { add("Http_Query", String(query.dropFirst())) }
         if head.framing == .chunked { add("Http_Transfer_Encoding", "chunked") }
+        if role == .gateway { addCallFacts(head, facts, clientAddress, in: bytes, fields) }
+        // As a number: zeros before it would make it an octal one to a shell.
+        if let length = head.options.contentLength { add("Http_Content_Length", String(length)) }
+        for field in fields where Self.isTold(field, head, role, in: bytes) { add(field, in: bytes) }
+    }
+
+    private mutating func add(_ field: HeadField, in bytes: UnsafeRawBufferPointer) {
+        let name = Self.variableName(field.nameBytes(in: bytes))
+        if field.name == .other, Self.reserved.contains(name.lowercased()) { return }
+        add(name, Self.text(field.valueBytes(in: bytes)))
     }
 
     private mutating func addCallFacts(
@@ -50,7 +66,7 @@ struct RequestVariables {
 
     /// The first value of a field counts.
     private mutating func add(_ name: String, _ value: String) {
-        guard !variables.contains(where: { $0.name == name }) else { return }
+        guard names.insert(name).inserted else { return }
         variables.append((name, value))
     }
 
