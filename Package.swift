@@ -241,7 +241,7 @@ let package = Package(
             ]
         ),
         tests(of: "QueueContract", ["FunctionModel", "TestSupport"]),
-        tests(of: "InvocationWorker", ["FunctionModel", "QueueContract"]),
+        tests(of: "InvocationWorker", ["FunctionModel", "QueueContract", nioCore]),
         tests(
             of: "SQLiteQueue",
             ["FaultModel", "FunctionModel", "QueueContract", "TestSupport", logging, nioCore, sqlite]

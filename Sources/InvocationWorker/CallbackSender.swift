@@ -151,7 +151,7 @@ final class CallbackSender: Sendable {
     /// Sends a callback; the status of the answer, 0 where there was none.
     private func send(_ callback: PendingCallback) async -> Int {
         guard let url = CallbackURL(callback.url) else { return 400 }
-        let fields = fields(callback, url)
+        let fields = Self.fields(callback, url, settings)
         if settings.ownHosts.contains(url.authority), let target = OwnTarget(url, settings.defaultNamespace) {
             return await send(callback, fields, to: target)
         }
@@ -159,18 +159,25 @@ final class CallbackSender: Sendable {
     }
 
     /// The function's answer as a request, with what the receiver wants to know of the call.
-    private func fields(_ callback: PendingCallback, _ url: CallbackURL) -> [(name: String, value: String)] {
+    static func fields(
+        _ callback: PendingCallback,
+        _ url: CallbackURL,
+        _ settings: WorkerSettings
+    ) -> [(name: String, value: String)] {
         var fields = FieldLines.read(callback.result.fields).filter { field in
             !["host", "user-agent", "content-length"].contains(field.name.lowercased())
         }
+        // As OpenFaaS' provider does it; a body without a type is not ours to name.
+        let hasType = fields.contains { $0.name.lowercased() == "content-type" }
+        if !hasType, callback.result.body.readableBytes == 0 { fields.append(("Content-Type", "text/plain")) }
         let seconds = String(format: "%f", callback.duration.inSeconds)
         let function = callback.function
         fields.append(("Host", url.authority))
         fields.append(("User-Agent", settings.userAgent))
         fields.append(("X-Duration-Seconds", seconds))
         fields.append(("X-Function-Status", String(callback.result.status)))
-        let isDefault = function.namespace == settings.defaultNamespace
-        fields.append(("X-Function-Name", isDefault ? function.name : function.description))
+        let usualName = function.namespace == settings.defaultNamespace ? function.name : function.description
+        fields.append(("X-Function-Name", url.calledAs ?? usualName))
         fields.append(("X-Call-Id", callback.callID))
         if callback.result.isTruncated { fields.append(("X-Martlet-Truncated", "true")) }
         return fields
@@ -229,15 +236,17 @@ struct OwnTarget {
     /// Nil for a path that is no function's.
     init?(_ url: CallbackURL, _ defaultNamespace: String) {
         let prefixes = [("/function/", false), ("/async-function/", true)]
-        guard let (prefix, isAsynchronous) = prefixes.first(where: { url.path.hasPrefix($0.0) }) else { return nil }
-        let rest = url.path.dropFirst(prefix.count)
+        // As the front door takes them: an address that ends in a slash, and a path behind it.
+        let path = "/" + url.path.drop { $0 == "/" }
+        guard let (prefix, isAsynchronous) = prefixes.first(where: { path.hasPrefix($0.0) }) else { return nil }
+        let rest = path.dropFirst(prefix.count)
         let address = rest.prefix { $0 != "/" }
         guard let function = FunctionID(address: String(address), defaultNamespace: defaultNamespace),
             NameRule.isLabel(function.name),
             function.namespace == defaultNamespace || NameRule.isLabel(function.namespace)
         else { return nil }
         self.function = function
-        path = String(rest.dropFirst(address.count))
+        self.path = String(rest.dropFirst(address.count))
         query = url.query
         self.isAsynchronous = isAsynchronous
     }

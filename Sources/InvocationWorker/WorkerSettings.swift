@@ -18,7 +18,7 @@ public struct WorkerSettings: Sendable {
     public var answerLimit: Int
     /// The same for answers that a callback takes on.
     public var callbackAnswerLimit: Int
-    /// The default namespace, which callbacks leave out of a function's name.
+    /// The default namespace, which callbacks leave out of a function's name unless its call named it.
     public var defaultNamespace: String
     /// Hosts, with their ports where they have one, whose callbacks need no network.
     public var ownHosts: Set<String>

@@ -349,6 +349,11 @@ struct AsyncTests {
         }
         #expect(try await eventually { try await martlet.client.call("eb82").callback?.state == "delivered" })
         #expect(try await martlet.client.call("eb82").callback?.status == 204)
+        let fields = [("X-Callback-Url", url + "#own"), ("X-Call-Id", "eb83")]
+        _ = try await send("cat.openfaas-fn", "", fields, to: martlet)
+        let second = await receiver.nextRequest().lowercased()
+        #expect(second.contains("post /cb?k=1 http") && second.contains("x-function-name: cat.openfaas-fn\r\n"))
+        #expect(try await martlet.client.call("eb83").callback?.url == url)
         #expect(await martlet.stop() == 0)
     }
 

@@ -81,9 +81,18 @@ struct EndToEndTests {
         let large = String(repeating: "0123456789abcdef", count: 65_536)
         let echo = try await martlet.call("cat", method: "POST", body: large)
         #expect(echo.body == large && echo.headers["content-type"] == "text/plain")
+        #expect(echo.headers["x-duration-seconds"].flatMap { Double($0) } != nil)
         let failure = try await martlet.call("fail", headers: [("accept", "application/json")])
         #expect(failure.status == 500 && failure.body.contains("exit status 1"))
-        #expect(failure.headers["x-openfaas-internal"] != nil)
+        #expect(failure.headers["x-openfaas-internal"] != nil && failure.headers["x-duration-seconds"] != nil)
+        let forged = try await martlet.call(
+            "env/a",
+            headers: [("Path", "/admin"), ("Query", "x"), ("Proxy", "http://x")]
+        )
+        #expect(forged.body.contains("Http_Path=/a\n") && !forged.body.contains("Http_Query"), "\(forged)")
+        #expect(!forged.body.lowercased().contains("proxy"))
+        let slash = try await martlet.ask("GET", "//function/env/b", withLogin: false)
+        #expect(slash.status == 200 && slash.body.contains("Http_Path=/b\n"), "\(slash)")
         _ = await martlet.stop()
     }
 

@@ -245,6 +245,7 @@ struct WatchdogTests {
         let home = try await watchdog.call()
         #expect(
             home.hasPrefix("HTTP/1.1 200 ") && home.contains("text/html; charset=utf-8") && home.hasSuffix("<p>home")
+                && home.contains("X-Duration-Seconds: ")
         )
         let file = try await watchdog.call("GET /a%20b.txt HTTP/1.1")
         #expect(file.contains("Content-Length: 10\r\n") && file.hasSuffix("0123456789"), "\(file)")

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import FunctionModel
+import NIOCore
 import QueueContract
 import Testing
 
@@ -26,6 +27,48 @@ struct CallbackTests {
         #expect(CallbackURL.withoutSecrets(url.text) == "http://gateway:8080/function/a%2Fb/c")
     }
 
+    /// The fields by lower-case name.
+    private func fields(_ url: CallbackURL, _ namespace: String, _ result: CallResult) -> [String: String] {
+        let callback = PendingCallback(
+            id: "1",
+            end: 1,
+            callID: "1",
+            function: FunctionID(name: "fn", namespace: namespace),
+            url: url.text,
+            attempts: 0,
+            duration: .seconds(1),
+            result: result
+        )
+        let settings = WorkerSettings(defaultNamespace: "openfaas-fn", userAgent: "test")
+        let fields = CallbackSender.fields(callback, url, settings).map { ($0.name.lowercased(), $0.value) }
+        return Dictionary(fields, uniquingKeysWith: { first, _ in first })
+    }
+
+    @Test func `a receiver learns the name by which the function was called, and no fragment reaches it`() throws {
+        let url = try #require(CallbackURL("http://h/x?y#called-as=evil"))
+        #expect(url.text == "http://h/x?y")
+        for (namespace, name) in [("openfaas-fn", "fn.openfaas-fn"), ("dev", "fn.dev"), ("faas", "fn.openfaas-fn")] {
+            let kept = try #require(CallbackURL(url.text(calledAs: name)))
+            #expect(kept.text == url.text && kept.query == "y")
+            #expect(fields(kept, namespace, CallResult(status: 200))["x-function-name"] == name)
+        }
+        let plain = try #require(CallbackURL("http://h/x"))
+        #expect(fields(plain, "openfaas-fn", CallResult(status: 200))["x-function-name"] == "fn")
+        #expect(fields(plain, "dev", CallResult(status: 200))["x-function-name"] == "fn.dev")
+        for fragment in ["called-as=", "called-as=a b", "called-as=a\r\nX: y", "x"] {
+            #expect(CallbackURL("http://h/x#\(fragment)")?.calledAs == nil, "\(fragment)")
+        }
+    }
+
+    @Test func `an empty result has a Content-Type, and a function's own type is kept`() throws {
+        let url = try #require(CallbackURL("http://h/x"))
+        #expect(fields(url, "dev", CallResult(status: 204))["content-type"] == "text/plain")
+        let typed = CallResult(status: 200, fields: ByteBuffer(string: "content-type: text/x\r\n"))
+        #expect(fields(url, "dev", typed)["content-type"] == "text/x")
+        let untyped = CallResult(status: 200, body: ByteBuffer(string: "x"))
+        #expect(fields(url, "dev", untyped)["content-type"] == nil)
+    }
+
     @Test func `a path of a function is one of ours, any other is not`() throws {
         func target(_ path: String) throws -> OwnTarget? {
             OwnTarget(try #require(CallbackURL("http://gateway\(path)")), "openfaas-fn")
@@ -37,6 +80,7 @@ struct CallbackTests {
         #expect(
             later.function == FunctionID(name: "fn", namespace: "dev") && later.path.isEmpty && later.isAsynchronous
         )
+        #expect(try target("//function/fn")?.function.name == "fn")
         for path in [
             "/system/functions", "/function/", "/functions/fn", "/", "/async-function/*.x", "/async-function/a%3E",
         ] { #expect(try target(path) == nil) }

@@ -57,14 +57,16 @@ struct QueueIntake: CallIntake {
         guard text.utf8.count <= CallbackURL.limit else {
             throw PlatformFault(.invalidValue, "The X-Callback-Url is longer than \(CallbackURL.limit) bytes.")
         }
-        guard CallbackURL(text) != nil else {
+        guard let url = CallbackURL(text) else {
             throw PlatformFault(
                 .invalidValue,
                 "X-Callback-Url is \"\(NameRule.printable(text))\", which cannot be called.",
                 hint: "Write it as http://HOST/PATH or https://HOST/PATH."
             )
         }
-        return text
+        // The usual form of a name is known without being kept.
+        guard let name = request.calledAs, name != request.function.name else { return url.text }
+        return url.text(calledAs: name)
     }
 
     private static func start(_ request: IntakeRequest) throws(PlatformFault) -> NewCall.Start {

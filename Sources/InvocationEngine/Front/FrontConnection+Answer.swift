@@ -97,6 +97,12 @@ extension FrontConnection {
                 out.write(facts)
                 out.writeField("X-Served-By", servedBy)
             }
+            // Whoever answers a call, and however it ended (contract §5.1).
+            if entry != nil {
+                out.write("X-Duration-Seconds: ")
+                out.writeSeconds(nanoseconds: loopContext.now.uptimeNanoseconds &- facts.begun.uptimeNanoseconds)
+                out.write("\r\n")
+            }
             if case .length(let length) = wireFraming {
                 out.write("Content-Length: ")
                 out.writeDecimal(UInt64(length))
@@ -173,13 +179,11 @@ extension FrontConnection {
         let row = FaultTable.row(for: fault.code)
         let status = role == .watchdog ? row.watchdogStatus : row.status
         let component = isLimiter || role == .gateway ? fault.internalHeaderValue : "of-watchdog"
-        let duration = role == .watchdog && entry != nil ? elapsedSeconds : nil
         answerHead(status: status, framing: .length(text.utf8.count)) { out in
             out.writeField("Content-Type", type)
             out.writeStaticString("X-Content-Type-Options: nosniff\r\n")
             out.writeField("X-OpenFaaS-Internal", component)
             out.writeStaticString(allow)
-            if let duration { out.writeField("X-Duration-Seconds", duration) }
             if let seconds = fault.retryAfterSeconds { out.writeField("Retry-After", String(seconds)) }
         }
         if head?.method != .head { answerBytes += outlet.bytes.writeString(text) }

@@ -38,6 +38,8 @@ public struct IntakeRequest: Sendable {
     public var runAt: String?
     /// `X-Callback-Url`.
     public var callbackURL: String?
+    /// The function's address as the client wrote it; nil where no callback will tell it.
+    public var calledAs: String?
     /// Nanoseconds since 1970.
     public var acceptedAt: UInt64
 }

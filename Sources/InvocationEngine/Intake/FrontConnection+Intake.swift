@@ -19,7 +19,7 @@ extension FrontConnection {
         }
         armExchangeTimer()
         let whole = bodyAtHand(head)
-        let request = intakeRequest(head, function, whole)
+        let request = intakeRequest(head, function, whole, calledAs: name)
         guard !body.isDone else { return keep(request, intake) }
         origin = BodyCollector(front: self, limit: limit, tooLarge: tooLarge) { [unowned self] whole in
             var request = request
@@ -62,7 +62,12 @@ extension FrontConnection {
     /// What a body may be long that is kept in one piece of memory with its fields: a long one goes its own way later.
     private static var mostAtHand: Int { 16_384 }
 
-    private func intakeRequest(_ head: RequestHead, _ function: FunctionID, _ whole: ByteBuffer?) -> IntakeRequest {
+    private func intakeRequest(
+        _ head: RequestHead,
+        _ function: FunctionID,
+        _ whole: ByteBuffer?,
+        calledAs name: Range<Int>
+    ) -> IntakeRequest {
         headBytes.withUnsafeReadableBytes { bytes in
             var request = IntakeRequest(
                 function: function,
@@ -74,6 +79,7 @@ extension FrontConnection {
                 acceptedAt: facts.startTime
             )
             for field in scanner.fields { take(field, in: bytes, into: &request, head) }
+            if request.callbackURL != nil { request.calledAs = String(decoding: bytes[name], as: UTF8.self) }
             // HTTP/1.0 knows calls without a host; what carries this one out later does not.
             if head.host.isEmpty { request.fields.writeStaticString("Host: gateway\r\n") }
             if let whole { request.append(whole) }

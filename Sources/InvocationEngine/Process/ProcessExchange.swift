@@ -186,11 +186,7 @@ final class ProcessExchange: Origin {
         hasAnswered = true
         let type = contentType
         let isStream = type.hasPrefix("text/event-stream") || type.hasPrefix("application/x-ndjson")
-        let seconds = front.elapsedSeconds
-        front.answerHead(status: 200, framing: framing, isStream: isStream) { out in
-            out.writeField("Content-Type", type)
-            out.writeField("X-Duration-Seconds", seconds)
-        }
+        front.answerHead(status: 200, framing: framing, isStream: isStream) { $0.writeField("Content-Type", type) }
     }
 
     /// The call is over when the process has exited and everything it printed was read.
@@ -280,13 +276,5 @@ extension FrontConnection {
         origin = exchange
         exchange.launch(launcher, variables.variables)
         beginBody(head)
-    }
-
-    /// The call's duration so far, as `X-Duration-Seconds` has it.
-    var elapsedSeconds: String {
-        var text = ByteBuffer()
-        let nanoseconds = loopContext.readClock().uptimeNanoseconds &- facts.begun.uptimeNanoseconds
-        text.writeHead(atMost: 32) { $0.writeSeconds(nanoseconds: nanoseconds) }
-        return String(buffer: text)
     }
 }

@@ -142,7 +142,7 @@ struct QueueRequest: Codable, Sendable {
             clientAddress: own?.clientAddress ?? "",
             callID: callID,
             idempotencyKey: own?.key,
-            callbackURL: own == nil ? callbackURL?.text : own?.callbackURL,
+            callbackURL: own == nil ? foreignCallback : own?.callbackURL,
             start: start,
             acceptedAt: acceptedAt
         )
@@ -153,6 +153,11 @@ struct QueueRequest: Codable, Sendable {
     private var start: NewCall.Start {
         if let moment = own?.startsAt { return .at(Timestamp(nanosecondsSinceEpoch: moment)) }
         return own?.startsAfter.map { .after(.nanoseconds($0)) } ?? .now
+    }
+
+    private var foreignCallback: String? {
+        guard let text = callbackURL?.text, function.contains(".") else { return callbackURL?.text }
+        return CallbackURL(text)?.text(calledAs: function) ?? text
     }
 
     private var foreignFields: ByteBuffer {

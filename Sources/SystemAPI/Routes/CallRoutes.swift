@@ -189,7 +189,12 @@ extension CallDescription {
             attempts: record.attempts.map(Attempt.init),
             deadReason: record.deadReason,
             callback: record.callback.map {
-                Callback(url: $0.url, state: $0.state, attempts: $0.attempts, status: $0.status)
+                Callback(
+                    url: CallbackURL($0.url)?.text ?? $0.url,
+                    state: $0.state,
+                    attempts: $0.attempts,
+                    status: $0.status
+                )
             },
             result: record.result.map(Result.init)
         )
