@@ -71,22 +71,29 @@ final class ProcessExchange: Origin {
 
     private func connect(_ process: LaunchedProcess) {
         let exchange = NIOLoopBound(self, eventLoop: loop)
-        let opened = bootstrap { InputHandler(exchange.value) }
+        let input = bootstrap { InputHandler(exchange.value) }
             .takingOwnershipOfDescriptor(output: process.standardInput)
-            .and(
-                bootstrap { OutputHandler(exchange.value) }
-                    .takingOwnershipOfDescriptor(input: process.standardOutput)
-            )
-        opened.assumeIsolated().whenComplete { [self] outcome in
-            switch outcome {
-            case .success(let (input, output)):
-                (self.input, self.output) = (input, output)
-                connected()
-            case .failure(let error):
-                process.kill()
-                takeFront()?.failed(.unexpected(error, doing: "connecting to a process"))
-            }
+        let output = bootstrap { OutputHandler(exchange.value) }
+            .takingOwnershipOfDescriptor(input: process.standardOutput)
+        EventLoopFuture.whenAllComplete([input, output], on: loop).assumeIsolated().whenSuccess { [self] outcomes in
+            // What was not taken over is still ours to close; what was, goes with its channel.
+            self.input = Self.channel(outcomes[0], process.standardInput)
+            self.output = Self.channel(outcomes[1], process.standardOutput)
+            for case .failure(let error) in outcomes { return connectFailed(process, error) }
+            connected()
         }
+    }
+
+    private static func channel(_ outcome: Result<any Channel, any Error>, _ descriptor: CInt) -> (any Channel)? {
+        if case .success(let channel) = outcome { return channel }
+        close(descriptor)
+        return nil
+    }
+
+    private func connectFailed(_ process: LaunchedProcess, _ error: any Error) {
+        process.kill()
+        closePipes()
+        takeFront()?.failed(.unexpected(error, doing: "connecting to a process"))
     }
 
     private func bootstrap(_ handler: @escaping @Sendable () -> any ChannelHandler) -> NIOPipeBootstrap {

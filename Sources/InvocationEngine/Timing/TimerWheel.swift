@@ -109,11 +109,10 @@ final class TimerWheel {
 
     private func fireSlot() {
         let slot = Int(current % Self.slotCount)
-        var timer = slots[slot]
-        slots[slot] = nil
         let now = NIODeadline.now()
-        while let due = timer {
-            timer = due.next
+        // One at a time: whoever is called may set or cancel one of the others. What is put back goes elsewhere.
+        while let due = slots[slot] {
+            slots[slot] = due.next
             due.next = nil
             due.slotTick = -1
             count -= 1
