@@ -215,6 +215,7 @@ let package = Package(
             of: "InvocationEngine",
             ["FaultModel", "FunctionModel", "ProcessControl", "ProviderContract", "TestSupport", nioCore, nioPosix]
         ),
+        tests(of: "FunctionProcesses", ["ProcessControl", "ProviderContract", "TestSupport", nioCore, nioPosix]),
         tests(of: "ProcessControl", ["TestSupport"]),
         tests(
             of: "ProcessProvider",

@@ -9,12 +9,16 @@ import Glibc
 import Darwin
 #endif
 
-/// Reads what a process prints, line by line.
+/// Reads what one process prints, line by line.
 public enum LineReader {
+    /// Most bytes that are read at once: whoever writes without a pause leaves the loop to the others in between.
+    private static let readAtOnce = 16_384
+
     /// Reads from a pipe until its other end is closed everywhere; takes the descriptor over.
     ///
-    /// Called on the loop, as is `take`. A line longer than the limit (in bytes; nil means none) comes in pieces, so
-    /// that nothing is lost. `ended` is called once, behind the last line.
+    /// Called on the loop, as is `take`. A line longer than the limit (in bytes, 16 to 1,048,576; nil is the most) comes
+    /// in pieces, cut between two characters, so that nothing is lost. What has no line end when the pipe is closed is a
+    /// line too. `ended` is called once, behind the last line.
     public static func read(
         _ descriptor: Int32,
         on loop: any EventLoop,
@@ -22,8 +26,13 @@ public enum LineReader {
         take: @escaping (String) -> Void,
         ended: @escaping () -> Void = {}
     ) {
-        let handler = NIOLoopBound(LineHandler(lineLimit: lineLimit, take: take, ended: ended), eventLoop: loop)
+        let handler = NIOLoopBound(LineHandler(LineAssembler(limit: lineLimit), take, ended), eventLoop: loop)
         NIOPipeBootstrap(group: loop)
+            .channelOption(.maxMessagesPerRead, value: 1)
+            .channelOption(
+                .recvAllocator,
+                value: AdaptiveRecvByteBufferAllocator(minimum: 64, initial: 1024, maximum: readAtOnce)
+            )
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(handler.value) }
             }
@@ -38,26 +47,23 @@ public enum LineReader {
 private final class LineHandler: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
 
-    private let lineLimit: Int
+    private var assembler: LineAssembler
     private let take: (String) -> Void
     private var ended: (() -> Void)?
-    private var rest = ByteBuffer()
 
-    init(lineLimit: Int?, take: @escaping (String) -> Void, ended: @escaping () -> Void) {
-        self.lineLimit = lineLimit ?? .max
+    init(_ assembler: LineAssembler, _ take: @escaping (String) -> Void, _ ended: @escaping () -> Void) {
+        self.assembler = assembler
         self.take = take
         self.ended = ended
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        var piece = unwrapInboundIn(data)
-        rest.writeBuffer(&piece)
-        while let line = nextLine() { take(line) }
-        rest.discardReadBytes()
+        assembler.add(unwrapInboundIn(data))
+        while let line = assembler.next() { take(line) }
     }
 
     func channelInactive(context: ChannelHandlerContext) {
-        if rest.readableBytes > 0 { take(String(buffer: rest)) }
+        while let line = assembler.next(isLast: true) { take(line) }
         end()
     }
 
@@ -67,18 +73,4 @@ private final class LineHandler: ChannelInboundHandler {
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
-
-    /// A line, or so much of one as may be in a line: a longer one is cut, not lost.
-    private func nextLine() -> String? {
-        let view = rest.readableBytesView
-        guard let end = view.prefix(lineLimit == .max ? view.count : lineLimit + 1).firstIndex(of: 0x0A) else {
-            guard view.count >= lineLimit else { return nil }
-            return rest.readString(length: lineLimit)
-        }
-        let length = end - view.startIndex
-        var line = rest.readString(length: length) ?? ""
-        rest.moveReaderIndex(forwardBy: 1)
-        if line.hasSuffix("\r") { line.removeLast() }
-        return line
-    }
 }
