@@ -76,13 +76,16 @@ struct ReplicaFolder: Sendable {
 /// The environment of a replica (martlet-api "A function's environment"): ours, the bundle's, the deployment's; nothing
 /// of the host's.
 struct ReplicaEnvironment {
-    static let path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    static let usualPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
     let variables: [(name: String, value: String)]
 
+    /// The `PATH` that it runs with.
+    var path: String { variables.first { $0.name == "PATH" }?.value ?? "" }
+
     init(_ revision: FunctionRevision, folder: ReplicaFolder, port: Int?, platformURL: String) {
         var values: [String: String] = [
-            "PATH": Self.path,
+            "PATH": Self.usualPath,
             "HOME": folder.home,
             "TMPDIR": folder.temporary,
             "LANG": "C.UTF-8",

@@ -105,15 +105,18 @@ final class ReplicaProcess {
         group = try groups.make(mark, limits: revision.limits)
     }
 
-    private func spec(_ arguments: [String], _ streams: ProcessSpec.Streams, port: Int?) -> ProcessSpec {
+    private func environment(port: Int?) -> ReplicaEnvironment {
+        ReplicaEnvironment(revision, folder: folder, port: port, platformURL: parts.platformURL)
+    }
+
+    private func spec(
+        _ arguments: [String],
+        _ environment: ReplicaEnvironment,
+        _ streams: ProcessSpec.Streams
+    ) -> ProcessSpec {
         ProcessSpec(
             arguments: arguments,
-            environment: ReplicaEnvironment(
-                revision,
-                folder: folder,
-                port: port,
-                platformURL: parts.platformURL
-            ).variables,
+            environment: environment.variables,
             workingDirectory: workingDirectory,
             streams: streams,
             controlGroup: group,
@@ -132,13 +135,14 @@ final class ReplicaProcess {
     /// Ready as soon as its program can be executed (martlet-api "A function's port").
     private func startSlot() {
         let command = revision.rules.command
+        let environment = environment(port: nil)
         do throws(SpawnError) {
-            _ = try ExecutableLookup.find(command[0], path: ReplicaEnvironment.path, in: workingDirectory)
+            _ = try ExecutableLookup.find(command[0], path: environment.path, in: workingDirectory)
         } catch {
             return end(.failed(error.message))
         }
         let launcher = ForkLauncher(
-            spec: spec(command, .piped(errorDescriptor: logDescriptor), port: nil),
+            spec: spec(command, environment, .piped(errorDescriptor: logDescriptor)),
             contentType: revision.rules.contentType,
             spawner: parts.spawner
         )
@@ -161,7 +165,7 @@ final class ReplicaProcess {
         let bound = NIOLoopBound(self, eventLoop: parts.loop)
         let loop = parts.loop
         parts.spawner.start(
-            spec(command, .combined(descriptor: logDescriptor), port: port),
+            spec(command, environment(port: port), .combined(descriptor: logDescriptor)),
             started: { outcome in loop.execute { bound.value.processStarted(outcome) } },
             ended: { exit in loop.execute { bound.value.processEnded(exit) } }
         )
