@@ -219,7 +219,10 @@ let package = Package(
         tests(of: "ProcessControl", ["TestSupport"]),
         tests(
             of: "ProcessProvider",
-            ["FaultModel", "FunctionBuilder", "FunctionModel", "ProviderContract", "TestSupport", logging]
+            [
+                "FaultModel", "FunctionBuilder", "FunctionModel", "ProcessControl", "ProviderContract", "TestSupport",
+                logging, nioCore, nioPosix,
+            ]
         ),
         tests(
             of: "CommandLineTool",

@@ -85,7 +85,9 @@ extension LocalProcessProvider {
             try await self.store.delete(id)
             self.desired.forget(id)
             self.hub.remove(id)
-            supervisor.stopAll(deleting: true) { [parts = self.parts] in parts.logs.remove(id) }
+            let logs = self.parts.logs
+            logs.leave(supervisor.log)
+            supervisor.stopAll(deleting: true) { logs.remove(supervisor.log) }
             self.functions[id] = nil
             self.leaving.append(supervisor)
             self.leaving.removeAll { $0.isGone }
@@ -94,7 +96,7 @@ extension LocalProcessProvider {
 
     /// See the contract's `scale`.
     public func scale(_ id: FunctionID, to replicas: Int) async throws(PlatformFault) {
-        let isChange = try await change { () throws(PlatformFault) in
+        let changed: Timestamp? = try await change { () throws(PlatformFault) in
             let supervisor = try self.existing(id)
             guard (0...Int(Int32.max)).contains(replicas) else {
                 throw PlatformFault(.invalidValue, "\(replicas) is no number of replicas.")
@@ -102,17 +104,19 @@ extension LocalProcessProvider {
             guard !supervisor.newest.isExclusive || replicas <= 1 else { throw Self.onePort(id) }
             let before = supervisor.desired
             // Started at once, since somebody may wait; acknowledged only when it is on disk.
-            guard replicas != before || self.desired.isPending(id) else { return false }
+            guard replicas != before || self.desired.isPending(id) else { return nil }
             self.desired.wish(replicas, of: id, onDisk: before)
             supervisor.setDesired(replicas)
-            return true
+            return supervisor.createdAt
         }
-        guard isChange else { return }
+        guard let changed else { return }
         do throws(PlatformFault) {
             try await keepDesired()
         } catch {
-            // Unless somebody has wished for another number meanwhile.
-            if let supervisor = functions[id], supervisor.desired == replicas, let kept = desired.onDisk[id] {
+            // Unless somebody has wished for another number meanwhile, or the name is another function's.
+            if let supervisor = functions[id], supervisor.createdAt == changed, supervisor.desired == replicas,
+                let kept = desired.onDisk[id]
+            {
                 supervisor.setDesired(kept)
             }
             throw error
@@ -146,8 +150,7 @@ extension LocalProcessProvider {
 
     /// See the contract's `logs`.
     public func logs(_ query: LogQuery) async throws(PlatformFault) -> AsyncThrowingStream<LogLine, any Error> {
-        _ = try existing(query.function)
-        return parts.logs.lines(query)
+        try existing(query.function).log.lines(query)
     }
 
     // MARK: Checks

@@ -156,7 +156,9 @@ public actor LocalProcessProvider: FunctionProvider {
             try await store.put(record)
             namespaceRecords[record.name] = record
         }
-        for function in try await store.functions() {
+        let stored = try await store.functions()
+        parts.logs.removeLeftovers(besides: Set(stored.map(\.id)))
+        for function in stored {
             do throws(PlatformFault) {
                 try adopt(function).setDesired(function.desiredReplicas)
             } catch {
@@ -178,13 +180,14 @@ public actor LocalProcessProvider: FunctionProvider {
             newest: newest,
             serving: serving,
             parts: parts,
+            log: parts.logs.log(of: function.id),
             crowd: crowd,
             hub: hub,
             logger: logger,
-            onServing: { [store, logger] id, number in
+            onServing: { [store, logger, createdAt = function.createdAt] id, number in
                 // Not awaited by anybody: a restart that finds the older number merely begins with the newest.
                 Task {
-                    do { try await store.setReadyRevision(number, of: id) } catch {
+                    do { try await store.setReadyRevision(number, of: id, createdAt: createdAt) } catch {
                         logger.warning("the serving revision was not noted", metadata: ["why": "\(error)"])
                     }
                 }

@@ -29,6 +29,7 @@ final class ReplicaProcess {
     private(set) var readyAt: NIODeadline?
 
     private let parts: ReplicaParts
+    private let log: FunctionLog
     private let crowd: ProbeCrowd
     private let folder: ReplicaFolder
     private let onReady: () -> Void
@@ -50,6 +51,7 @@ final class ReplicaProcess {
         _ revision: FunctionRevision,
         name: String,
         parts: ReplicaParts,
+        log: FunctionLog,
         spareFolder: ReplicaFolder?,
         crowd: ProbeCrowd,
         onReady: @escaping () -> Void,
@@ -59,6 +61,7 @@ final class ReplicaProcess {
         self.revision = revision
         self.name = name
         self.parts = parts
+        self.log = log
         self.crowd = crowd
         self.onReady = onReady
         self.onEnd = onEnd
@@ -97,7 +100,7 @@ final class ReplicaProcess {
     private func openLog() throws(SpawnError) {
         let (readEnd, writeEnd) = try ProcessPipe.open()
         logDescriptor = writeEnd
-        parts.logs.read(readEnd, of: revision.id, replica: name, lineLimit: revision.rules.logLineLimit)
+        log.read(readEnd, replica: name, lineLimit: revision.rules.logLineLimit)
     }
 
     private func makeGroup() throws(SpawnError) {

@@ -153,11 +153,12 @@ final class StateStore: Sendable {
         }
     }
 
-    func setReadyRevision(_ number: Int, of id: FunctionID) async throws(PlatformFault) {
+    /// The moment says which function is meant: its name may be another one's by now.
+    func setReadyRevision(_ number: Int, of id: FunctionID, createdAt: Timestamp) async throws(PlatformFault) {
         try await write { database in
             try database.execute(
-                sql: "UPDATE functions SET ready_revision = ? WHERE namespace = ? AND name = ?",
-                arguments: [number, id.namespace, id.name]
+                sql: "UPDATE functions SET ready_revision = ? WHERE namespace = ? AND name = ? AND created_at = ?",
+                arguments: [number, id.namespace, id.name, createdAt.nanosecondsSinceEpoch]
             )
         }
     }

@@ -15,6 +15,8 @@ import ProviderContract
 final class FunctionSupervisor {
     let id: FunctionID
     let createdAt: Timestamp
+    /// Found by the function itself, never by its name, which may be another one's by now.
+    let log: FunctionLog
     private(set) var newest: FunctionRevision
     /// Digest and deployment of the newest revision, to tell a change from none.
     private(set) var stored: StateStore.StoredRevision
@@ -49,6 +51,7 @@ final class FunctionSupervisor {
         newest: FunctionRevision,
         serving: FunctionRevision?,
         parts: ReplicaParts,
+        log: FunctionLog,
         crowd: ProbeCrowd,
         hub: RouteHub,
         logger: Logger,
@@ -60,6 +63,7 @@ final class FunctionSupervisor {
         self.newest = newest
         self.serving = serving
         self.parts = parts
+        self.log = log
         self.crowd = crowd
         self.hub = hub
         self.logger = logger
@@ -129,6 +133,7 @@ final class FunctionSupervisor {
             revision,
             name: "\(id.name)-\(revisionNumber)-\(number)",
             parts: parts,
+            log: log,
             spareFolder: spareFolder,
             crowd: crowd,
             onReady: { [unowned self] in becameReady(number) },
@@ -184,7 +189,7 @@ final class FunctionSupervisor {
         usedByEnded += usedCPU.removeValue(forKey: number) ?? 0
         process.replica?.drain {}
         if case .failed(let why) = end { noteFailure(of: process, why) }
-        parts.logs.prune(id)
+        log.prune(living: Set(replicas.values.map(\.name)))
         carryOut(plan.ended(number))
         guard replicas.isEmpty, !whenEmpty.isEmpty else { return }
         let waiting = whenEmpty
@@ -198,7 +203,7 @@ final class FunctionSupervisor {
     private func noteFailure(of process: ReplicaProcess, _ why: String) {
         let number = process.revision.number
         lastFailure[number] = why
-        parts.logs.note("martlet: \(process.name) \(why)", about: id, replica: process.name)
+        log.note("martlet: \(process.name) \(why)", replica: process.name)
         logger.warning("replica failed", metadata: ["replica": "\(process.name)", "reason": "\(why)"])
         if let readyAt = process.readyAt, NIODeadline.now() - readyAt > .seconds(10) {
             failures[number] = 0
