@@ -6,21 +6,43 @@ public import ProviderContract
 import Synchronization
 
 /// Starts a process for each call of a slot (contract §15.4).
+///
+/// What a call's process started ends with the call: its group at once, and what left that within a moment.
 public final class ForkLauncher: ProcessLauncher {
+    private struct State {
+        var running: Set<Int32> = []
+        var isRetired = false
+    }
+
     /// The type of what its processes print.
     public let contentType: String
     private let spec: ProcessSpec
     /// What the function's own environment says is not for its callers to change.
     private let ownNames: Set<String>
     private let spawner: ProcessSpawner
-    private let running = Mutex<Set<Int32>>([])
+    private let marks: ProcessMarks
+    private let takeErrors: @Sendable (Int32) -> Void
+    private let state = Mutex(State())
 
-    /// Makes a launcher of processes as specified, with piped streams.
-    public init(spec: ProcessSpec, contentType: String, spawner: ProcessSpawner) {
+    /// Makes a launcher of processes as specified, all of whose streams are piped whatever the specification says.
+    ///
+    /// `takeErrors` gets, and closes, the end to read each process's standard error from: one for each, so that their
+    /// lines do not mix. It is called on a thread of the spawner.
+    public init(
+        spec: ProcessSpec,
+        contentType: String,
+        spawner: ProcessSpawner,
+        marks: ProcessMarks,
+        takeErrors: @escaping @Sendable (Int32) -> Void
+    ) {
+        var spec = spec
+        spec.streams = .allPiped
         self.spec = spec
         ownNames = Set(spec.environment.map { $0.name })
         self.contentType = contentType
         self.spawner = spawner
+        self.marks = marks
+        self.takeErrors = takeErrors
     }
 
     /// See the contract's `launch`.
@@ -29,25 +51,42 @@ public final class ForkLauncher: ProcessLauncher {
         started: @escaping @Sendable (Result<LaunchedProcess, ProcessLaunchError>) -> Void,
         ended: @escaping @Sendable (ProcessEnd) -> Void
     ) {
+        let mark = marks.issue()
         var spec = spec
         spec.environment += requestVariables.filter { !ownNames.contains($0.name) }
+        spec.environment.append(mark.variable)
         let processID = Atomic32()
         spawner.start(
             spec,
             started: { [self] outcome in
                 switch outcome {
-                case .failure(let error): started(.failure(ProcessLaunchError(message: error.message)))
+                case .failure(let error):
+                    marks.withdraw(mark)
+                    started(.failure(ProcessLaunchError(message: error.message)))
                 case .success(let process):
                     processID.store(process.processID)
-                    running.withLock { _ = $0.insert(process.processID) }
+                    if let errors = process.standardError { takeErrors(errors) }
                     started(launched(process))
+                    note(process)
                 }
             },
             ended: { [self] exit in
-                running.withLock { _ = $0.remove(processID.load()) }
+                state.withLock { _ = $0.running.remove(processID.load()) }
+                marks.withdraw(mark)
+                // One that was killed, by its deadline or by its caller's leaving, may have been busy starting others.
+                if case .signalled = exit { marks.endStrays() } else { marks.endStraysLater() }
                 ended(exit.asProcessEnd)
             }
         )
+    }
+
+    /// One that was on its way when the launcher was retired ends now.
+    private func note(_ process: StartedProcess) {
+        let isRetired = state.withLock { state in
+            state.running.insert(process.processID)
+            return state.isRetired
+        }
+        if isRetired { spawner.signalGroup(of: process.processID, SIGKILL) }
     }
 
     private func launched(_ process: StartedProcess) -> Result<LaunchedProcess, ProcessLaunchError> {
@@ -65,9 +104,13 @@ public final class ForkLauncher: ProcessLauncher {
         )
     }
 
-    /// Ends what still runs.
+    /// Ends what still runs, and what is still being started.
     public func retire() {
-        for processID in running.withLock({ $0 }) { spawner.signalGroup(of: processID, SIGKILL) }
+        let running = state.withLock { state in
+            state.isRetired = true
+            return state.running
+        }
+        for processID in running { spawner.signalGroup(of: processID, SIGKILL) }
     }
 }
 

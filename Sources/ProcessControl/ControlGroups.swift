@@ -172,6 +172,8 @@ public final class ControlGroup: Sendable {
     public func killAll() {
         if version == .v2, let folder = folders[""], ControlGroupTree.write("1", to: "\(folder)/cgroup.kill") { return }
         guard let folder = folders["memory"] ?? folders[""] else { return }
+        // Whatever starts others faster than they can be ended starts none any more.
+        _ = (folders["pids"] ?? folders[""]).map { ControlGroupTree.write("0", to: "\($0)/pids.max") }
         // A process may start another while we read; a few rounds catch it.
         for _ in 0..<20 {
             let text = SystemFile.text("\(folder)/cgroup.procs") ?? ""
@@ -181,12 +183,20 @@ public final class ControlGroup: Sendable {
         }
     }
 
-    /// Removes the group; it must be empty.
+    /// Removes the group, when its last process is gone; returns at the latest after a second.
     ///
-    /// A group that is still emptying is left for the next start.
+    /// A group that is not empty even then is left for the next start.
     public func remove() {
-        for folder in folders.values { rmdir(folder) }
+        for _ in 0..<Self.removals {
+            for folder in folders.values { rmdir(folder) }
+            guard exists else { return }
+            // What was killed is in its group until its memory is given back.
+            killAll()
+            usleep(10_000)
+        }
     }
+
+    private static let removals = 100
 
     /// Whether the group's folder is there.
     var exists: Bool { folders.values.contains { SystemFile.exists("\($0)/cgroup.procs") } }

@@ -88,7 +88,8 @@ public final class ProcessSpawner: Sendable {
             return StartedProcess(
                 processID: processID,
                 standardInput: streams.ourInput,
-                standardOutput: streams.ourOutput
+                standardOutput: streams.ourOutput,
+                standardError: streams.ourErrors
             )
         } catch {
             streams.closeOurEnds()
@@ -157,52 +158,82 @@ public final class ProcessSpawner: Sendable {
 
 /// The ends of a child's standard streams.
 private struct ChildStreams {
-    let childInput: Int32
-    let childOutput: Int32
-    let childError: Int32
-    var ourInput: Int32?
-    var ourOutput: Int32?
-    private let ownsOutput: Bool
+    private(set) var childInput: Int32 = -1
+    private(set) var childOutput: Int32 = -1
+    private(set) var childError: Int32 = -1
+    private(set) var ourInput: Int32?
+    private(set) var ourOutput: Int32?
+    private(set) var ourErrors: Int32?
+    /// Ends of the child's that are closed here when it has them.
+    private var lent: [Int32] = []
 
     init(_ streams: ProcessSpec.Streams) throws(SpawnError) {
+        do throws(SpawnError) { try open(streams) } catch {
+            closeOurEnds()
+            closeChildEnds()
+            throw error
+        }
+    }
+
+    private mutating func open(_ streams: ProcessSpec.Streams) throws(SpawnError) {
         switch streams {
         case .combined(let descriptor):
-            (childInput, childOutput, childError) = (try Self.emptyInput(), descriptor, descriptor)
-            ownsOutput = false
+            try lendEmptyInput()
+            (childOutput, childError) = (descriptor, descriptor)
         case .captured(let output, let errors):
-            (childInput, childOutput, childError, ownsOutput) = (try Self.emptyInput(), output, errors, false)
+            try lendEmptyInput()
+            (childOutput, childError) = (output, errors)
         case .piped(let errorDescriptor):
-            var input: (read: Int32, write: Int32) = (-1, -1)
-            var output: (read: Int32, write: Int32) = (-1, -1)
-            guard martlet_pipe(&input.read, &input.write, 0, 1) == 0 else { throw Self.failure() }
-            guard martlet_pipe(&output.read, &output.write, 1, 0) == 0 else {
-                let error = Self.failure()
-                close(input.read)
-                close(input.write)
-                throw error
-            }
-            (childInput, childOutput, childError, ownsOutput) = (input.read, output.write, errorDescriptor, true)
-            (ourInput, ourOutput) = (input.write, output.read)
+            try lendPipes()
+            childError = errorDescriptor
+        case .allPiped:
+            try lendPipes()
+            let errors = try Self.pipe(nonblockingRead: true)
+            (ourErrors, childError) = (errors.read, errors.write)
+            lent.append(errors.write)
         }
+    }
+
+    private mutating func lendPipes() throws(SpawnError) {
+        let input = try Self.pipe(nonblockingWrite: true)
+        (childInput, ourInput) = (input.read, input.write)
+        lent.append(input.read)
+        let output = try Self.pipe(nonblockingRead: true)
+        (ourOutput, childOutput) = (output.read, output.write)
+        lent.append(output.write)
+    }
+
+    private mutating func lendEmptyInput() throws(SpawnError) {
+        childInput = try Self.emptyInput()
+        lent.append(childInput)
+    }
+
+    private static func pipe(
+        nonblockingRead: Bool = false,
+        nonblockingWrite: Bool = false
+    ) throws(SpawnError) -> (read: Int32, write: Int32) {
+        var ends: (read: Int32, write: Int32) = (-1, -1)
+        guard martlet_pipe(&ends.read, &ends.write, nonblockingRead ? 1 : 0, nonblockingWrite ? 1 : 0) == 0 else {
+            throw failure()
+        }
+        return ends
     }
 
     /// A pipe that nobody writes to: a bare image has no `/dev/null`.
     private static func emptyInput() throws(SpawnError) -> Int32 {
-        let null = open("/dev/null", O_RDONLY | O_CLOEXEC)
+        let null = Glibc.open("/dev/null", O_RDONLY | O_CLOEXEC)
         if null >= 0 { return null }
-        var (readEnd, writeEnd): (Int32, Int32) = (-1, -1)
-        guard martlet_pipe(&readEnd, &writeEnd, 0, 0) == 0 else { throw failure() }
-        close(writeEnd)
-        return readEnd
+        let ends = try pipe()
+        close(ends.write)
+        return ends.read
     }
 
     func closeChildEnds() {
-        close(childInput)
-        if ownsOutput { close(childOutput) }
+        for descriptor in lent { close(descriptor) }
     }
 
     func closeOurEnds() {
-        for descriptor in [ourInput, ourOutput].compactMap(\.self) { close(descriptor) }
+        for descriptor in [ourInput, ourOutput, ourErrors].compactMap(\.self) { close(descriptor) }
     }
 
     private static func failure() -> SpawnError {

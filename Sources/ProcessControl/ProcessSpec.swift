@@ -4,8 +4,10 @@
 public struct ProcessSpec: Sendable {
     /// Where standard input comes from, and where what the process writes goes.
     public enum Streams: Sendable {
-        /// Input and output are pipes of ours; what goes to standard error goes to a descriptor (fork modes).
+        /// Input and output are pipes of ours; what goes to standard error goes to a descriptor.
         case piped(errorDescriptor: Int32)
+        /// Input, output and errors are pipes of ours (fork modes, whose processes' lines must not mix).
+        case allPiped
         /// Input is empty; output and errors go to a descriptor (long-lived servers).
         case combined(descriptor: Int32)
         /// Input is empty; output and errors go to a descriptor each.
@@ -69,6 +71,10 @@ public struct StartedProcess: Sendable {
     ///
     /// The receiver closes it.
     public let standardOutput: Int32?
+    /// Read end of its standard error, non-blocking; only where all streams are piped.
+    ///
+    /// The receiver closes it.
+    public let standardError: Int32?
 }
 
 /// How a process ended.

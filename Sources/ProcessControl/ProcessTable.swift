@@ -25,7 +25,7 @@ public enum ProcessTable {
     /// Ends the processes of a killed owner, and their children: those whose environment has a variable that begins
     /// with `marker`.
     ///
-    /// They are recognised by what they carry, never by a bare id.
+    /// They are recognised by what they carry, never by a bare id. For owners that made no `ProcessMarks`.
     ///
     /// Returns how many there were.
     @discardableResult
@@ -50,7 +50,7 @@ public enum ProcessTable {
         return variables.contains { $0.starts(with: marker.utf8) }
     }
 
-    private static func processes() -> [Int32] {
+    static func processes() -> [Int32] {
         SystemFile.names(in: "/proc").compactMap { Int32($0) }
     }
 

@@ -19,11 +19,30 @@ package enum SystemFile {
         var all: [UInt8] = []
         var room = [UInt8](repeating: 0, count: 16_384)
         while true {
-            let count = read(descriptor, &room, room.count)
+            let count = Glibc.read(descriptor, &room, room.count)
             if count < 0, errno == EINTR { continue }
             guard count >= 0 else { return nil }
             guard count > 0 else { return all }
             all += room[..<count]
+        }
+    }
+
+    /// Reads a file into memory that the caller keeps, which grows where it has to; returns how many bytes there are.
+    ///
+    /// 0 where it cannot be read.
+    static func read(_ path: String, into room: inout [UInt8]) -> Int {
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { return 0 }
+        defer { close(descriptor) }
+        var length = 0
+        while true {
+            if length == room.count { room += [UInt8](repeating: 0, count: room.count) }
+            let count = room.withUnsafeMutableBytes {
+                Glibc.read(descriptor, $0.baseAddress.map { $0 + length }, $0.count - length)
+            }
+            if count < 0, errno == EINTR { continue }
+            guard count > 0 else { return length }
+            length += count
         }
     }
 

@@ -72,6 +72,7 @@ public actor LocalProcessProvider: FunctionProvider {
     private var changes: [CheckedContinuation<Void, Never>] = []
     private var isStopped = false
     private var memoryWatch: RepeatedTask?
+    private var isWatchingMemory = false
     private var lastProcessTable: (at: ContinuousClock.Instant, table: [Int32: ResourceUsage])?
 
     /// Opens the state, ends what a killed Martlet left running, and starts everything that was deployed.
@@ -98,14 +99,17 @@ public actor LocalProcessProvider: FunctionProvider {
         limitsAreEnforced = groups != nil
         parts = ReplicaParts(
             loop: loops[0],
-            spawner: ProcessSpawner(),
+            // As the first process of a container it inherits whatever loses its parent.
+            spawner: ProcessSpawner(adoptsOrphans: getpid() == 1),
             ports: PortPool(),
             logs: FunctionLogs(folder: directory.file("logs"), loop: loops[1]),
+            marks: ProcessMarks(owner: directory.instance),
             secrets: SecretStore(folder: directory.file("secrets")),
             groups: groups,
             runFolder: directory.file("run"),
             platformURL: settings.platformURL,
-            disk: disk
+            disk: disk,
+            tidying: FolderTidying(loop: loops[0])
         )
         await removeLeftovers()
         try await restore()
@@ -124,8 +128,9 @@ public actor LocalProcessProvider: FunctionProvider {
 
     // MARK: Start
 
-    /// Orphans are recognised by their home, which lies in this data directory.
+    /// Orphans are recognised by their marks, or by their home, which lies in this data directory.
     private func removeLeftovers() async {
+        await parts.marks.endStrays()
         let (runFolder, groups) = (parts.runFolder, parts.groups)
         await withCheckedContinuation { continuation in
             parts.disk.async {
@@ -230,6 +235,7 @@ public actor LocalProcessProvider: FunctionProvider {
     private func stopAll(within limit: Duration) async {
         isStopped = true
         memoryWatch?.cancel()
+        parts.tidying.close()
         hub.close()
         let deadline = loop.scheduleTask(in: TimeAmount(limit)) {
             self.assumeIsolated { provider in
@@ -249,6 +255,9 @@ public actor LocalProcessProvider: FunctionProvider {
             }
         }
         deadline.cancel()
+        // Calls' processes that were killed just now, and what has left its group.
+        parts.marks.withdrawAll()
+        await parts.marks.endStrays()
         parts.logs.close()
         let (store, logger) = (store, logger)
         await withCheckedContinuation { continuation in
@@ -292,11 +301,19 @@ public actor LocalProcessProvider: FunctionProvider {
     private func watchMemory() {
         memoryWatch = loop.scheduleRepeatedTask(initialDelay: .milliseconds(250), delay: .milliseconds(250)) { _ in
             self.assumeIsolated { provider in
-                let watched = provider.functions.values.filter(\.needsMemoryWatch)
-                guard !watched.isEmpty else { return }
-                let table = ProcessTable.groupUsages()
-                for function in watched { function.enforceMemory(table) }
+                guard !provider.isWatchingMemory, provider.functions.values.contains(where: \.needsMemoryWatch) else {
+                    return
+                }
+                provider.isWatchingMemory = true
+                Task { await provider.enforceMemory() }
             }
         }
+    }
+
+    /// The table is read elsewhere: where there are many processes that takes long, and no function waits for it.
+    private func enforceMemory() async {
+        let table = await processTable()
+        for function in functions.values where function.needsMemoryWatch { function.enforceMemory(table) }
+        isWatchingMemory = false
     }
 }

@@ -47,6 +47,7 @@ private final class RunningWatchdog: Sendable {
     private let log: WatchdogLog
     private let group: MultiThreadedEventLoopGroup
     private let spawner: ProcessSpawner
+    private let marks = ProcessMarks(owner: "fwatchdog-\(UInt64.random(in: 0 ... .max))")
     private let table: RoutingTable
     private let lock: LockFile
     private let isDraining = Atomic<Bool>(false)
@@ -81,6 +82,8 @@ private final class RunningWatchdog: Sendable {
         await door.drain(within: code == 0 ? settings.writeTimeout : .seconds(1))
         if code == 0 { await child?.stop(within: settings.writeTimeout) }
         await metricsDoor.drain(within: .milliseconds(100))
+        marks.withdrawAll()
+        await marks.endStrays()
         lock.remove()
         return code
     }
@@ -139,26 +142,37 @@ private final class RunningWatchdog: Sendable {
             publish(.files(folder: settings.staticPath))
             return nil
         case .streaming, .serializing:
-            publish(.process(try makeLauncher()))
+            publish(.process(makeLauncher()))
             return nil
         case .http:
             guard let upstream = settings.upstream else { return nil }
-            let child = ServerChild(settings, upstream, spawner: spawner, loop: group.next(), log: log)
+            let child = ServerChild(
+                settings,
+                upstream,
+                spawner: spawner,
+                mark: marks.issue(),
+                loop: group.next(),
+                log: log
+            )
             let processID = try await child.start { [self] in publish(.http(upstream)) }
             return RunningChild(child: child, processID: processID)
         }
     }
 
-    /// One pipe takes the errors of all processes: each line is short enough to be written whole.
-    private func makeLauncher() throws(SpawnError) -> ForkLauncher {
-        let errors = try log.openPipe(for: .errors, on: group.next())
+    private func makeLauncher() -> ForkLauncher {
         let spec = ProcessSpec(
             arguments: settings.command,
             environment: settings.environment.map { ($0.key, $0.value) },
             workingDirectory: ".",
-            streams: .piped(errorDescriptor: errors)
+            streams: .allPiped
         )
-        return ForkLauncher(spec: spec, contentType: settings.contentType, spawner: spawner)
+        return ForkLauncher(
+            spec: spec,
+            contentType: settings.contentType,
+            spawner: spawner,
+            marks: marks,
+            takeErrors: { [log, group] in log.read($0, from: .errors, on: group.next()) }
+        )
     }
 
     private func writeLock() -> Bool {

@@ -2,7 +2,9 @@
 
 import Foundation
 import FunctionModel
+import NIOCore
 import ProcessControl
+import Synchronization
 
 /// What is a replica's own on disk: its home, its temporary folder, its secrets.
 ///
@@ -73,6 +75,30 @@ struct ReplicaFolder: Sendable {
     func remove() { try? FileManager.default.removeItem(atPath: path) }
 }
 
+/// Empties the folders of replicas that have ended, where nobody waits for the disk: a function may have left a million
+/// files.
+final class FolderTidying: Sendable {
+    private let loop: any EventLoop
+    private let isClosed = Mutex(false)
+
+    init(loop: any EventLoop) { self.loop = loop }
+
+    /// Empties a folder and hands it on, on the loop; one that is of no more use is removed.
+    func tidy(_ folder: ReplicaFolder, then handOn: @escaping @Sendable (ReplicaFolder) -> Void) {
+        DispatchQueue.global(qos: .utility).async { [self] in
+            guard folder.tidy() else { return folder.remove() }
+            isClosed.withLock { isClosed in
+                if !isClosed { loop.execute { handOn(folder) } }
+            }
+        }
+    }
+
+    /// Hands nothing on any more, since the loop is about to end.
+    ///
+    /// What is not empty yet is removed at the next start.
+    func close() { isClosed.withLock { $0 = true } }
+}
+
 /// The environment of a replica (martlet-api "A function's environment"): ours, the bundle's, the deployment's; nothing
 /// of the host's.
 struct ReplicaEnvironment {
@@ -99,6 +125,8 @@ struct ReplicaEnvironment {
         values.merge(revision.bundle?.environment ?? [:]) { _, new in new }
         values.merge(revision.deployment.envVars ?? [:]) { _, new in new }
         if let port, let url = values["upstream_url"] { values["upstream_url"] = Self.filled(url, port) }
+        // Ours alone, or a function could say that it is not one.
+        values[ProcessMarks.variable] = nil
         variables = values.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
     }
 

@@ -12,11 +12,13 @@ struct ReplicaParts: Sendable {
     let spawner: ProcessSpawner
     let ports: PortPool
     let logs: FunctionLogs
+    let marks: ProcessMarks
     let secrets: SecretStore
     let groups: ControlGroupTree?
-    /// Folder of replicas' own folders; its path is the mark by which orphans are recognised.
+    /// Folder of replicas' own folders.
     let runFolder: String
     let platformURL: String
     /// File operations that may take a while.
     let disk: DispatchQueue
+    let tidying: FolderTidying
 }

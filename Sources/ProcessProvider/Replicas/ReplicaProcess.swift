@@ -36,13 +36,15 @@ final class ReplicaProcess {
     private let onEnd: (End) -> Void
     private let onTidied: (ReplicaFolder) -> Void
     /// Tells it from every other replica that there ever was.
-    private let mark: String
+    private let title: String
+    /// By which what its server started is found.
+    private var mark: ProcessMarks.Mark?
     private var port: Int?
     private var logDescriptor: Int32 = -1
     private var probe: ReadinessProbe?
     private var liveness: LivenessProbe?
     private var isStopping = false
-    private var isOver = false
+    private var isEnding = false
     private var failure: String?
     private var timers: [Scheduled<Void>] = []
     private var launcher: ForkLauncher?
@@ -66,8 +68,8 @@ final class ReplicaProcess {
         self.onReady = onReady
         self.onEnd = onEnd
         self.onTidied = onTidied
-        mark = "\(name)-\(UInt32.random(in: 0 ... .max))"
-        folder = spareFolder ?? ReplicaFolder(path: "\(parts.runFolder)/\(mark)")
+        title = "\(name)-\(UInt32.random(in: 0 ... .max))"
+        folder = spareFolder ?? ReplicaFolder(path: "\(parts.runFolder)/\(title)")
     }
 
     // MARK: Starting
@@ -84,47 +86,36 @@ final class ReplicaProcess {
     }
 
     private func folderMade(_ outcome: Result<Void, any Error>) {
-        guard !isStopping else { return end(.stopped) }
+        guard !isStopping else { return letGo(.stopped) }
         do {
             try outcome.get()
-            try openLog()
             try makeGroup()
+            if revision.rules.mode.startsProcessPerCall { try startSlot() } else { try startServer() }
         } catch let error as SpawnError {
-            return end(.failed(error.message))
+            letGo(.failed(error.message))
         } catch {
-            return end(.failed("its folder or its secrets could not be made ready"))
+            letGo(.failed("its folder or its secrets could not be made ready"))
         }
-        if revision.rules.mode.startsProcessPerCall { startSlot() } else { startServer() }
-    }
-
-    private func openLog() throws(SpawnError) {
-        let (readEnd, writeEnd) = try ProcessPipe.open()
-        logDescriptor = writeEnd
-        log.read(readEnd, replica: name, lineLimit: revision.rules.logLineLimit)
     }
 
     private func makeGroup() throws(SpawnError) {
         guard let groups = parts.groups, !revision.limits.isEmpty else { return }
-        group = try groups.make(mark, limits: revision.limits)
+        group = try groups.make(title, limits: revision.limits)
     }
 
-    private func environment(port: Int?) -> ReplicaEnvironment {
-        ReplicaEnvironment(revision, folder: folder, port: port, platformURL: parts.platformURL)
-    }
-
-    private func spec(
-        _ arguments: [String],
-        _ environment: ReplicaEnvironment,
-        _ streams: ProcessSpec.Streams
-    ) -> ProcessSpec {
+    private func spec(_ environment: ReplicaEnvironment, _ streams: ProcessSpec.Streams) -> ProcessSpec {
         ProcessSpec(
-            arguments: arguments,
+            arguments: revision.rules.command,
             environment: environment.variables,
             workingDirectory: workingDirectory,
             streams: streams,
             controlGroup: group,
             mount: folder.mount(hasSecrets: !(revision.deployment.secrets ?? []).isEmpty)
         )
+    }
+
+    private func environment(port: Int?) -> ReplicaEnvironment {
+        ReplicaEnvironment(revision, folder: folder, port: port, platformURL: parts.platformURL)
     }
 
     private var workingDirectory: String {
@@ -136,18 +127,17 @@ final class ReplicaProcess {
     // MARK: A slot
 
     /// Ready as soon as its program can be executed (martlet-api "A function's port").
-    private func startSlot() {
-        let command = revision.rules.command
+    private func startSlot() throws(SpawnError) {
         let environment = environment(port: nil)
-        do throws(SpawnError) {
-            _ = try ExecutableLookup.find(command[0], path: environment.path, in: workingDirectory)
-        } catch {
-            return end(.failed(error.message))
-        }
+        _ = try ExecutableLookup.find(revision.rules.command[0], path: environment.path, in: workingDirectory)
         let launcher = ForkLauncher(
-            spec: spec(command, environment, .piped(errorDescriptor: logDescriptor)),
+            spec: spec(environment, .allPiped),
             contentType: revision.rules.contentType,
-            spawner: parts.spawner
+            spawner: parts.spawner,
+            marks: parts.marks,
+            takeErrors: { [log, name, lineLimit = revision.rules.logLineLimit] in
+                log.read($0, replica: name, lineLimit: lineLimit)
+            }
         )
         self.launcher = launcher
         become(.process(launcher))
@@ -161,17 +151,28 @@ final class ReplicaProcess {
 
     // MARK: A server
 
-    private func startServer() {
-        guard let port = choosePort() else { return end(.failed("no free port was found for it")) }
+    private func startServer() throws(SpawnError) {
+        guard let port = choosePort() else { return letGo(.failed("no free port was found for it")) }
         self.port = port
-        let command = revision.rules.command.map { ReplicaEnvironment.filled($0, port) }
+        try openLog()
+        let mark = parts.marks.issue()
+        self.mark = mark
+        var spec = spec(environment(port: port), .combined(descriptor: logDescriptor))
+        spec.arguments = spec.arguments.map { ReplicaEnvironment.filled($0, port) }
+        spec.environment.append(mark.variable)
         let bound = NIOLoopBound(self, eventLoop: parts.loop)
         let loop = parts.loop
         parts.spawner.start(
-            spec(command, environment(port: port), .combined(descriptor: logDescriptor)),
+            spec,
             started: { outcome in loop.execute { bound.value.processStarted(outcome) } },
             ended: { exit in loop.execute { bound.value.processEnded(exit) } }
         )
+    }
+
+    private func openLog() throws(SpawnError) {
+        let (readEnd, writeEnd) = try ProcessPipe.open()
+        logDescriptor = writeEnd
+        log.read(readEnd, replica: name, lineLimit: revision.rules.logLineLimit)
     }
 
     private func choosePort() -> Int? {
@@ -182,7 +183,7 @@ final class ReplicaProcess {
     private func processStarted(_ outcome: Result<StartedProcess, SpawnError>) {
         switch outcome {
         case .failure(let error):
-            end(.failed(error.message))
+            letGo(.failed(error.message))
         case .success(let process):
             processID = process.processID
             closeLog()
@@ -195,14 +196,14 @@ final class ReplicaProcess {
         guard let port else { return }
         let rule = revision.rules.readiness
         let probe = ReadinessProbe(port: port, probe: rule, among: crowd, on: parts.loop) { [self] in
-            guard !isOver, !isStopping else { return }
+            guard !isEnding, !isStopping else { return }
             become(.http(HTTPUpstream(host: "127.0.0.1", port: port, pathPrefix: revision.pathPrefix)))
             watchForLife(port)
         }
         self.probe = probe
         probe.start()
         after(revision.startTimeout) { [self] in
-            guard readyAt == nil, !isStopping else { return }
+            guard readyAt == nil, !isStopping, !isEnding else { return }
             let what = revision.rules.readiness.path.map { "answer \($0) with 2xx" } ?? "listen on port \(port)"
             failure = "did not \(what) within \(GoDuration.format(revision.startTimeout))"
             terminate()
@@ -212,7 +213,7 @@ final class ReplicaProcess {
     private func watchForLife(_ port: Int) {
         guard let rule = revision.rules.liveness else { return }
         let liveness = LivenessProbe(port: port, probe: rule, on: parts.loop) { [self] in
-            guard !isOver, !isStopping else { return }
+            guard !isEnding, !isStopping else { return }
             failure = "did not answer \(rule.path ?? "") with 2xx, \(rule.failureThreshold) times in a row"
             // No new call goes to it while it is being ended.
             replica?.drain {}
@@ -225,7 +226,7 @@ final class ReplicaProcess {
     private func processEnded(_ exit: ProcessExit) {
         processID = nil
         let reason = failure ?? describe(exit)
-        end(isStopping && failure == nil ? .stopped : .failed(reason))
+        letGo(isStopping && failure == nil ? .stopped : .failed(reason))
     }
 
     private func describe(_ exit: ProcessExit) -> String {
@@ -246,13 +247,13 @@ final class ReplicaProcess {
     ///
     /// `onEnd` follows.
     func stop() {
-        guard !isOver, !isStopping else { return }
+        guard !isEnding, !isStopping else { return }
         isStopping = true
         cancelProbes()
         if processID != nil {
             terminate()
         } else if launcher != nil {
-            end(.stopped)
+            letGo(.stopped)
         }
         // Otherwise it is just being started, and ends as soon as that is known.
     }
@@ -276,23 +277,35 @@ final class ReplicaProcess {
         after(revision.rules.gracePeriod) { [self] in kill() }
     }
 
-    private func end(_ end: End) {
-        guard !isOver else { return }
-        isOver = true
+    /// No process of its own is left: what those have left goes, and then it is over.
+    private func letGo(_ end: End) {
+        guard !isEnding else { return }
+        isEnding = true
         cancelProbes()
         for timer in timers { timer.cancel() }
         timers = []
+        // Whoever still listens on its port is not the function.
+        replica?.drain {}
         launcher?.retire()
         closeLog()
-        if let port, case .assigned = revision.portPlan { parts.ports.release(port) }
-        let (folder, group, loop) = (folder, group, parts.loop)
+        guard mark != nil || group != nil else { return over(end) }
+        let (group, loop) = (group, parts.loop)
         let bound = NIOLoopBound(self, eventLoop: loop)
-        parts.disk.async {
-            group?.killAll()
-            group?.remove()
-            guard folder.tidy() else { return folder.remove() }
-            loop.execute { bound.value.onTidied(folder) }
+        if let mark { parts.marks.withdraw(mark) }
+        parts.marks.endStrays {
+            guard let group else { return loop.execute { bound.value.over(end) } }
+            DispatchQueue.global(qos: .utility).async {
+                group.killAll()
+                group.remove()
+                loop.execute { bound.value.over(end) }
+            }
         }
+    }
+
+    private func over(_ end: End) {
+        if let port, case .assigned = revision.portPlan { parts.ports.release(port) }
+        let bound = NIOLoopBound(self, eventLoop: parts.loop)
+        parts.tidying.tidy(folder) { bound.value.onTidied($0) }
         onEnd(end)
     }
 
@@ -302,7 +315,7 @@ final class ReplicaProcess {
     }
 
     private func closeLog() {
-        guard logDescriptor >= 0, launcher == nil || isOver else { return }
+        guard logDescriptor >= 0 else { return }
         close(logDescriptor)
         logDescriptor = -1
     }

@@ -12,6 +12,7 @@ final class ServerChild: Sendable {
     private let settings: WatchdogSettings
     private let upstream: HTTPUpstream
     private let spawner: ProcessSpawner
+    private let mark: ProcessMarks.Mark
     private let loop: any EventLoop
     private let log: WatchdogLog
     /// How it ended, in Go's words.
@@ -21,12 +22,14 @@ final class ServerChild: Sendable {
         _ settings: WatchdogSettings,
         _ upstream: HTTPUpstream,
         spawner: ProcessSpawner,
+        mark: ProcessMarks.Mark,
         loop: any EventLoop,
         log: WatchdogLog
     ) {
         self.settings = settings
         self.upstream = upstream
         self.spawner = spawner
+        self.mark = mark
         self.loop = loop
         self.log = log
     }
@@ -43,7 +46,7 @@ final class ServerChild: Sendable {
         }
         let spec = ProcessSpec(
             arguments: settings.command,
-            environment: settings.environment.map { ($0.key, $0.value) },
+            environment: settings.environment.map { ($0.key, $0.value) } + [mark.variable],
             workingDirectory: ".",
             streams: .captured(output: output, errors: errors)
         )

@@ -29,10 +29,15 @@ final class WatchdogLog: AccessLog {
     /// Opens a pipe whose lines are passed on; returns the end to write to, which the caller closes.
     func openPipe(for stream: FunctionStream, on loop: any EventLoop) throws(SpawnError) -> Int32 {
         let (readEnd, writeEnd) = try ProcessPipe.open()
-        loop.execute { [self] in
-            LineReader.read(readEnd, on: loop, lineLimit: lineLimit, take: { self.pass($0, from: stream) })
-        }
+        read(readEnd, from: stream, on: loop)
         return writeEnd
+    }
+
+    /// Passes on what comes from a pipe, line by line; takes the descriptor over.
+    func read(_ descriptor: Int32, from stream: FunctionStream, on loop: any EventLoop) {
+        loop.execute { [self] in
+            LineReader.read(descriptor, on: loop, lineLimit: lineLimit, take: { self.pass($0, from: stream) })
+        }
     }
 
     /// Passes a line of the function on, to the stream it came from.
