@@ -162,20 +162,8 @@ extension SystemClient {
         let headers = [(name: "accept", value: "application/x-ndjson, application/json")]
         let answer = try await send("GET", path, headers: headers, timeout: .hours(24 * 365))
         guard answer.status == 200 else { throw Self.fault(answer.status, try await collect(answer)) }
-        let (stream, continuation) = AsyncThrowingStream.makeStream(of: type)
-        let reader = Task {
-            var splitter = LineSplitter()
-            do {
-                for try await piece in answer.body {
-                    for line in splitter.take(piece) { continuation.yield(try JSONDecoder().decode(type, from: line)) }
-                }
-                continuation.finish()
-            } catch {
-                continuation.finish(throwing: error)
-            }
-        }
-        continuation.onTermination = { _ in reader.cancel() }
-        return stream
+        let reading = LineReading(answer.body, of: type)
+        return AsyncThrowingStream { try await reading.next() }
     }
 
     // MARK: Bundles
@@ -215,6 +203,25 @@ extension SystemClient {
     func escaped(_ text: String) -> String {
         let plain = CharacterSet(charactersIn: "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~")
         return text.addingPercentEncoding(withAllowedCharacters: plain) ?? text
+    }
+}
+
+/// Reads an answer line by line, no faster than lines are asked for.
+///
+/// A slow reader slows its server, instead of filling the memory in between.
+private final class LineReading<Value: Decodable & Sendable>: @unchecked Sendable {  // A stream's one reader, in turn.
+    private var body: HTTPClientResponse.Body.AsyncIterator
+    private var splitter = LineSplitter()
+    private var lines: ArraySlice<Data> = []
+
+    init(_ body: HTTPClientResponse.Body, of type: Value.Type) { self.body = body.makeAsyncIterator() }
+
+    func next() async throws -> Value? {
+        while true {
+            if let line = lines.popFirst() { return try JSONDecoder().decode(Value.self, from: line) }
+            guard let piece = try await body.next() else { return nil }
+            lines = splitter.take(piece)[...]
+        }
     }
 }
 
