@@ -92,6 +92,21 @@ static void restore_file_limit(const struct martlet_spawn *spawn) {
     setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+// The limit of resident memory is inherited by whatever a process starts, survives a new environment, session and program,
+// and has meant nothing to the kernel since 2.4. Where somebody has set it, it stays as it is.
+static void mark(const struct martlet_spawn *spawn) {
+    struct rlimit limit;
+    if (!spawn->mark || getrlimit(RLIMIT_RSS, &limit) != 0 || limit.rlim_max != RLIM_INFINITY) return;
+    limit.rlim_cur = limit.rlim_max = spawn->mark;
+    setrlimit(RLIMIT_RSS, &limit);
+}
+
+uint64_t martlet_mark_of(pid_t pid) {
+    struct rlimit limit;
+    if (prlimit(pid, RLIMIT_RSS, NULL, &limit) != 0 || limit.rlim_max == RLIM_INFINITY) return 0;
+    return limit.rlim_max;
+}
+
 __attribute__((noreturn)) static void
 become(const struct martlet_spawn *spawn, pid_t parent, struct martlet_spawn_error *error) {
     setpgid(0, 0);
@@ -104,6 +119,7 @@ become(const struct martlet_spawn *spawn, pid_t parent, struct martlet_spawn_err
     take_descriptors(spawn, error);
     // Only now: while our own thousands are still open, no descriptor below the lower limit may be free.
     restore_file_limit(spawn);
+    mark(spawn);
     umask(022);
     reset_signals();
     execve(spawn->path, spawn->arguments, spawn->environment);

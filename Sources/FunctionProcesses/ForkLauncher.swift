@@ -26,8 +26,8 @@ public final class ForkLauncher: ProcessLauncher {
 
     /// Makes a launcher of processes as specified, all of whose streams are piped whatever the specification says.
     ///
-    /// `takeErrors` gets, and closes, the end to read each process's standard error from: one for each, so that their
-    /// lines do not mix. It is called on a thread of the spawner.
+    /// `takeErrors` gets, and closes, the end to read a process's standard error from when there is something in it: one
+    /// for each process, so that their lines do not mix. It is called on a thread of the spawner and must not wait.
     public init(
         spec: ProcessSpec,
         contentType: String,
@@ -54,7 +54,7 @@ public final class ForkLauncher: ProcessLauncher {
         let mark = marks.issue()
         var spec = spec
         spec.environment += requestVariables.filter { !ownNames.contains($0.name) }
-        spec.environment.append(mark.variable)
+        spec.mark = mark
         let processID = Atomic32()
         spawner.start(
             spec,
@@ -65,7 +65,7 @@ public final class ForkLauncher: ProcessLauncher {
                     started(.failure(ProcessLaunchError(message: error.message)))
                 case .success(let process):
                     processID.store(process.processID)
-                    if let errors = process.standardError { takeErrors(errors) }
+                    if let errors = process.standardError { spawner.whenReadable(errors, takeErrors) }
                     started(launched(process))
                     note(process)
                 }

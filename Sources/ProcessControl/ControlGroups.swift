@@ -176,8 +176,9 @@ public final class ControlGroup: Sendable {
         _ = (folders["pids"] ?? folders[""]).map { ControlGroupTree.write("0", to: "\($0)/pids.max") }
         // A process may start another while we read; a few rounds catch it.
         for _ in 0..<20 {
-            let text = SystemFile.text("\(folder)/cgroup.procs") ?? ""
-            let processes = text.split(separator: "\n").compactMap { Int32($0) }
+            let processes = Self.withInner(folder).flatMap { folder in
+                (SystemFile.text("\(folder)/cgroup.procs") ?? "").split(separator: "\n").compactMap { Int32($0) }
+            }
             if processes.isEmpty { return }
             for process in processes { kill(process, SIGKILL) }
         }
@@ -188,7 +189,7 @@ public final class ControlGroup: Sendable {
     /// A group that is not empty even then is left for the next start.
     public func remove() {
         for _ in 0..<Self.removals {
-            for folder in folders.values { rmdir(folder) }
+            for folder in folders.values.flatMap(Self.withInner) { rmdir(folder) }
             guard exists else { return }
             // What was killed is in its group until its memory is given back.
             killAll()
@@ -197,6 +198,12 @@ public final class ControlGroup: Sendable {
     }
 
     private static let removals = 100
+
+    /// Groups that processes have made inside one, innermost first, and it.
+    private static func withInner(_ folder: String) -> [String] {
+        let inner = SystemFile.names(in: folder).map { "\(folder)/\($0)" }
+        return inner.filter { SystemFile.exists("\($0)/cgroup.procs") }.flatMap(withInner) + [folder]
+    }
 
     /// Whether the group's folder is there.
     var exists: Bool { folders.values.contains { SystemFile.exists("\($0)/cgroup.procs") } }

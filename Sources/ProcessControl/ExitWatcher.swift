@@ -4,7 +4,8 @@ import CProcessControl
 import Glibc
 import Synchronization
 
-/// Notices at once when a child ends: one thread that waits on the children's pidfds.
+/// Notices at once when a child ends, and when it first says something: one thread that waits on the children's pidfds
+/// and on pipes.
 ///
 /// Only children that were given to it are reaped, one by one; a bare `waitpid(-1)` would steal those of others.
 final class ExitWatcher: Sendable {
@@ -17,6 +18,10 @@ final class ExitWatcher: Sendable {
     private let epoll: Int32
     private let wakeUp: Int32
     private let children = Mutex<[Int32: Child]>([:])
+    /// Who takes a pipe over when there is something in it.
+    private let pipes = Mutex<[Int32: @Sendable (Int32) -> Void]>([:])
+    /// Above all process ids.
+    private static let pipeTag: UInt64 = 1 << 32
     private let isClosed = Atomic<Bool>(false)
 
     private let adoptsOrphans: Bool
@@ -57,13 +62,20 @@ final class ExitWatcher: Sendable {
     func run() {
         var events = [epoll_event](repeating: epoll_event(), count: 64)
         var stranger: Int32 = 0
+        var lastLook = ContinuousClock.now
         while !isClosed.load(ordering: .sequentiallyConsistent) {
             let count = epoll_wait(epoll, &events, Int32(events.count), adoptsOrphans ? 1000 : -1)
-            if count == 0 { reapOrphans(&stranger) }
             for event in events.prefix(Int(max(0, count))) where event.data.u64 != 0 {
-                reap(Int32(truncatingIfNeeded: event.data.u64))
+                let number = Int32(truncatingIfNeeded: event.data.u64)
+                if event.data.u64 < Self.pipeTag { reap(number) } else { handOn(number, event) }
+            }
+            // Also where children end so often that no second passes without one.
+            if adoptsOrphans, ContinuousClock.now - lastLook >= .seconds(1) {
+                lastLook = .now
+                reapOrphans(&stranger)
             }
         }
+        for descriptor in pipes.withLock({ $0.keys.map { $0 } }) { Glibc.close(descriptor) }
         Glibc.close(epoll)
         Glibc.close(wakeUp)
     }
@@ -87,11 +99,28 @@ final class ExitWatcher: Sendable {
         return process > 0 ? process : nil
     }
 
-    private func add(_ descriptor: Int32, tag: UInt64) {
+    /// Waits until there is something in a pipe, which is handed on then, or nobody has its other end any more.
+    func watch(_ pipe: Int32, _ take: @escaping @Sendable (Int32) -> Void) {
+        pipes.withLock { $0[pipe] = take }
+        guard !add(pipe, tag: Self.pipeTag | UInt64(pipe)) else { return }
+        pipes.withLock { _ = $0.removeValue(forKey: pipe) }
+        take(pipe)
+    }
+
+    private func handOn(_ pipe: Int32, _ event: epoll_event) {
+        guard let take = pipes.withLock({ $0.removeValue(forKey: pipe) }) else { return }
+        // Before it is closed: a child that is just being started has it too, and events would come under a number that is
+        // another pipe's by then.
+        epoll_ctl(epoll, EPOLL_CTL_DEL, pipe, nil)
+        if event.events & EPOLLIN.rawValue != 0 { take(pipe) } else { Glibc.close(pipe) }
+    }
+
+    @discardableResult
+    private func add(_ descriptor: Int32, tag: UInt64) -> Bool {
         var event = epoll_event()
         event.events = EPOLLIN.rawValue
         event.data.u64 = tag
-        epoll_ctl(epoll, EPOLL_CTL_ADD, descriptor, &event)
+        return epoll_ctl(epoll, EPOLL_CTL_ADD, descriptor, &event) == 0
     }
 
     private func reap(_ processID: Int32) {

@@ -7,11 +7,12 @@ import Synchronization
 
 /// Marks by which everything that a process started is found again, also what left its group and its session.
 ///
-/// A mark is a variable of the environment, which children inherit. Whatever carries one of ours that is not in use any
-/// more is a stray and is ended. Looking for strays reads a file per process of the machine, so it happens when a process
-/// was ended by force or for good, and otherwise now and then for many processes at once; never per process.
+/// A mark is a variable of the environment and a number beside it (see `martlet_mark_of`), both of which children inherit:
+/// the one is lost where a program clears or writes over its environment, the other where a system does not allow it.
+/// Whatever carries one of ours that is not in use any more is a stray and is ended.
 ///
-/// What clears its environment or writes over it is not found; a control group is what holds that.
+/// Looking for strays reads a file per process of the machine, so it happens when a process was ended by force or for
+/// good, and otherwise now and then for many processes at once; never per process.
 public final class ProcessMarks: Sendable {
     /// The variable's name.
     public static let variable = "MARTLET_MARK"
@@ -19,8 +20,10 @@ public final class ProcessMarks: Sendable {
     /// One process's mark.
     public struct Mark: Sendable {
         fileprivate let number: UInt64
-        /// What the process's environment must contain.
-        public let variable: (name: String, value: String)
+        /// What stands in the process's environment.
+        let variable: String
+        /// The number beside it.
+        let tag: UInt64
     }
 
     private struct State {
@@ -36,8 +39,13 @@ public final class ProcessMarks: Sendable {
     private let owner: String
     /// Tells our marks from those of an earlier run of the same owner.
     private let run = String(UInt64.random(in: 0 ... .max), radix: 36)
+    /// How our numbers begin, whatever run they are of: a bit that makes them larger than any memory, and the owner's.
+    private let tagStart: UInt64
     private let state = Mutex(State())
     private let queue = DispatchQueue(label: "martlet.strays", qos: .utility)
+    /// Marks that are in use at the same time differ in so many bits.
+    private static let numberBits: UInt64 = 30
+    private static let numbers: UInt64 = (1 << numberBits) - 1
     /// Time between two looks for strays of processes that ended by themselves, in nanoseconds.
     private static let pause: UInt64 = 1_000_000_000
     /// It is so many times what a look takes, so that looking never costs more than a fiftieth of a core.
@@ -48,16 +56,29 @@ public final class ProcessMarks: Sendable {
     /// Makes marks of an owner, whose name has no slash and is nobody else's at the same time.
     ///
     /// Whatever an earlier owner of this name has left is a stray from now on.
-    public init(owner: String) { self.owner = owner }
+    public init(owner: String) {
+        self.owner = owner
+        tagStart = 1 << 62 | UInt64(Self.hash(owner)) << Self.numberBits
+    }
+
+    /// FNV-1a, which is the same in every run.
+    private static func hash(_ text: String) -> UInt32 {
+        text.utf8.reduce(0x811C_9DC5) { ($0 ^ UInt32($1)) &* 0x0100_0193 }
+    }
 
     /// A new mark, in use until it is withdrawn.
     public func issue() -> Mark {
         let number = state.withLock { state in
-            state.lastNumber += 1
-            state.used.insert(state.lastNumber)
+            repeat {
+                state.lastNumber = (state.lastNumber + 1) & Self.numbers
+            } while !state.used.insert(state.lastNumber).inserted
             return state.lastNumber
         }
-        return Mark(number: number, variable: (Self.variable, "\(owner)/\(run)/\(number)"))
+        return Mark(
+            number: number,
+            variable: "\(Self.variable)=\(owner)/\(run)/\(number)",
+            tag: tagStart | number
+        )
     }
 
     /// The process of a mark has ended: what still carries it is a stray.
@@ -131,20 +152,27 @@ public final class ProcessMarks: Sendable {
 
     /// The pidfd pins the process: what is looked at after opening it is what the signal will hit.
     private func endIfStray(_ process: Int32, _ environment: inout ProcessEnvironment) -> Bool {
-        guard let value = environment.value(of: process), isStray(value) else { return false }
+        guard isStray(process, &environment) else { return false }
         let pidfd = martlet_pidfd_open(process)
         guard pidfd >= 0 else { return false }
         defer { close(pidfd) }
-        guard environment.value(of: process) == value else { return false }
+        guard isStray(process, &environment) else { return false }
         return martlet_pidfd_send_signal(pidfd, SIGKILL) == 0
     }
 
-    /// What stands behind the owner: `RUN/NUMBER`.
-    private func isStray(_ value: String) -> Bool {
+    private func isStray(_ process: Int32, _ environment: inout ProcessEnvironment) -> Bool {
+        let tag = martlet_mark_of(process)
+        if tag & ~Self.numbers == tagStart {
+            return !isUsed(tag & Self.numbers) && !ProcessTable.hasEnded(process)
+        }
+        guard let value = environment.value(of: process) else { return false }
+        // What stands behind the owner: `RUN/NUMBER`.
         let parts = value.split(separator: "/", omittingEmptySubsequences: false)
         guard parts.count == 2, parts[0] == run, let number = UInt64(parts[1]) else { return true }
-        return state.withLock { !$0.used.contains(number) }
+        return !isUsed(number)
     }
+
+    private func isUsed(_ number: UInt64) -> Bool { state.withLock { $0.used.contains(number) } }
 }
 
 /// Reads one variable of processes' environments, with memory that is kept from one to the next.

@@ -67,6 +67,14 @@ public final class ProcessSpawner: Sendable {
         watcher.signalGroup(of: processID, signal)
     }
 
+    /// Hands the read end of a pipe on as soon as there is something to be read, on a thread that must not wait.
+    ///
+    /// When the other end is closed and nothing came the descriptor is closed, and nobody is told: that costs much less
+    /// than a channel.
+    public func whenReadable(_ descriptor: Int32, _ take: @escaping @Sendable (Int32) -> Void) {
+        watcher.watch(descriptor, take)
+    }
+
     /// Ends the threads.
     ///
     /// Processes that still run are killed by that.
@@ -104,7 +112,9 @@ public final class ProcessSpawner: Sendable {
         _ softFileLimit: UInt64
     ) throws(SpawnError) -> Int32 {
         let arguments = CStrings(spec.arguments)
-        let environment = CStrings(spec.environment.map { "\($0.name)=\($0.value)" })
+        var variables = spec.environment.map { "\($0.name)=\($0.value)" }
+        if let mark = spec.mark { variables.append(mark.variable) }
+        let environment = CStrings(variables)
         let groups = try spec.controlGroup?.openMembership() ?? []
         defer { for group in groups { close(group) } }
         var failure = martlet_spawn_error()
@@ -123,6 +133,7 @@ public final class ProcessSpawner: Sendable {
                             cgroups: groups.baseAddress,
                             cgroup_count: groups.count,
                             soft_file_limit: softFileLimit,
+                            mark: spec.mark?.tag ?? 0,
                             mount_source: source,
                             mount_target: target
                         )

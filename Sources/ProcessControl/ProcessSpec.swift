@@ -40,6 +40,8 @@ public struct ProcessSpec: Sendable {
     public var controlGroup: ControlGroup?
     /// A private mount, where the system allows it.
     public var mount: PrivateMount?
+    /// By which what the process starts is found again; in its environment and besides.
+    public var mark: ProcessMarks.Mark?
 
     /// Makes a specification.
     public init(

@@ -54,6 +54,12 @@ public enum ProcessTable {
         SystemFile.names(in: "/proc").compactMap { Int32($0) }
     }
 
+    /// Whether a process is gone, or waits for its parent to hear of its end.
+    static func hasEnded(_ process: Int32) -> Bool {
+        guard let state = stat(process)?.first else { return true }
+        return state == "Z" || state == "X"
+    }
+
     /// The fields of `/proc/ID/stat` behind the name: state, parent, group, and so on.
     private static func stat(_ process: Int32) -> [Substring]? {
         guard let text = SystemFile.text("/proc/\(process)/stat"), let end = text.lastIndex(of: ")") else { return nil }

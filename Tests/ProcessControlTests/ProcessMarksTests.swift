@@ -12,24 +12,30 @@ struct ProcessMarksTests {
     private let owner = "test-\(UUID().uuidString)"
 
     /// A program that starts one which leaves its group and session, and its parent, and goes on itself.
-    private static let program = """
-        (setsid sh -c 'echo $$ > left; exec sleep 1000' < /dev/null > /dev/null 2>&1 &)
+    ///
+    /// `loss` is what that one does first to be found less easily.
+    private static func program(_ loss: String) -> String {
+        """
+        (\(loss) setsid sh -c 'echo $$ > left; exec sleep 1000' < /dev/null > /dev/null 2>&1 &)
         until [ -s left ]; do :; done
         exec sleep 1000
         """
+    }
 
     private func start(
         _ mark: ProcessMarks.Mark,
-        in name: String
+        in name: String,
+        losing loss: String = ""
     ) async throws -> (StartedProcess, Outcome<ProcessExit>) {
         let place = "\(folder.path)/\(name)"
         try FileManager.default.createDirectory(atPath: place, withIntermediateDirectories: true)
-        let spec = ProcessSpec(
-            arguments: ["sh", "-c", Self.program],
-            environment: [("PATH", "/usr/bin:/bin"), mark.variable],
+        var spec = ProcessSpec(
+            arguments: ["sh", "-c", Self.program(loss)],
+            environment: [("PATH", "/usr/bin:/bin")],
             workingDirectory: place,
             streams: .combined(descriptor: STDERR_FILENO)
         )
+        spec.mark = mark
         let exit = Outcome<ProcessExit>()
         let process = try await spawner.start(spec) { exit.resolve($0) }
         #expect(await eventually { runs(name) })
@@ -43,12 +49,14 @@ struct ProcessMarksTests {
         return !state.isEmpty && !state.contains(") Z ")
     }
 
-    @Test func `what left group, session and parent ends when the mark is withdrawn, and nothing else does`()
-        async throws
-    {
+    /// The limit can be lifted by root alone.
+    @Test(arguments: ["", "env -i", "ulimit -m unlimited;"])
+    func `what left group, session and parent ends when the mark is withdrawn, and nothing else does`(
+        loss: String
+    ) async throws {
         let marks = ProcessMarks(owner: owner)
         let (one, other) = (marks.issue(), marks.issue())
-        let (first, firstExit) = try await start(one, in: "one")
+        let (first, firstExit) = try await start(one, in: "one", losing: loss)
         let (second, secondExit) = try await start(other, in: "other")
         spawner.signalGroup(of: first.processID, SIGKILL)
         #expect(await firstExit.value() == .signalled(9))

@@ -89,6 +89,21 @@ struct ProcessSpawnerTests {
         #expect(try output.readToEnd() == Data("hello".utf8))
     }
 
+    @Test func `a pipe is handed on when something comes, and closed when nothing does`() async throws {
+        let (silent, silentEnd) = try ProcessPipe.open()
+        spawner.whenReadable(silent) { _ in Issue.record("nothing came") }
+        close(silentEnd)
+        let (talking, talkingEnd) = try ProcessPipe.open()
+        let come = Outcome<Int32>()
+        spawner.whenReadable(talking) { come.resolve($0) }
+        #expect(write(talkingEnd, "x", 1) == 1)
+        #expect(await come.value() == talking)
+        var byte: UInt8 = 0
+        #expect(read(talking, &byte, 1) == 1 && byte == UInt8(ascii: "x"))
+        close(talking)
+        close(talkingEnd)
+    }
+
     @Test func `ending a process takes its group with it`() async throws {
         let result = try await run(["sh", "-c", "sleep 1000 & echo $!; kill -9 $$"])
         let child = try #require(Int32(result.output.trimmingCharacters(in: .whitespacesAndNewlines)))
@@ -213,6 +228,36 @@ struct ControlGroupTests {
         #expect(exit == .signalled(9))
         #expect(group.outOfMemoryKills > 0)
         tree.removeLeftovers()
+    }
+
+    @Test(.enabled(if: ControlGroupTree.detect(name: "martlet-test-probe", processID: getpid())?.version == .v1))
+    func `a group is emptied whatever its processes did, groups of their own included, and is gone (v1, for real)`()
+        async throws
+    {
+        let folder = TemporaryFolder()
+        let tree = try #require(ControlGroupTree.detect(name: "martlet-test-\(UUID().uuidString)", processID: getpid()))
+        let group = try tree.make("busy", limits: ResourceLimits(processes: 50))
+        let script = """
+            inner=/sys/fs/cgroup/memory$(sed -n 's/^[0-9]*:memory://p' /proc/self/cgroup)/inner
+            mkdir $inner
+            env -i setsid sh -c "echo \\$\\$ > $inner/cgroup.procs; echo > moved; while sleep 0.01; do sleep 1000 & done" &
+            until [ -e moved ]; do :; done
+            """
+        let exit = Outcome<ProcessExit>()
+        let spec = ProcessSpec(
+            arguments: ["sh", "-c", script],
+            environment: [("PATH", "/usr/bin:/bin")],
+            workingDirectory: folder.path,
+            streams: .combined(descriptor: STDERR_FILENO),
+            controlGroup: group
+        )
+        _ = try await ProcessSpawner().start(spec) { exit.resolve($0) }
+        #expect(await exit.value() == .exited(0))
+        #expect(await eventually { (group.usage()?.memoryBytes ?? 0) > 0 })
+        group.killAll()
+        group.remove()
+        #expect(group.usage() == nil)
+        tree.remove()
     }
 
     @Test func `limits are written as version 2 has them (a fake tree: the machine has no version 2 controllers)`()

@@ -94,9 +94,10 @@ struct FunctionLifeTests {
 
     private var isLeft: Bool { isRunning(folder.path + "/left") }
 
-    @Test func `what a server started ends with it, also what made itself a daemon`() async throws {
+    @Test(arguments: ["", "env -i"])
+    func `what a server started ends with it, also what made itself a daemon`(clearing: String) async throws {
         let running = try await RunningProvider()
-        _ = try await running.create("serve", script: daemon(), variables: ["mode": "http"])
+        _ = try await running.create("serve", script: daemon(clearing), variables: ["mode": "http"])
         #expect(isLeft)
         try await running.provider.scale(RunningProvider.id("serve"), to: 0)
         #expect(await eventually { !isLeft })

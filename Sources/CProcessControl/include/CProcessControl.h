@@ -23,6 +23,8 @@ struct martlet_spawn {
     size_t cgroup_count;
     /// Limits on open files to put back; 0 leaves them.
     uint64_t soft_file_limit;
+    /// A number that the child and all that it starts are found again by (`martlet_mark_of`); 0 for none.
+    uint64_t mark;
     /// Bind-mounted read-only at `mount_target` in a mount namespace of the child's own; NULL for none.
     const char *_Nullable mount_source;
     const char *_Nullable mount_target;
@@ -49,6 +51,9 @@ struct martlet_spawn_error {
 /// The calling thread stands still until the child has executed its program or failed to; the address space is not
 /// copied. Returns the child's id, or -1 with the reason in `error`.
 pid_t martlet_spawn(const struct martlet_spawn *_Nonnull spawn, struct martlet_spawn_error *_Nonnull error);
+
+/// The number that a process was marked with, or that what started it was; 0 when there is none or it cannot be told.
+uint64_t martlet_mark_of(pid_t pid);
 
 /// A descriptor that becomes readable when the child has ended (`pidfd_open`), or -1.
 int martlet_pidfd_open(pid_t pid);

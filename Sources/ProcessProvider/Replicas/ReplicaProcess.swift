@@ -159,7 +159,7 @@ final class ReplicaProcess {
         self.mark = mark
         var spec = spec(environment(port: port), .combined(descriptor: logDescriptor))
         spec.arguments = spec.arguments.map { ReplicaEnvironment.filled($0, port) }
-        spec.environment.append(mark.variable)
+        spec.mark = mark
         let bound = NIOLoopBound(self, eventLoop: parts.loop)
         let loop = parts.loop
         parts.spawner.start(

@@ -44,12 +44,13 @@ final class ServerChild: Sendable {
             close(output)
             throw error
         }
-        let spec = ProcessSpec(
+        var spec = ProcessSpec(
             arguments: settings.command,
-            environment: settings.environment.map { ($0.key, $0.value) } + [mark.variable],
+            environment: settings.environment.map { ($0.key, $0.value) },
             workingDirectory: ".",
             streams: .captured(output: output, errors: errors)
         )
+        spec.mark = mark
         defer {
             close(output)
             close(errors)
