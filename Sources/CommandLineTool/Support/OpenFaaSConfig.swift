@@ -3,7 +3,6 @@
 import FaultModel
 import Foundation
 import SystemClient
-import YAMLReading
 import Yams
 
 /// `~/.openfaas/config.yml`, shared with faas-cli (martlet-api "Files of clients").
@@ -19,8 +18,8 @@ struct OpenFaaSConfig {
 
     /// The login stored for a gateway.
     func login(for gateway: String) -> SystemClient.Login? {
-        let entry = entries.first { Self.same($0["gateway"] as? String, gateway) }
-        guard entry?["auth"] as? String == "basic", let token = entry?["token"] as? String,
+        let entry = entries(of: tree).first { Self.same($0["gateway"]?.string, gateway) }
+        guard entry?["auth"]?.string == "basic", let token = entry?["token"]?.string,
             let data = Data(base64Encoded: token), let colon = data.firstIndex(of: UInt8(ascii: ":"))
         else { return nil }
         return SystemClient.Login(
@@ -31,30 +30,37 @@ struct OpenFaaSConfig {
 
     /// Stores a login for a gateway instead of the one before.
     func store(user: String, password: String, for gateway: String) throws(PlatformFault) {
-        var entries = entries.filter { !Self.same($0["gateway"] as? String, gateway) }
+        let tree = tree
+        let others = entries(of: tree).filter { !Self.same($0["gateway"]?.string, gateway) }
         let token = Data("\(user):\(password)".utf8).base64EncodedString()
-        entries.append(["gateway": gateway, "auth": "basic", "token": token])
-        try write(entries)
+        let fields = [("gateway", gateway), ("auth", "basic"), ("token", token)]
+        let entry = Node(fields.map { (Node($0), .scalar($1.represented())) })
+        try write(others + [entry], to: tree)
     }
 
     /// Forgets the login of a gateway; false when there was none.
     func remove(_ gateway: String) throws(PlatformFault) -> Bool {
-        let kept = entries.filter { !Self.same($0["gateway"] as? String, gateway) }
-        guard kept.count < entries.count else { return false }
-        try write(kept)
+        let tree = tree
+        let all = entries(of: tree)
+        let kept = all.filter { !Self.same($0["gateway"]?.string, gateway) }
+        guard kept.count < all.count else { return false }
+        try write(kept, to: tree)
         return true
     }
 
-    private var tree: [String: Any] {
-        guard let text = try? String(contentsOfFile: path, encoding: .utf8) else { return [:] }
-        return (try? YAMLMapping.read(text)) ?? [:]
+    /// What the file says, as it is typed: what is not ours is written back as it was.
+    private var tree: Node {
+        guard let text = try? String(contentsOfFile: path, encoding: .utf8),
+            let tree = try? Yams.compose(yaml: text), tree.mapping != nil
+        else { return [:] }
+        return tree
     }
 
-    private var entries: [[String: Any]] { tree["auths"] as? [[String: Any]] ?? [] }
+    private func entries(of tree: Node) -> [Node] { tree["auths"]?.sequence.map(Array.init) ?? [] }
 
-    private func write(_ entries: [[String: Any]]) throws(PlatformFault) {
+    private func write(_ entries: [Node], to tree: Node) throws(PlatformFault) {
         var tree = tree
-        tree["auths"] = entries
+        tree["auths"] = Node(entries)
         do {
             let folder = (path as NSString).deletingLastPathComponent
             try FileManager.default.createDirectory(
@@ -63,7 +69,7 @@ struct OpenFaaSConfig {
                 attributes: [.posixPermissions: 0o700]
             )
             let temporary = "\(path).\(UUID().uuidString)"
-            let data = Data(try Yams.dump(object: tree, sortKeys: true).utf8)
+            let data = Data(try Yams.serialize(node: tree).utf8)
             guard
                 FileManager.default.createFile(
                     atPath: temporary,
