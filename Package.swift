@@ -229,14 +229,16 @@ let package = Package(
             ["FaultModel", "ProcessControl", "SystemClient", "Telemetry", "TestSupport", logging]
         ),
         tests(of: "GatewayService", ["FaultModel", "FunctionModel", "InvocationEngine", "TestSupport"]),
-        tests(of: "SystemAPI", ["FaultModel", "FunctionModel", httpTypes, hummingbird, logging, nioCore]),
+        tests(
+            of: "SystemAPI",
+            ["FaultModel", "FunctionModel", "InvocationEngine", httpTypes, hummingbird, logging, nioCore]
+        ),
         tests(of: "FunctionBuilder", ["FaultModel", "FunctionModel", "ProcessControl", "TestSupport"]),
         tests(of: "RuntimeSettings", ["FaultModel"]),
         tests(of: "Telemetry", ["ProcessControl", "TestSupport"]),
         tests(of: "YAMLReading"),
         tests(of: "WatchdogService", ["ProviderContract"]),
         tests(of: "ScalingPolicy", ["FunctionModel", "TestSupport"]),
-        tests(of: "SystemAPI", ["InvocationEngine", httpTypes, hummingbird, logging, nioCore]),
         tests(
             of: "AutoscalerService",
             [
