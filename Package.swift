@@ -184,7 +184,7 @@ let package = Package(
             "FunctionProcesses",
             ["FunctionModel", "ProcessControl", "ProviderContract", nioCore, nioPosix]
         ),
-        module("PrometheusClient", ["FaultModel", httpClient, nioCore, nioFoundation, nioHTTP1]),
+        module("PrometheusClient", ["FaultModel", "FunctionModel", httpClient, nioCore, nioFoundation, nioHTTP1]),
         module("SystemClient", ["FaultModel", "FunctionModel", httpClient, nioCore, nioFoundation, nioHTTP1, nioSSL]),
         module("NATSClient", ["CNATS", "FaultModel", nioCore]),
         .target(name: "CNATS"),
@@ -263,8 +263,8 @@ let package = Package(
         tests(
             of: "ProviderConformance",
             [
-                "FunctionModel", "GatewayService", "InvocationEngine", "ProcessProvider", "ProviderContract",
-                "RemoteProvider", "SystemClient", "TestSupport", logging, nioCore, nioPosix,
+                "FaultModel", "FunctionModel", "GatewayService", "InvocationEngine", "ProcessProvider",
+                "ProviderContract", "RemoteProvider", "SystemClient", "TestSupport", logging, nioCore, nioPosix,
             ]
         ),
         .testTarget(

@@ -110,7 +110,9 @@ actor LoadReadings {
             guard let usage = try await provider.function(question.id, includingUsage: true).usage else {
                 return .unknown("the provider does not tell what functions use")
             }
-            return .value(question.mode == .cpu ? usage.cpu : usage.totalMemoryBytes)
+            let value = question.mode == .cpu ? usage.cpu : usage.totalMemoryBytes
+            guard value.isFinite, value >= 0 else { return .unknown("the provider says \(value)") }
+            return .value(value)
         case .query(let expression):
             return try await ask(expression.replacing("$function_name", with: "\(question.id)"), of: question.id)
         case .rule(let name):

@@ -270,7 +270,7 @@ private final class CallbackClients: Sendable {
         if url.scheme == "http", let proxy {
             return (try? await PlainProxy.post(to: url, via: proxy, fields, body, within: limit)) ?? 0
         }
-        var request = HTTPClientRequest(url: url.text)
+        var request = HTTPClientRequest(url: url.server.text)
         request.method = .POST
         request.headers = HTTPHeaders(fields.filter { $0.name != "Host" })
         request.body = .bytes(body)

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
+public import FaultModel
+import FunctionModel
+
 /// Which proxy a request to a host goes through: `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY`, as curl and Go read them.
 public struct ProxyRules: Sendable, Equatable {
     /// A proxy's address.
@@ -13,12 +16,20 @@ public struct ProxyRules: Sendable, Equatable {
     private var byScheme: [String: Proxy] = [:]
     private var exceptions: [String] = []
 
+    /// No proxies.
+    public init() {}
+
     /// Reads the rules; lower-case names win over upper-case ones, and an empty value counts as absent.
-    public init(environment: [String: String]) {
+    ///
+    /// - Throws: `badSettings` for a proxy without an address: what was to go through it must not go past it.
+    public init(environment: [String: String]) throws(PlatformFault) {
         let environment = environment.filter { !$0.value.isEmpty }
         for scheme in ["http", "https"] {
-            let text = environment["\(scheme)_proxy"] ?? environment["\(scheme.uppercased())_PROXY"] ?? ""
-            byScheme[scheme] = Self.proxy(text)
+            for name in ["\(scheme)_proxy", "\(scheme.uppercased())_PROXY"] where byScheme[scheme] == nil {
+                byScheme[scheme] = try environment[name].map { text throws(PlatformFault) in
+                    try Self.proxy(text, of: name)
+                }
+            }
         }
         let names = environment["no_proxy"] ?? environment["NO_PROXY"] ?? ""
         exceptions = names.lowercased().split { $0 == "," || $0 == " " }.map { name in
@@ -37,15 +48,16 @@ public struct ProxyRules: Sendable, Equatable {
         return isExcepted ? nil : proxy
     }
 
-    private static func proxy(_ text: String) -> Proxy? {
-        var rest = text[...]
-        if let scheme = rest.firstRange(of: "://") { rest = rest[scheme.upperBound...] }
-        if let at = rest.lastIndex(of: "@") { rest = rest[rest.index(after: at)...] }
-        rest = rest.prefix { $0 != "/" }
-        guard !rest.isEmpty else { return nil }
-        guard let colon = rest.lastIndex(of: ":"), let port = Int(rest[rest.index(after: colon)...]) else {
-            return Proxy(host: String(rest), port: 80)
+    private static func proxy(_ text: String, of name: String) throws(PlatformFault) -> Proxy {
+        // Whatever it is called: all of them are spoken to without TLS.
+        let place = text.firstRange(of: "://").map { text[$0.upperBound...] } ?? text[...]
+        guard let server = ServerURL("http://\(place)") else {
+            throw PlatformFault(
+                .badSettings,
+                "\(name) is no address of a proxy.",
+                hint: "Write it as http://HOST:PORT, with a port from 1 to 65535."
+            )
         }
-        return Proxy(host: String(rest[..<colon]), port: port)
+        return Proxy(host: server.host, port: server.port)
     }
 }

@@ -37,7 +37,7 @@ public struct WorkerSettings: Sendable {
         callbackAnswerLimit: Int = 16 * 1_048_576,
         defaultNamespace: String,
         ownHosts: Set<String> = ["gateway", "gateway.openfaas", "gateway.openfaas.svc.cluster.local"],
-        proxies: ProxyRules = ProxyRules(environment: [:]),
+        proxies: ProxyRules = ProxyRules(),
         userAgent: String
     ) {
         self.retry = retry

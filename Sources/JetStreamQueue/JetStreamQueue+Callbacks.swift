@@ -62,7 +62,7 @@ extension JetStreamQueue {
         if let answer = stored.answer, let kept = try await self.result(answer, of: id) { result = kept }
         return PendingCallback(
             id: id,
-            end: Int64(facts.end),
+            end: Int64(clamping: facts.end),
             callID: stored.call?.callID ?? id,
             function: facts.function,
             url: facts.callbackURL,
@@ -78,7 +78,7 @@ extension JetStreamQueue {
         verdict: CallbackVerdict
     ) async throws(PlatformFault) {
         let mine = heldCallbacks.withLock { $0[callback.id] }
-        guard let mine, Int64(mine.facts.end) == callback.end else { return }
+        guard let mine, Int64(clamping: mine.facts.end) == callback.end else { return }
         var details = LogDetails()
         switch verdict {
         case .delivered(let status), .failed(let status), .retry(_, let status): details.callbackStatus = status

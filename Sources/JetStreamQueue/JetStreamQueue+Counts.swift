@@ -24,6 +24,12 @@ extension JetStreamQueue {
         /// The entry from which the log has to be read to know the calls that are not over.
         var floor: UInt64
         var rows: [Row]
+
+        /// Whether all numbers are such as somebody has counted.
+        var isSound: Bool {
+            max(position, floor) <= UInt64(Int64.max) / 2
+                && rows.allSatisfy { ([$0.accepted] + $0.states.values).allSatisfy(OutsideNumber.isCount) }
+        }
     }
 
     private struct Counted {
@@ -53,7 +59,7 @@ extension JetStreamQueue {
     /// The counts as somebody noted them last.
     private func readCounts() async throws(PlatformFault) -> Counted {
         guard let found = try await server.last(of: streams.countsSubject, in: streams.state),
-            let stored = try? JSONDecoder().decode(StoredCounts.self, from: found.payload)
+            let stored = try? JSONDecoder().decode(StoredCounts.self, from: found.payload), stored.isSound
         else { return Counted() }
         var counted = Counted(position: stored.position, floor: max(1, stored.floor))
         for row in stored.rows {

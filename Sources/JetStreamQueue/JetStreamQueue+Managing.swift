@@ -124,7 +124,7 @@ extension JetStreamQueue {
         let subject = streams.requestSubject(function)
         var next: UInt64 = 1
         while let found = try await server.next(of: subject, from: next, in: streams.requests) {
-            next = found.sequence + 1
+            next = found.sequence &+ 1
             guard let request = QueueRequest(found.payload) else {
                 try await server.delete(found.sequence, from: streams.requests)
                 continue

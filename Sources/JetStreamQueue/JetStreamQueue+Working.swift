@@ -414,7 +414,7 @@ extension JetStreamQueue {
     /// An answer with its body; nil when a part is no longer kept.
     func result(_ answer: LogDetails.Answer, of id: String) async throws(PlatformFault) -> CallResult? {
         var body = answer.body.map { ByteBuffer(data: $0) } ?? ByteBuffer()
-        for part in 0..<(answer.parts ?? 0) {
+        for part in 0..<max(0, answer.parts ?? 0) {
             let subject = streams.resultSubject(id, end: answer.partsName ?? "", part: String(part))
             guard let message = try await server.last(of: subject, in: streams.results) else { return nil }
             body.writeImmutableBuffer(message.payload)

@@ -3,6 +3,7 @@
 public import AsyncHTTPClient
 public import FaultModel
 import Foundation
+import FunctionModel
 import NIOCore
 import NIOFoundationCompat
 import NIOHTTP1
@@ -25,6 +26,8 @@ public struct PrometheusClient: Sendable {
 
     /// Where it is, as `http://prometheus:9090`.
     public let baseURL: String
+    /// Where questions go; nil where the address is none.
+    private let target: String?
     private let http: HTTPClient
     private let timeout: TimeAmount
     private static let answerLimit = 16 * 1_048_576
@@ -32,6 +35,7 @@ public struct PrometheusClient: Sendable {
     /// Describes a Prometheus; the HTTP client stays the caller's.
     public init(baseURL: String, http: HTTPClient, timeout: Duration = .seconds(5)) {
         self.baseURL = baseURL.hasSuffix("/") ? String(baseURL.dropLast()) : baseURL
+        target = ServerURL("\(self.baseURL)/api/v1/query")?.text
         self.http = http
         self.timeout = TimeAmount(timeout)
     }
@@ -60,7 +64,14 @@ public struct PrometheusClient: Sendable {
     }
 
     private func ask(_ expression: String) async throws(PlatformFault) -> (status: UInt, body: ByteBuffer) {
-        var request = HTTPClientRequest(url: "\(baseURL)/api/v1/query")
+        guard let target else {
+            throw PlatformFault(
+                .prometheusFailed,
+                "\(baseURL) is no address of a Prometheus.",
+                hint: "Set faas_prometheus_host to a name, and faas_prometheus_port to a number from 1 to 65535."
+            )
+        }
+        var request = HTTPClientRequest(url: target)
         request.method = .POST
         request.headers.add(name: "content-type", value: "application/x-www-form-urlencoded")
         request.body = .bytes(ByteBuffer(string: "query=\(Self.escaped(expression))"))

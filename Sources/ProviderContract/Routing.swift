@@ -66,17 +66,13 @@ public struct HTTPUpstream: Sendable, Hashable {
 
     /// Reads `http://HOST[:PORT][/PATH]`; nil for anything else.
     public init?(url: String) {
-        guard url.hasPrefix("http://") else { return nil }
-        let rest = url.dropFirst(7)
-        let slash = rest.firstIndex(of: "/") ?? rest.endIndex
-        let authority = rest[..<slash]
-        let colon = authority.lastIndex(of: ":").flatMap { authority[$0...].contains("]") ? nil : $0 }
-        let host = authority[..<(colon ?? authority.endIndex)]
-        let number = colon.map { Int(authority[authority.index(after: $0)...]) } ?? 80
-        guard !host.isEmpty, let number, (1...65_535).contains(number) else { return nil }
-        let bare = host.hasPrefix("[") && host.hasSuffix("]") ? host.dropFirst().dropLast() : host
-        let path = rest[slash...]
-        self.init(host: String(bare), port: number, pathPrefix: String(path.hasSuffix("/") ? path.dropLast() : path))
+        guard let server = ServerURL(url, defaultPorts: ["http": 80]), server.query == nil else { return nil }
+        let path = server.path
+        self.init(
+            host: server.host,
+            port: server.port,
+            pathPrefix: path.hasSuffix("/") ? String(path.dropLast()) : path
+        )
     }
 
     /// Makes an upstream.

@@ -144,7 +144,11 @@ package struct CallSchedule: Sendable {
         for place in lines.indices where lines[place].later.unordered.contains(where: \.followsWallClock) {
             let moved = lines[place].later.unordered.map { entry in
                 entry.followsWallClock
-                    ? Later(due: entry.due - shift, ticket: entry.ticket, followsWallClock: true) : entry
+                    ? Later(
+                        due: entry.due.clampedDifference(from: shift),
+                        ticket: entry.ticket,
+                        followsWallClock: true
+                    ) : entry
             }
             lines[place].later = Heap(moved)
         }

@@ -25,7 +25,7 @@ public struct HTTPFunctionProvider: FunctionProvider {
         capabilities: ProviderCapabilities = ProviderCapabilities(),
         pollInterval: Duration = .seconds(1)
     ) throws(PlatformFault) {
-        guard let url = URL(string: client.baseURL), url.scheme == "http", let host = url.host else {
+        guard let upstream = HTTPUpstream(url: client.baseURL) else {
             throw PlatformFault(
                 .badSettings,
                 "\(client.baseURL) is no provider's address.",
@@ -35,7 +35,7 @@ public struct HTTPFunctionProvider: FunctionProvider {
         self.client = client
         self.capabilities = capabilities
         self.pollInterval = pollInterval
-        upstream = HTTPUpstream(host: host, port: url.port ?? 80, pathPrefix: url.path == "/" ? "" : url.path)
+        self.upstream = upstream
     }
 
     /// See the contract's `info`.

@@ -98,7 +98,8 @@ actor RemoteRoutes {
 
     // MARK: Routes
 
-    private func route(_ function: WatchRecord.Function) -> FunctionRoute {
+    private func route(_ told: WatchRecord.Function) -> FunctionRoute {
+        let function = told.clamped
         let id = FunctionID(name: function.name, namespace: function.namespace)
         known.insert(id)
         return FunctionRoute(
@@ -135,6 +136,20 @@ actor RemoteRoutes {
 }
 
 extension WatchRecord.Function {
+    /// The same with numbers that can be counted with, whatever the other side says.
+    fileprivate var clamped: WatchRecord.Function {
+        func count(_ number: Int, from least: Int = 0) -> Int { min(max(number, least), Int(Int32.max)) }
+        var function = self
+        function.revision = max(0, revision)
+        function.replicas = count(replicas)
+        function.availableReplicas = count(availableReplicas)
+        function.maxInFlight = maxInFlight.flatMap { $0 > 0 ? count($0) : nil }
+        function.queueDepth = count(queueDepth)
+        function.minReplicas = count(minReplicas, from: 1)
+        function.maxReplicas = maxReplicas.map { count($0, from: 1) }
+        return function
+    }
+
     /// What a plain OpenFaaS provider's list says.
     fileprivate init(_ status: FunctionStatus, namespace: String) {
         self.init(
@@ -162,7 +177,7 @@ extension FunctionRules {
             mode: .http,
             command: [],
             upstreamURL: nil,
-            execTimeout: function.execTimeoutSeconds.map { .milliseconds(Int64($0 * 1000)) },
+            execTimeout: function.execTimeoutSeconds.map { .clamped(seconds: $0) },
             gracePeriod: .zero,
             maxInFlight: function.maxInFlight,
             queueDepth: function.queueDepth,

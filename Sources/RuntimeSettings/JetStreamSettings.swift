@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Foundation
+import FunctionModel
 
 /// Where asynchronous calls are kept when it is not the data directory: NATS JetStream; see the table for what each means.
 public struct JetStreamSettings: Sendable {
@@ -41,7 +42,8 @@ extension SettingsReader {
     /// URLs of NATS servers, split by commas.
     fileprivate mutating func natsServers(_ name: String, _ text: String) -> [String] {
         let servers = text.split(separator: ",").map { $0.trimmingCharacters(in: .whitespaces) }
-        for server in servers where !["nats://", "tls://"].contains(where: server.hasPrefix) {
+        let ports = ["nats": 4222, "tls": 4222]
+        for server in servers where ServerURL(server, defaultPorts: ports).map({ $0.query != nil }) ?? true {
             return refuse(name, "is no list of NATS servers, as nats://HOST:4222,nats://OTHER:4222", [])
         }
         return servers

@@ -141,15 +141,15 @@ public struct PlatformSettings: Sendable {
         autoscaler = reader.word("autoscaler", of: ["auto", "true", "false"])
         prometheusURL = reader.address("prometheus-host", "prometheus-port")
         let address = reader.text("public-url")
-        publicURL = address.isEmpty ? nil : address
+        publicURL = address.isEmpty ? nil : reader.url("public-url", address)
         requiresLimits = reader.flag("require-limits")
         tlsFiles = reader.pair("tls-cert", "tls-key")
         accessLog = reader.word("access-log", of: ["off", "errors", "all"])
         logLevel = reader.word("log-level", of: ["debug", "info", "warning", "error"])
         logFormat = reader.word("log-format", of: ["auto", "text", "json"])
         let url = reader.text("functions-provider-url")
-        providerURL = url.isEmpty ? nil : url
-        gatewayURL = reader.text("gateway-url")
+        providerURL = url.isEmpty ? nil : reader.url("functions-provider-url", url)
+        gatewayURL = reader.url("gateway-url", reader.text("gateway-url"))
         let credentials = reader.text("secret-mount-path")
         credentialsFolder = credentials.isEmpty ? folder : credentials
         values = reader.values
@@ -277,8 +277,22 @@ struct SettingsReader {
     mutating func address(_ host: String, _ port: String, scheme: String = "http") -> String? {
         let (name, number) = (text(host), number(port, in: 1...65_535))
         guard !name.isEmpty else { return nil }
-        guard !name.contains(where: { "/@ ".contains($0) }) else { return refuse(host, "is no host's name", nil) }
-        return "\(scheme)://\(name):\(number)"
+        let isBare = name.contains(":") && !name.hasPrefix("[")
+        let text = "\(scheme)://\(isBare ? "[\(name)]" : name):\(number)"
+        // A port that is none was told of already.
+        guard number > 0 else { return nil }
+        guard let server = ServerURL(text, defaultPorts: [scheme: number]), server.base == text.lowercased() else {
+            return refuse(host, "is no host's name", nil)
+        }
+        return server.base
+    }
+
+    /// A text that is to be the URL of a server, as it is.
+    mutating func url(_ name: String, _ text: String) -> String {
+        guard let server = ServerURL(text), server.query == nil else {
+            return refuse(name, "is no URL, as http://HOST:PORT with a port from 1 to 65535", text)
+        }
+        return text
     }
 
     mutating func namespace(_ name: String) -> String {

@@ -128,7 +128,7 @@ struct CallJournal {
         /// The number behind which new entries begin.
         ///
         /// Behind one that is not whole, others may stand that nobody can find: their numbers are not given again.
-        var lastGiven: UInt64 { isThere ? last + CallJournal.mostUnsynced : last }
+        var lastGiven: UInt64 { isThere ? last &+ CallJournal.mostUnsynced : last }
         /// Whether there are files.
         fileprivate var isThere = false
         /// Entries that should be there, and are not or cannot be understood.
@@ -157,7 +157,9 @@ struct CallJournal {
         }
         left.last = applied
         for head in heads.sorted(by: { $0.sequence < $1.sequence }) {
-            left.missing += Int(clamping: head.sequence - left.last - 1)
+            // Two files may have the same one, where somebody has copied them.
+            guard head.sequence > left.last else { continue }
+            left.missing += Int(clamping: min(head.sequence - left.last - 1, 1 << 53))
             left.last = head.sequence
             if let changes = JournalEntry.changes(in: head.payload) {
                 left.changes += changes

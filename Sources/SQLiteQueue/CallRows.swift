@@ -23,7 +23,8 @@ enum CallRows {
         ///
         /// A wait is never longer than it was asked to be, wherever the wall clock was set.
         func delay(at wall: Int64) -> (delay: Int64, followsWallClock: Bool) {
-            let left = notBefore - wall
+            // Bounded, as are the waits that are asked for: what is added to the present is still a moment.
+            let left = min(max(notBefore.clampedDifference(from: wall), .min / 4), .max / 4)
             return delayedBy >= 0 ? (min(left, delayedBy), false) : (left, left > 0)
         }
     }
@@ -50,12 +51,14 @@ enum CallRows {
         return Dictionary(
             uniqueKeysWithValues: rows.map { row in
                 var counts = CallCounts()
-                counts.accepted = row["accepted"]
-                counts.succeeded = row["succeeded"]
-                counts.failed = row["failed"]
-                counts.dead = row["dead"]
-                counts.cancelled = row["cancelled"]
-                counts.expired = row["expired"]
+                // So large that nobody gets there, and small enough to be counted on from.
+                func count(_ column: String) -> Int { min(max(row[column], -(1 << 53)), 1 << 53) }
+                counts.accepted = count("accepted")
+                counts.succeeded = count("succeeded")
+                counts.failed = count("failed")
+                counts.dead = count("dead")
+                counts.cancelled = count("cancelled")
+                counts.expired = count("expired")
                 return (function(row["function"]), counts)
             }
         )
@@ -186,7 +189,7 @@ enum CallRows {
             """
             UPDATE calls SET not_before = ?, delayed_by = ?, attempts = attempts || ? WHERE seq = ? AND state = 0
             """,
-            [attempt.moment + wait, max(1, wait), AttemptText.text(attempt.attempt), attempt.number],
+            [attempt.moment &+ wait, max(1, wait), AttemptText.text(attempt.attempt), attempt.number],
             database
         )
         return database.changesCount == 1

@@ -147,7 +147,8 @@ struct WaitStart {
             (notBefore, delayedBy, delay, followsWallClock) = (now + wait, wait, wait, false)
         case .at(let moment):
             let moment = moment.nanosecondsSinceEpoch
-            (notBefore, delayedBy, delay, followsWallClock) = (moment, -1, max(0, moment - now), moment > now)
+            let delay = max(0, moment.clampedDifference(from: now))
+            (notBefore, delayedBy, self.delay, followsWallClock) = (moment, -1, min(delay, .max / 4), moment > now)
         }
     }
 }

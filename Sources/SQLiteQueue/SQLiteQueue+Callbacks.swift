@@ -50,7 +50,9 @@ extension SQLiteQueue {
             connection,
             sql: """
                 SELECT id, call_id, function, callback_url, callback_attempts, attempts, seq, finished_at
-                FROM calls WHERE callback_state = 1 AND callback_due BETWEEN ? AND ? ORDER BY callback_due
+                FROM calls WHERE callback_state = 1 AND callback_due BETWEEN ? AND ?
+                    AND callback_url IS NOT NULL AND finished_at IS NOT NULL
+                ORDER BY callback_due
                 """,
             arguments: [moments.lowerBound, moments.upperBound]
         )
@@ -58,7 +60,6 @@ extension SQLiteQueue {
 
     private static func callback(_ row: Row, _ spill: SpillFolder, _ connection: Database) throws -> PendingCallback {
         let last = AttemptText.read(row[5]).last
-        let duration = last.map { $0.finishedAt.nanosecondsSinceEpoch - $0.startedAt.nanosecondsSinceEpoch } ?? 0
         return PendingCallback(
             id: row[0],
             end: row[7],
@@ -66,7 +67,7 @@ extension SQLiteQueue {
             function: CallRows.function(row[2]),
             url: row[3],
             attempts: row[4],
-            duration: .nanoseconds(duration),
+            duration: last.map { $0.finishedAt.distance(from: $0.startedAt) } ?? .zero,
             // Without an answer there is the status that stands for its absence.
             result: try CallRows.result(row[6], spill, connection) ?? CallResult(status: last?.status ?? 504)
         )

@@ -78,7 +78,7 @@ extension SQLiteQueue {
         }
         return QueueCounts(
             functions: counts,
-            oldest: (oldest ?? nil).map { .nanoseconds(max(0, wall - $0)) }
+            oldest: (oldest ?? nil).map { .nanoseconds(max(0, wall.clampedDifference(from: $0))) }
         )
     }
 

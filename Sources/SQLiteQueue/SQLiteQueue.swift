@@ -250,7 +250,7 @@ public final class SQLiteQueue: CallQueue {
 
     func nextNumber() -> Int64 {
         lastNumber.withLock { number in
-            number += 1
+            number &+= 1
             return number
         }
     }

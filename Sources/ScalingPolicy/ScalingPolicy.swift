@@ -49,7 +49,7 @@ public enum ScalingPolicy {
         let exact = load / (rules.target * rules.proportion)
         // 450 of 50 × 0.9 are 10 replicas, though floating point may make it a trifle more.
         let count = (exact - 1e-9).rounded(.up)
-        return count < Double(Int32.max) ? max(0, Int(count)) : Int(Int32.max)
+        return min(max(0, Int(clamping: count)), Int(Int32.max))
     }
 
     /// Decides for a function with so many wished-for replicas.

@@ -3,6 +3,7 @@
 public import AsyncHTTPClient
 public import FaultModel
 public import Foundation
+import FunctionModel
 public import NIOCore
 import NIOFoundationCompat
 import NIOHTTP1
@@ -40,6 +41,8 @@ public struct SystemClient: Sendable {
 
     /// Where the API is, without a slash at the end.
     public let baseURL: String
+    /// The same as it was read; nil where it is no server's.
+    private let target: ServerURL?
     private let login: Login?
     private let http: HTTPClient
     private let timeout: TimeAmount
@@ -47,6 +50,7 @@ public struct SystemClient: Sendable {
     /// Makes a client; the HTTP client stays the caller's, who shuts it down.
     public init(baseURL: String, login: Login?, http: HTTPClient, timeout: Duration = .seconds(60)) {
         self.baseURL = baseURL.hasSuffix("/") ? String(baseURL.dropLast()) : baseURL
+        target = ServerURL(self.baseURL)
         self.login = login
         self.http = http
         self.timeout = .nanoseconds(timeout.components.seconds * 1_000_000_000)
@@ -82,7 +86,7 @@ public struct SystemClient: Sendable {
 
     /// Sends a request and returns its answer whatever its status.
     ///
-    /// - Throws: `providerUnreachable` when there is no answer.
+    /// - Throws: `badSettings` where the API's address is none, `providerUnreachable` when there is no answer.
     public func send(
         _ method: String,
         _ path: String,
@@ -91,7 +95,7 @@ public struct SystemClient: Sendable {
         withLogin: Bool = true,
         timeout: TimeAmount? = nil
     ) async throws(PlatformFault) -> Answer {
-        var request = HTTPClientRequest(url: baseURL + path)
+        var request = HTTPClientRequest(url: try url(path))
         request.method = HTTPMethod(rawValue: method)
         for (name, value) in headers { request.headers.add(name: name, value: value) }
         if withLogin, let login, !request.headers.contains(name: "authorization") {
@@ -109,6 +113,18 @@ public struct SystemClient: Sendable {
         } catch {
             throw unreachable(error)
         }
+    }
+
+    /// Where a request goes; the path begins with a slash, so that it cannot become part of the port.
+    private func url(_ path: String) throws(PlatformFault) -> String {
+        guard let target, target.query == nil, path.hasPrefix("/") else {
+            throw PlatformFault(
+                .badSettings,
+                "\(NameRule.printable(baseURL)) is no address of a gateway.",
+                hint: "Write it as http://HOST:PORT, with a port from 1 to 65535."
+            )
+        }
+        return target.base + (target.path == "/" ? "" : target.path) + path
     }
 
     private func unreachable(_ error: any Error) -> PlatformFault {

@@ -68,6 +68,24 @@ struct PlatformSettingsTests {
         }
     }
 
+    @Test(arguments: [
+        "public-url", "gateway-url", "functions-provider-url", "nats-url", "prometheus-host", "nats-host",
+    ]) func `an address that nobody can be reached at stops the start`(name: String) throws {
+        let isHost = name.hasSuffix("-host")
+        let scheme = isHost ? "" : name == "nats-url" ? "nats://" : "http://"
+        for place in ["127.0.0.1:65536", "127.0.0.1:0", "[::1]:99999", "h:99999999999999999999", "h h", "[::1", "h?x"] {
+            let fault = #expect(throws: PlatformFault.self, "\(place)") { try settings(flags: [name: scheme + place]) }
+            #expect(fault?.code == .badSettings && fault?.message.contains(name) == true, "\(place)")
+        }
+        _ = try settings(flags: [name: isHost ? "::1" : scheme + "[::1]:65535"])
+    }
+
+    @Test func `Prometheus and NATS are found at addresses of IPv6, too`() throws {
+        let all = try settings(flags: ["prometheus-host": "::1", "prometheus-port": "1", "nats-host": "[fe80::1]"])
+        #expect(all.prometheusURL == "http://[::1]:1")
+        #expect(all.jetStream?.servers == ["nats://[fe80::1]:4222"])
+    }
+
     @Test func `everything that is wrong is told at once`() throws {
         let fault = #expect(throws: PlatformFault.self) {
             try settings(

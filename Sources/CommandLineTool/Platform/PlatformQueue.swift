@@ -36,7 +36,7 @@ struct PlatformQueue: Sendable {
         currentProblem = { embedded.problem }
         asynchrony = Gateway.Asynchrony(
             queue: queue,
-            worker: Self.worker(wanted, settings),
+            worker: try Self.worker(wanted, settings),
             bodyLimit: wanted.bodyLimit
         )
     }
@@ -67,7 +67,7 @@ struct PlatformQueue: Sendable {
         currentProblem = { shared.problem }
         asynchrony = Gateway.Asynchrony(
             queue: queue,
-            worker: Self.worker(wanted, settings),
+            worker: try Self.worker(wanted, settings),
             isCarriedOutHere: wanted.isCarriedOutHere,
             bodyLimit: wanted.bodyLimit,
             names: (jetStream.queue, name),
@@ -110,7 +110,10 @@ struct PlatformQueue: Sendable {
     /// Gives back or writes down what it holds, and closes.
     func close() async { await queue.close() }
 
-    private static func worker(_ wanted: AsynchronySettings, _ settings: PlatformSettings) -> WorkerSettings {
+    private static func worker(
+        _ wanted: AsynchronySettings,
+        _ settings: PlatformSettings
+    ) throws(PlatformFault) -> WorkerSettings {
         let retry = RetryPolicy(
             attempts: wanted.attempts,
             firstWait: wanted.firstWait,
@@ -128,7 +131,7 @@ struct PlatformQueue: Sendable {
             answerLimit: wanted.resultLimit,
             callbackAnswerLimit: max(wanted.resultLimit, wanted.bodyLimit),
             defaultNamespace: settings.defaultNamespace,
-            proxies: ProxyRules(environment: ProcessInfo.processInfo.environment),
+            proxies: try ProxyRules(environment: ProcessInfo.processInfo.environment),
             userAgent: "martlet/\(Release.number)"
         )
         worker.ownHosts.formUnion(ownHosts(settings))
@@ -137,13 +140,12 @@ struct PlatformQueue: Sendable {
 
     /// The names by which functions and clients of this machine call the gateway.
     private static func ownHosts(_ settings: PlatformSettings) -> Set<String> {
-        let names = ["127.0.0.1", "localhost", settings.host.lowercased()]
+        let host = settings.host.lowercased()
+        let names = ["127.0.0.1", "localhost", host.contains(":") ? "[\(host)]" : host]
         let services = ["gateway", "gateway.openfaas", "gateway.openfaas.svc.cluster.local"]
         var hosts = Set(services.flatMap { ["\($0):8080", "\($0):\(settings.port)"] })
         hosts.formUnion(names.map { "\($0):\(settings.port)" })
-        if let url = settings.publicURL.flatMap(URLComponents.init(string:)), let host = url.host?.lowercased() {
-            hosts.insert(url.port.map { "\(host):\($0)" } ?? host)
-        }
+        if let url = settings.publicURL.flatMap({ ServerURL($0) }) { hosts.insert(url.authority) }
         return hosts
     }
 }

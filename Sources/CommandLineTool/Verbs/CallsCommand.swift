@@ -187,8 +187,7 @@ private enum CallText {
     }
 
     private static func attempt(_ attempt: CallDescription.Attempt) -> String {
-        let nanoseconds = attempt.finishedAt.nanosecondsSinceEpoch - attempt.startedAt.nanosecondsSinceEpoch
-        let duration = GoDuration.format(.nanoseconds(max(0, nanoseconds)))
+        let duration = GoDuration.format(max(.zero, attempt.finishedAt.distance(from: attempt.startedAt)))
         let fault = attempt.fault.map { " (the \($0)'s fault)" } ?? ""
         return "\(attempt.number). \(attempt.startedAt) status \(attempt.status) after \(duration)\(fault)"
     }

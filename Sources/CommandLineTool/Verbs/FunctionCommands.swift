@@ -70,7 +70,7 @@ struct DescribeCommand: AsyncParsableCommand {
         }
         let status = function.martlet
         let usage = function.usage.map {
-            "\(Int($0.cpu)) mCPU, \(Int($0.totalMemoryBytes / 1_048_576)) MiB"
+            "\(Int(clamping: $0.cpu)) mCPU, \(Int(clamping: $0.totalMemoryBytes / 1_048_576)) MiB"
         }
         return [
             ("Name", function.name),

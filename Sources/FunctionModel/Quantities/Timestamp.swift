@@ -28,10 +28,19 @@ public struct Timestamp: Hashable, Sendable, Comparable {
         left.nanosecondsSinceEpoch < right.nanosecondsSinceEpoch
     }
 
-    /// The moment that lies a duration earlier.
-    public func earlier(by duration: Duration) -> Timestamp {
-        let nanoseconds = duration.components.seconds * 1_000_000_000 + duration.components.attoseconds / 1_000_000_000
-        return Timestamp(nanosecondsSinceEpoch: nanosecondsSinceEpoch - nanoseconds)
+    /// The moment that lies a duration earlier; the first or last one there is where that would be beyond it.
+    public func earlier(by duration: Duration) -> Timestamp { later(by: .zero - duration) }
+
+    /// The moment that lies a duration later; the first or last one there is where that would be beyond it.
+    public func later(by duration: Duration) -> Timestamp {
+        let (sum, isTooFar) = nanosecondsSinceEpoch.addingReportingOverflow(duration.clampedNanoseconds)
+        guard isTooFar else { return Timestamp(nanosecondsSinceEpoch: sum) }
+        return Timestamp(nanosecondsSinceEpoch: nanosecondsSinceEpoch < 0 ? .min : .max)
+    }
+
+    /// How long it is until then; negative when it is past, and never more than 292 years.
+    public func distance(from earlier: Timestamp) -> Duration {
+        .nanoseconds(nanosecondsSinceEpoch.clampedDifference(from: earlier.nanosecondsSinceEpoch))
     }
 }
 
@@ -44,7 +53,7 @@ extension Timestamp: CustomStringConvertible {
     /// RFC 3339 in UTC with the given number of digits of the second's fraction, 0 to 9.
     public func formatted(fractionDigits: Int) -> String {
         let seconds = floorDivide(nanosecondsSinceEpoch, 1_000_000_000)
-        let nanoseconds = nanosecondsSinceEpoch - seconds * 1_000_000_000
+        let nanoseconds = (nanosecondsSinceEpoch % 1_000_000_000 + 1_000_000_000) % 1_000_000_000
         let days = floorDivide(seconds, 86_400)
         let secondOfDay = seconds - days * 86_400
         let (year, month, day) = civilDate(daysSinceEpoch: days)
@@ -151,7 +160,8 @@ func daysSinceEpoch(year: Int64, month: Int64, day: Int64) -> Int64 {
 }
 
 func floorDivide(_ value: Int64, _ divisor: Int64) -> Int64 {
-    value >= 0 ? value / divisor : -((-value + divisor - 1) / divisor)
+    // Without a sum that could be beyond the first number there is.
+    value / divisor - (value % divisor < 0 ? 1 : 0)
 }
 
 func padded(_ value: Int64, _ width: Int) -> String {

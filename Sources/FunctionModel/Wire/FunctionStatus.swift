@@ -29,7 +29,7 @@ public struct FunctionStatus: Sendable, Codable, Equatable {
     /// Finished invocations; filled in by the gateway, left out when 0.
     public var invocationCount: Double = 0
     /// The same as a whole number, for people, whatever a server says.
-    public var invocations: Int { Int(exactly: invocationCount.rounded()) ?? (invocationCount > 0 ? .max : 0) }
+    public var invocations: Int { max(0, Int(clamping: invocationCount.rounded())) }
     /// The desired number of replicas; left out when 0.
     public var replicas: Int = 0
     /// The number of ready replicas; left out when 0.

@@ -39,8 +39,8 @@ public struct WatchRecord: Sendable, Codable, Equatable {
             var rules = FunctionRules.Retry()
             rules.attempts = attempts
             rules.codes = codes
-            rules.firstWait = firstWaitSeconds.map { .milliseconds(Int64($0 * 1000)) }
-            rules.longestWait = longestWaitSeconds.map { .milliseconds(Int64($0 * 1000)) }
+            rules.firstWait = firstWaitSeconds.map { .clamped(seconds: $0) }
+            rules.longestWait = longestWaitSeconds.map { .clamped(seconds: $0) }
             return rules
         }
     }

@@ -101,11 +101,12 @@ struct LogLine: Sendable, Equatable {
         let words = text.split(separator: " ")
         guard words.count >= 17,
             let event = LogEvent(rawValue: String(words[0])), let state = CallState(rawValue: String(words[2])),
-            let attempts = Int(words[5]), let acceptedAt = Timestamp(word: words[6]),
-            let due = Timestamp(word: words[7]), let request = UInt64(words[8]), let number = UInt64(words[9]),
-            let callback = CallFacts.Callback(rawValue: String(words[11])), let callbackAttempts = Int(words[12]),
-            let callbackDue = Timestamp(word: words[13]), let end = UInt64(words[14]),
-            let at = Timestamp(word: words[15])
+            let attempts = OutsideNumber.count(words[5]), let acceptedAt = Timestamp(word: words[6]),
+            let due = Timestamp(word: words[7]), let request = OutsideNumber.sequence(words[8]),
+            let number = OutsideNumber.sequence(words[9]),
+            let callback = CallFacts.Callback(rawValue: String(words[11])),
+            let callbackAttempts = OutsideNumber.count(words[12]), let callbackDue = Timestamp(word: words[13]),
+            let end = OutsideNumber.sequence(words[14]), let at = Timestamp(word: words[15])
         else { return nil }
         self.event = event
         from = CallState(rawValue: String(words[1]))
@@ -132,18 +133,6 @@ extension Timestamp {
     fileprivate init?(word: Substring) {
         guard let nanoseconds = Int64(word) else { return nil }
         self.init(nanosecondsSinceEpoch: nanoseconds)
-    }
-
-    /// The moment that lies a duration later.
-    func later(by duration: Duration) -> Timestamp {
-        let (sum, overflows) = nanosecondsSinceEpoch.addingReportingOverflow(duration.nanoseconds)
-        return Timestamp(nanosecondsSinceEpoch: overflows ? .max : sum)
-    }
-
-    /// How long it is until then; negative when it is past.
-    func distance(from earlier: Timestamp) -> Duration {
-        let (difference, overflows) = nanosecondsSinceEpoch.subtractingReportingOverflow(earlier.nanosecondsSinceEpoch)
-        return .nanoseconds(overflows ? .max : difference)
     }
 }
 

@@ -123,10 +123,11 @@ struct StoredCall: Codable, Sendable {
         case .ended, .cancelled, .expired, .orphaned:
             (reason, answer, finishedAt) = (details.reason, details.answer, line.at.nanosecondsSinceEpoch)
         case .resent:
-            (reason, answer, finishedAt, attempts, callbackStatus, callbackTries) = (nil, nil, nil, [], nil, 0)
+            (reason, answer, finishedAt, callbackStatus, callbackTries) = (nil, nil, nil, nil, 0)
+            attempts = details.attempts ?? []
         case .callbackRetried, .callbackEnded:
             callbackStatus = details.callbackStatus
-            callbackTries += 1
+            callbackTries &+= 1
         case .accepted where line.facts.state.isFinished:
             (reason, finishedAt) = (details.reason, line.at.nanosecondsSinceEpoch)
         case .accepted, .taken, .released, .retried, .callbackTaken, .carried, .reserved, .forgotten: break
@@ -137,7 +138,7 @@ struct StoredCall: Codable, Sendable {
 
     /// How long the last attempt took.
     var duration: Duration {
-        attempts.last.map { .nanoseconds(max(0, $0.finishedAt - $0.startedAt)) } ?? .zero
+        attempts.last.map { .nanoseconds(max(0, $0.finishedAt.clampedDifference(from: $0.startedAt))) } ?? .zero
     }
 
     func record(id: String, _ line: LogLine, resultRetention: Duration) -> CallRecord {

@@ -31,8 +31,9 @@ struct Delivery: Sendable {
         guard let subject, subject.hasPrefix("$JS.ACK.") else { return nil }
         let words = subject.split(separator: ".")
         let start = words.count >= 11 ? 4 : 2
-        guard words.count >= start + 7, let delivered = Int(words[start + 2]), let sequence = UInt64(words[start + 3]),
-            let place = UInt64(words[start + 4]), let pending = Int(words[start + 6])
+        guard words.count >= start + 7, let delivered = OutsideNumber.count(words[start + 2]),
+            let sequence = OutsideNumber.sequence(words[start + 3]),
+            let place = OutsideNumber.sequence(words[start + 4]), let pending = OutsideNumber.count(words[start + 6])
         else { return nil }
         self.subject = subject
         consumer = String(words[start + 1])

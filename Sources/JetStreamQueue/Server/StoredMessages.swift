@@ -54,7 +54,7 @@ extension JetStreamServer {
         var next: UInt64 = 1
         while let message = try await self.next(of: subject, from: next, in: stream) {
             found.append(message)
-            next = message.sequence + 1
+            next = message.sequence &+ 1
         }
         return found
     }
@@ -101,6 +101,10 @@ extension JetStreamServer {
 
     /// Throws all messages of a subject away, or those up to a sequence.
     func purge(_ subject: String, upTo last: UInt64? = nil, from stream: String) async throws(PlatformFault) {
-        _ = try await ask("STREAM.PURGE.\(stream)", Purge(filter: subject, seq: last.map { $0 + 1 }), for: Success.self)
+        _ = try await ask(
+            "STREAM.PURGE.\(stream)",
+            Purge(filter: subject, seq: last.map { $0 &+ 1 }),
+            for: Success.self
+        )
     }
 }

@@ -190,7 +190,7 @@ extension CallDescription {
             deadReason: record.deadReason,
             callback: record.callback.map {
                 Callback(
-                    url: CallbackURL($0.url)?.text ?? $0.url,
+                    url: CallbackURL.withoutLogin($0.url),
                     state: $0.state,
                     attempts: $0.attempts,
                     status: $0.status
