@@ -161,7 +161,9 @@ let package = Package(
         module(
             "SQLiteQueue",
             [
-                "FaultModel", "FunctionModel", "QueueContract", deque, logging, nioCore, nioFoundation, sqlite, sqliteC,
+                "FaultModel", "FunctionModel", "ProcessControl", "QueueContract", deque, logging, nioCore,
+                nioFoundation,
+                sqlite, sqliteC,
             ]
         ),
 
@@ -250,7 +252,10 @@ let package = Package(
         tests(of: "InvocationWorker", ["FunctionModel", "QueueContract", nioCore]),
         tests(
             of: "SQLiteQueue",
-            ["FaultModel", "FunctionModel", "QueueContract", "TestSupport", logging, nioCore, sqlite]
+            [
+                "FaultModel", "FunctionModel", "ProcessControl", "QueueContract", "TestSupport", logging, nioCore,
+                sqlite,
+            ]
         ),
         tests(
             of: "JetStreamQueue",

@@ -4,6 +4,14 @@ import DequeModule
 package import FunctionModel
 import HeapModule
 
+/// Hears which calls are under way, in the order in which that changes.
+package protocol LeaseObserver: AnyObject, Sendable {
+    /// A call was leased.
+    func began(_ number: Int64)
+    /// Its lease has ended.
+    func ended(_ number: Int64)
+}
+
 /// Which waiting call is next, and which are under way: the part of a queue that lives in memory.
 ///
 /// Calls are known by numbers in the order of their acceptance. Moments are nanoseconds of a clock that never jumps; a
@@ -78,12 +86,14 @@ package struct CallSchedule: Sendable {
     private var stale: [Int64: Stale] = [:]
     private var lastSerial: UInt64 = 0
     private var lastToken: UInt64 = 0
+    /// Who is told which calls are under way.
+    package var observer: (any LeaseObserver)?
 
     /// Nothing waits.
     package init() {}
 
     /// Nothing waits, and no lease of an earlier schedule is taken for one of this one.
-    package init(after earlier: CallSchedule) { lastToken = earlier.lastToken }
+    package init(after earlier: CallSchedule) { (lastToken, observer) = (earlier.lastToken, earlier.observer) }
 
     // MARK: Waiting
 
@@ -174,14 +184,26 @@ package struct CallSchedule: Sendable {
             guard stale.isEmpty || holds(ticket) else { continue }
             let number = ticket.number
             lines[place].waiting -= 1
-            lines[place].running += 1
-            lastToken += 1
-            leases[lastToken] = Lease(number: number, function: function, expiry: expiry, line: place)
-            tokens[number] = lastToken
-            taken.append((number, lastToken))
+            taken.append((number, lease(number, of: function, in: place, expiry: expiry)))
         }
         while !stale.isEmpty, let next = lines[place].later.min, !holds(next.ticket) { lines[place].later.removeMin() }
         return (taken, lines[place].ready.isEmpty ? lines[place].later.min?.due : now)
+    }
+
+    /// Leases one call that waits, whether or not it is due; nil when it is leased already.
+    package mutating func take(_ number: Int64, of function: FunctionID, expiry: Int64) -> UInt64? {
+        guard tokens[number] == nil, let place = places[function] else { return nil }
+        remove(number, of: function)
+        return lease(number, of: function, in: place, expiry: expiry)
+    }
+
+    private mutating func lease(_ number: Int64, of function: FunctionID, in place: Int, expiry: Int64) -> UInt64 {
+        lines[place].running += 1
+        lastToken += 1
+        leases[lastToken] = Lease(number: number, function: function, expiry: expiry, line: place)
+        tokens[number] = lastToken
+        observer?.began(number)
+        return lastToken
     }
 
     /// The lease of a token; nil when it has ended.
@@ -202,6 +224,7 @@ package struct CallSchedule: Sendable {
         guard let lease = leases.removeValue(forKey: token) else { return nil }
         tokens[lease.number] = nil
         lines[lease.line].running -= 1
+        observer?.ended(lease.number)
         return lease
     }
 

@@ -247,7 +247,7 @@ enum QueueLog {
 
 /// The tables, and how they came to be: forward only, each step one transaction, after a copy of what is there.
 enum QueueSchema {
-    private static let version = 2
+    private static let version = 3
 
     static func migrate(_ pool: DatabasePool, path: String) throws {
         let found = try pool.read { try Int.fetchOne($0, sql: "PRAGMA user_version") ?? 0 }
@@ -311,6 +311,13 @@ enum QueueSchema {
             identity INTEGER NOT NULL, applied INTEGER NOT NULL, commits INTEGER NOT NULL
         ) STRICT;
         INSERT INTO journal VALUES (random(), 0, 0);
+        """,
+        // What was under way when the platform died by a fault of its own, and at how many such deaths alone.
+        """
+        CREATE TABLE suspects (
+            seq INTEGER NOT NULL, is_callback INTEGER NOT NULL, deaths INTEGER NOT NULL, is_tried INTEGER NOT NULL,
+            PRIMARY KEY (seq, is_callback)
+        ) STRICT, WITHOUT ROWID;
         """,
     ]
 }

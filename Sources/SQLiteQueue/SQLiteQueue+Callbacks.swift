@@ -23,15 +23,21 @@ extension SQLiteQueue {
         atMost count: Int,
         admits: @escaping @Sendable (_ url: String) -> Bool
     ) async throws(PlatformFault) -> (callbacks: [PendingCallback], nextDue: Duration?) {
-        let (now, underWay, spill) = (clock.wall(), memory.withLock { $0.callbacks }, spill)
+        let moment = clock.monotonic()
+        let (underWay, suspect) = memory.withLock { (Set($0.callbacks.keys), $0.trial.suspect(now: moment)?.what) }
+        let only = suspect.map { $0.isCallback ? $0.number : 0 }
+        let (now, spill) = (clock.wall(), spill)
         let found = try await read { connection in
-            var due: [PendingCallback] = []
+            var due: [(callback: PendingCallback, number: Int64)] = []
             // What seems to be due in days is due now: the clock was set back since.
             for moments in [Int64.min...now, now + Self.farthest + 1...Int64.max] {
                 let rows = try Self.rows(due: moments, connection)
                 while due.count < count, let row = try rows.next() {
-                    guard !underWay.contains(CallbackKey(id: row[0], end: row[7])), admits(row[3]) else { continue }
-                    due.append(try Self.callback(row, spill, connection))
+                    // While one is tried, no other is delivered.
+                    guard only == nil || only == row[6], !underWay.contains(CallbackKey(id: row[0], end: row[7])),
+                        admits(row[3])
+                    else { continue }
+                    due.append((try Self.callback(row, spill, connection), row[6]))
                 }
             }
             let next = try Int64.fetchOne(
@@ -41,8 +47,14 @@ extension SQLiteQueue {
             )
             return (due, next)
         }
-        memory.withLock { $0.callbacks.formUnion(found.0.map { CallbackKey(id: $0.id, end: $0.end) }) }
-        return (found.0, found.1.map { .nanoseconds(max(0, $0 - now)) })
+        memory.withLock { memory in
+            for (callback, number) in found.0 {
+                memory.callbacks[CallbackKey(id: callback.id, end: callback.end)] = number
+                underWayNotes?.beganCallback(number)
+            }
+        }
+        let wait = only == nil ? found.1.map { Duration.nanoseconds(max(0, $0 - now)) } : CrashTrial.pause
+        return (found.0.map(\.callback), wait)
     }
 
     private static func rows(due moments: ClosedRange<Int64>, _ connection: Database) throws -> RowCursor {
@@ -79,7 +91,7 @@ extension SQLiteQueue {
         verdict: CallbackVerdict
     ) async throws(PlatformFault) {
         let key = CallbackKey(id: callback.id, end: callback.end)
-        try await line.submit { batch in
+        try await line.submit { [underWayNotes] batch in
             let (state, status, due): (Int, Int, Int64) =
                 switch verdict {
                 case .delivered(let status): (2, status, 0)
@@ -96,7 +108,10 @@ extension SQLiteQueue {
                 batch.database
             )
             batch.then { memory in
-                memory.callbacks.remove(key)
+                if let number = memory.callbacks.removeValue(forKey: key) {
+                    underWayNotes?.endedCallback(number)
+                    memory.tried(UnderWay(number, isCallback: true))
+                }
                 if state == 1 { memory.areCallbacksDue = true }
             }
         }

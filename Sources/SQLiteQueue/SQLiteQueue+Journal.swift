@@ -309,7 +309,7 @@ extension SQLiteQueue: GroupStore {
         }
     }
 
-    private func transaction(
+    func transaction(
         _ database: QueueDatabase,
         _ connection: Database,
         isSynced: Bool,

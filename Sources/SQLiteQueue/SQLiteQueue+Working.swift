@@ -32,12 +32,10 @@ extension SQLiteQueue {
     ) async throws(PlatformFault) -> (calls: [LeasedCall], nextDue: Duration?) {
         let now = clock.monotonic()
         let (taken, nextDue) = memory.withLock { memory in
-            let (taken, nextDue) = memory.schedule.take(
-                from: function,
-                atMost: count,
-                now: now,
-                expiry: now + lease.nanoseconds
-            )
+            let expiry = now + lease.nanoseconds
+            let (taken, nextDue) =
+                memory.takeSuspect(from: function, now: now, expiry: expiry)
+                ?? memory.schedule.take(from: function, atMost: count, now: now, expiry: expiry)
             return (
                 taken.map { Taken(number: $0.number, token: $0.token, fresh: memory.takeFresh($0.number)) }, nextDue
             )
@@ -257,6 +255,7 @@ private final class Settlement: PendingChange, Effect {
         let now = queue.clock.monotonic()
         guard let token = memory.schedule.token(of: ended.number) else { return }
         _ = memory.schedule.end(token)
+        memory.tried(UnderWay(ended.number, isCallback: false))
         memory.wait(ended.number, ended.function, due: now + wait.nanoseconds, now: now)
     }
 

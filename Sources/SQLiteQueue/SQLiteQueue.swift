@@ -7,6 +7,7 @@ import FunctionModel
 import GRDB
 public import Logging
 import NIOCore
+import ProcessControl
 public import QueueContract
 import Synchronization
 
@@ -52,6 +53,9 @@ public final class SQLiteQueue: CallQueue {
     /// What the wall clock was ahead of the other one.
     private let clockOffset: Mutex<Int64>
     let logger: Logger
+    /// Notes what is under way for the case that the process dies; nil where it has no file.
+    let marker: DeathMarker?
+    let underWayNotes: UnderWayNotes?
     private let spillQueue = DispatchQueue(label: "martlet.calls.spill", attributes: .concurrent)
     private let upkeepQueue = DispatchQueue(label: "martlet.calls.upkeep", qos: .utility)
     private let upkeep = Mutex<Task<Void, Never>?>(nil)
@@ -89,6 +93,8 @@ public final class SQLiteQueue: CallQueue {
         leftovers = Mutex(spill.names)
         clockOffset = Mutex(clock.wall() - clock.monotonic())
         journal = Mutex(CallJournal(folder: folder))
+        marker = DeathMarker(path: "\(folder)/calls.crash")
+        underWayNotes = marker.map { UnderWayNotes($0) }
         line.open(to: self)
         try? FileManager.default.createDirectory(atPath: spill.path, withIntermediateDirectories: true)
         do throws(PlatformFault) { _ = try database() } catch {
@@ -147,7 +153,7 @@ public final class SQLiteQueue: CallQueue {
             // What is being written to the journal is either read back from it or comes behind it.
             try journal.withLock { journal in
                 try takeOver(&journal, database)
-                try load(database)
+                try load(database, trying: takeOverDeath(database))
                 opening.withLock { opening in
                     opening.database = database
                     opening.fault = nil
@@ -181,6 +187,7 @@ public final class SQLiteQueue: CallQueue {
     private struct Notice {
         let due: Set<FunctionID>
         let cancelled: [CallLease]
+        let tried: [UnderWay]
         let areCallbacksDue: Bool
     }
 
@@ -190,17 +197,20 @@ public final class SQLiteQueue: CallQueue {
         let notice = memory.withLock { memory in
             defer {
                 memory.cancelled.removeAll()
+                memory.tried.removeAll()
                 memory.areCallbacksDue = false
             }
             return Notice(
                 due: memory.takeDue(),
                 cancelled: memory.cancelled,
+                tried: memory.tried,
                 areCallbacksDue: memory.areCallbacksDue
             )
         }
         let listeners = listeners.withLock { $0 }
         for function in notice.due { listeners.due(function) }
         for lease in notice.cancelled { listeners.cancel(lease) }
+        for suspect in notice.tried { passed(suspect) }
         if notice.areCallbacksDue { listeners.callback() }
     }
 
@@ -218,7 +228,7 @@ public final class SQLiteQueue: CallQueue {
     /// Reads what waits and what was counted.
     ///
     /// Calls under way are given to a worker again: nobody knows what became of them.
-    private func load(_ database: QueueDatabase) throws {
+    private func load(_ database: QueueDatabase, trying trial: CrashTrial) throws {
         let (now, wall) = (clock.monotonic(), clock.wall())
         let (rows, counters, last, spills) = try database.pool.read { connection in
             (
@@ -230,6 +240,9 @@ public final class SQLiteQueue: CallQueue {
         memory.withLock { memory in
             memory = QueueMemory(after: memory.schedule)
             memory.counters = counters
+            memory.trial = trial
+            memory.schedule.observer = underWayNotes
+            marker?.endAll()
             for row in rows {
                 let (delay, followsWallClock) = row.delay(at: wall)
                 memory.wait(row.number, row.function, due: now + delay, now: now, followsWallClock: followsWallClock)

@@ -76,3 +76,26 @@ void martlet_name_thread(const char *_Nonnull name);
 
 /// The id of a child that has ended and was not reaped, which this leaves as it is; 0 when there is none.
 pid_t martlet_ended_child(void);
+
+/// Most entries of a note.
+#define MARTLET_DEATH_ENTRIES 8192
+/// How a note begins: "MARTLET1", little-endian.
+#define MARTLET_DEATH_MAGIC 0x3154454C5452414D
+
+/// What is written when this process dies by a signal that says that the program itself is at fault.
+struct martlet_death_note {
+    int64_t magic;
+    int64_t signal;
+    /// How many places were taken; as many entries follow, at most MARTLET_DEATH_ENTRIES.
+    int64_t total;
+    int64_t entries[MARTLET_DEATH_ENTRIES];
+};
+
+/// Has a death of this process by SIGILL, SIGTRAP, SIGSEGV, SIGBUS or SIGABRT noted in an open file, with the places
+/// that are not 0 then. Whatever handled such a signal before is called behind that, and the process dies of the signal.
+///
+/// Called again, the last file and the last places count. The places stay where they are for good. 0 or -1.
+int martlet_watch_death(int descriptor, const int64_t *_Nonnull places, size_t count);
+
+/// Sets a place, so that whoever reads it meanwhile sees the old entry or the new one.
+void martlet_place_set(int64_t *_Nonnull place, int64_t entry);

@@ -32,6 +32,7 @@ struct PlatformQueue: Sendable {
             return
         }
         let embedded = try SQLiteQueue(folder: folder, settings: wanted.queue, logger: logger)
+        embedded.watchForCrashes()
         queue = embedded
         currentProblem = { embedded.problem }
         asynchrony = Gateway.Asynchrony(

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import CProcessControl
+import Glibc
+import Synchronization
+
+/// What was under way when this program died by a fault of its own, noted for its next start.
+///
+/// Such deaths are those by SIGILL, SIGTRAP, SIGSEGV, SIGBUS and SIGABRT. Whoever ends the process otherwise, the system
+/// for want of memory or a power cut leaves no note.
+public final class DeathMarker: Sendable {
+    /// A death that was noted.
+    public struct Death: Sendable, Equatable {
+        /// The signal.
+        public let signal: Int32
+        /// How much was under way.
+        public let total: Int
+        /// All of it, as far as there was room.
+        public let entries: [Int64]
+
+        /// Describes a death.
+        public init(signal: Int32, total: Int, entries: [Int64]) {
+            self.signal = signal
+            self.total = total
+            self.entries = entries
+        }
+    }
+
+    /// How much can be under way and be noted; more is left out, and counts as not alone.
+    private static let places = Int(MARTLET_DEATH_ENTRIES)
+    private let descriptor: Int32
+    // Written under the lock, read by the handler at any moment.
+    nonisolated(unsafe) private let table: UnsafeMutablePointer<Int64>
+    private let isWatched = Mutex(false)
+
+    /// Opens the file of notes, making it where it is missing; nil where it cannot be used.
+    public init?(path: String) {
+        descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+        guard descriptor >= 0 else { return nil }
+        table = .allocate(capacity: Self.places)
+        table.initialize(repeating: 0, count: Self.places)
+    }
+
+    deinit {
+        // The handler would go on to use them.
+        guard !isWatched.withLock({ $0 }) else { return }
+        table.deallocate()
+        close(descriptor)
+    }
+
+    // MARK: The last life
+
+    /// The death that the last life of the program has left; nil where it left none.
+    public var lastDeath: Death? {
+        var about = stat()
+        guard fstat(descriptor, &about) == 0, (24...MemoryLayout<martlet_death_note>.size).contains(Int(about.st_size))
+        else { return nil }
+        var words = [Int64](repeating: 0, count: Int(about.st_size) / 8)
+        let length = words.count * 8
+        guard pread(descriptor, &words, length, 0) == length, words[0] == MARTLET_DEATH_MAGIC,
+            let signal = Int32(exactly: words[1]), let total = Int(exactly: words[2]), total >= 0
+        else { return nil }
+        let entries = Array(words[3...])
+        // Broken off while it was written, on a disk that is full: who was alone is not known.
+        guard entries.count >= min(total, Self.places) else { return nil }
+        return Death(signal: signal, total: total, entries: entries)
+    }
+
+    /// Forgets what the last life has left.
+    public func clear() { ftruncate(descriptor, 0) }
+
+    // MARK: This life
+
+    /// From now on a death of this process is noted here, and nowhere else.
+    public func watch() {
+        isWatched.withLock { $0 = true }
+        _ = martlet_watch_death(descriptor, table, Self.places)
+    }
+
+    /// Something begins that is not 0 and not under way yet; one thread at a time.
+    public func began(_ entry: Int64) {
+        guard let place = find(0, from: entry) else { return }
+        martlet_place_set(table + place, entry)
+    }
+
+    /// It has ended; one thread at a time.
+    public func ended(_ entry: Int64) {
+        guard let place = find(entry, from: entry) else { return }
+        martlet_place_set(table + place, 0)
+    }
+
+    /// Nothing is under way.
+    public func endAll() {
+        for place in 0..<Self.places { martlet_place_set(table + place, 0) }
+    }
+
+    /// The first place with a value, looked for from where an entry should be.
+    private func find(_ value: Int64, from entry: Int64) -> Int? {
+        let start = Int(truncatingIfNeeded: UInt64(bitPattern: entry) % UInt64(Self.places))
+        for step in 0..<Self.places {
+            let place = (start + step) % Self.places
+            if table[place] == value { return place }
+        }
+        return nil
+    }
+}
