@@ -201,6 +201,7 @@ public final class Gateway: Sendable {
             bundles: bundles,
             table: table,
             queue: asynchrony?.queue,
+            callBodyLimit: asynchrony?.bodyLimit ?? 0,
             autoscaler: autoscaler,
             metrics: metrics,
             invocationCount: { max(counts?.count(of: $0) ?? 0, sharedCounts?.count(of: $0) ?? 0) },
@@ -244,6 +245,7 @@ public final class Gateway: Sendable {
         let bundles: (any BundleStore)?
         let table: RoutingTable
         let queue: (any CallQueue)?
+        let callBodyLimit: Int
         let autoscaler: Autoscaler?
         let metrics: MetricsSource
         let invocationCount: @Sendable (FunctionID) -> Double
@@ -265,6 +267,7 @@ public final class Gateway: Sendable {
         if let queue = parts.queue {
             CallRoutes(
                 queue: queue,
+                bodyLimit: parts.callBodyLimit,
                 defaultNamespace: settings.defaultNamespace,
                 credentials: settings.credentials
             ).addRoutes(to: router)

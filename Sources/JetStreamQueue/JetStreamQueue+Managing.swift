@@ -178,13 +178,23 @@ extension JetStreamQueue {
         }
     }
 
-    /// False where something else happened to the call first.
-    private func sendAgain(_ id: String, _ facts: CallFacts, _ last: UInt64) async throws(PlatformFault) -> Bool {
+    /// Sends a call that is over again, from its first attempt or behind those that it keeps; false where something else
+    /// happened to it first.
+    func sendAgain(
+        _ id: String,
+        _ facts: CallFacts,
+        _ last: UInt64,
+        keeping attempts: [LogDetails.Attempt] = [],
+        due: Timestamp = .now()
+    ) async throws(PlatformFault) -> Bool {
         guard let request = try await keptRequest(id) else { throw PlatformFault.requestGone(id) }
         guard let sequence = try await publish(request.payload, of: facts.function, resends: facts.end),
-            let line = facts.resent(request: sequence)
+            var line = facts.resent(request: sequence)
         else { return false }
-        guard await noteResent(line, of: id, behind: last, end: facts.end) else {
+        (line.facts.attempts, line.facts.due) = (attempts.count, due)
+        var details = LogDetails()
+        details.attempts = attempts.isEmpty ? nil : attempts
+        guard await noteResent(line, details, of: id, behind: last, end: facts.end) else {
             try? await server.delete(sequence, from: streams.requests)
             return false
         }
@@ -198,10 +208,16 @@ extension JetStreamQueue {
     /// Writes that a call is sent again; false where something else happened to it first.
     ///
     /// Where it cannot be written, the worker that gets the request does so.
-    private func noteResent(_ line: LogLine, of id: String, behind last: UInt64, end: UInt64) async -> Bool {
+    private func noteResent(
+        _ line: LogLine,
+        _ details: LogDetails,
+        of id: String,
+        behind last: UInt64,
+        end: UInt64
+    ) async -> Bool {
         var last = last
         do throws(PlatformFault) {
-            while try await write(line, of: id, expected: last) == nil {
+            while try await write(line, details, of: id, expected: last) == nil {
                 guard let (stored, present) = try await look(id) else { return false }
                 // The worker that got the request may have been faster; or only a callback has moved on.
                 guard present.facts.isOver(by: end) else { return present.facts.request == line.facts.request }

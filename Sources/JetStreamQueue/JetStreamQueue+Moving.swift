@@ -24,7 +24,8 @@ extension JetStreamQueue {
                     line.facts,
                     stored.last,
                     next,
-                    isDead: false,
+                    // Kept as long: nobody knows whether the other queue has it.
+                    isDead: true,
                     reason: MovedCall.reason
                 )
                 if isStopped { return moved }
@@ -49,6 +50,34 @@ extension JetStreamQueue {
         )
     }
 
+    /// Lets a call wait here again that was handed over.
+    public func takeBack(_ id: String) async throws(PlatformFault) {
+        while true {
+            let (stored, line) = try await known(id)
+            guard line.facts.state == .cancelled, stored.reason == MovedCall.reason else {
+                throw PlatformFault.callNotHandedOver(id, line.facts.state)
+            }
+            let attempts = stored.attempts
+            if try await sendAgain(id, line.facts, stored.last, keeping: attempts, due: line.facts.due) { return }
+        }
+    }
+
+    /// Lets a call go on here that was handed over, and comes back; false where it was not.
+    private func adoptAgain(
+        _ moved: MovedCall,
+        _ stored: StoredCall,
+        _ line: LogLine
+    ) async throws(PlatformFault) -> Bool {
+        // One that died there stays there, too: it is sent again from there.
+        guard line.facts.state == .cancelled, stored.reason == MovedCall.reason, moved.deadReason == nil else {
+            return false
+        }
+        var due = line.facts.due
+        if case .at(let moment) = moved.call.start { due = moment }
+        let attempts = moved.attempts.map(LogDetails.Attempt.init)
+        return try await sendAgain(moved.id, line.facts, stored.last, keeping: attempts, due: due)
+    }
+
     /// Keeps a call of another queue under its own id.
     public func adopt(_ moved: MovedCall) async throws(PlatformFault) -> Bool {
         guard moved.call.body.readableBytes <= settings.queue.bodyLimit else {
@@ -57,7 +86,7 @@ extension JetStreamQueue {
         _ = try await follower()
         // A reservation alone is what an attempt that broke off has left.
         var (known, last, _) = try await lookClosely(moved.id)
-        guard known == nil else { return false }
+        if let known { return try await adoptAgain(moved, known.stored, known.line) }
         let request = QueueRequest(moved.call, id: moved.id, queue: settings.name)
         try server.checkRoom(for: request.payload)
         if last == 0 {

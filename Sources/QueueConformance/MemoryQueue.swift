@@ -18,6 +18,8 @@ public final class MemoryQueue: CallQueue {
         var callbackDue: ContinuousClock.Instant?
         var callbackIsUnderWay = false
         var end: Int64 = 0
+
+        var isHandedOver: Bool { cycle.state == .cancelled && record.deadReason == MovedCall.reason }
     }
 
     fileprivate struct State {
@@ -330,10 +332,27 @@ public final class MemoryQueue: CallQueue {
         }
     }
 
+    /// Lets a call wait again that was handed over.
+    public func takeBack(_ id: String) async throws(PlatformFault) {
+        let now = now
+        try state.withLock { state throws(PlatformFault) in
+            guard let entry = state.entries[id] else { throw PlatformFault.unknownCall(id) }
+            guard entry.isHandedOver else { throw PlatformFault.callNotHandedOver(id, entry.cycle.state) }
+            state.sendAgain(id, now: now)
+            state.entries[id]?.record.attempts = entry.record.attempts
+        }
+    }
+
     /// Keeps a call of another queue.
     public func adopt(_ moved: MovedCall) async throws(PlatformFault) -> Bool {
         let now = now
         return state.withLock { state in
+            if let entry = state.entries[moved.id], entry.isHandedOver {
+                state.counts[entry.call.function, default: CallCounts()].accepted -= 1
+                state.counts[entry.call.function, default: CallCounts()].cancelled -= 1
+                state.ids[entry.number] = nil
+                state.entries[moved.id] = nil
+            }
             guard state.entries[moved.id] == nil else { return false }
             var call = moved.call
             call.callID = moved.id

@@ -38,6 +38,42 @@ extension QueueChecks {
             try expect(try await subject.queue.handOver("leaves") == first, "it has changed")
             try await expectCounts(subject, accepted: 1, [.cancelled: 1])
         },
+        QueueCheck("a call that was handed over can be taken back, and goes on where it was") { subject in
+            let call = NewCall(function: function, body: ByteBuffer(string: "x"), callID: "a")
+            let moved = MovedCall(id: "back", call: call, attempts: [attempt(1, 503)])
+            _ = try await subject.queue.adopt(moved)
+            _ = try await subject.queue.handOver("back")
+            try await subject.queue.takeBack("back")
+            try expect(try await subject.queue.call("back")?.state == .waiting, "it does not wait")
+            try await expectCounts(subject, accepted: 1, [.waiting: 1])
+            try await expectFault(.conflict, doing: "twice") { () throws(PlatformFault) in
+                try await subject.queue.takeBack("back")
+            }
+            let taken = try await awaitCall(subject)
+            try expect(taken.lease.id == "back" && taken.attempt == 2, "\(taken.lease.id), \(taken.attempt)")
+            try expect(taken.call.body == call.body && taken.call.callID == "a", "it has changed")
+            try expect(try await subject.queue.call("back")?.attempts.map(\.status) == [503], "an attempt is gone")
+            _ = try await subject.queue.accept(NewCall(function: function, callID: "cancelled"))
+            try await subject.queue.cancel("cancelled")
+            for (id, code) in [("cancelled", FaultCode.conflict), ("nobody", .notFound)] {
+                try await expectFault(code, doing: id) { () throws(PlatformFault) in
+                    try await subject.queue.takeBack(id)
+                }
+            }
+        },
+        QueueCheck("a call that was handed over and comes back from the other queue goes on here") { subject in
+            _ = try await subject.queue.accept(
+                NewCall(function: function, body: ByteBuffer(repeating: 6, count: 150_000), callID: "round")
+            )
+            var moved = try await subject.queue.handOver("round")
+            moved.attempts = [attempt(1, 503), attempt(2, 503)]
+            try expect(try await subject.queue.adopt(moved), "it was known")
+            try expect(try await !subject.queue.adopt(moved), "it was new twice")
+            try await expectCounts(subject, accepted: 1, [.waiting: 1])
+            let taken = try await awaitCall(subject)
+            try expect(taken.attempt == 3 && taken.call.body.readableBytes == 150_000, "\(taken.attempt)")
+            try expect(try await take(subject) == nil, "it was taken twice")
+        },
         QueueCheck("a dead call is handed over and stays; what runs or is over otherwise is not handed over") {
             subject in
             _ = try await finish(subject, "dead", .dead, status: 500)

@@ -29,6 +29,13 @@ extension PlatformFault {
         )
     }
 
+    package static func callNotHandedOver(_ id: String, _ state: CallState) -> PlatformFault {
+        PlatformFault(
+            .conflict,
+            "The call \(NameRule.printable(id)) is \(state.rawValue), and was not taken out of the queue by an export."
+        )
+    }
+
     package static func resultGone(_ id: String) -> PlatformFault {
         PlatformFault(
             .gone,

@@ -111,13 +111,21 @@ public protocol CallQueue: Sendable {
 
     /// Gives a call that waits, or is dead, to another queue; kept for good when this returns.
     ///
-    /// One that waits is cancelled here for `MovedCall.reason`. May be asked for again, as long as the request is kept.
+    /// One that waits is cancelled here for `MovedCall.reason`, and kept whole as long as dead calls are: may be asked for
+    /// again, and taken back.
     ///
     /// - Throws: `notFound`, `conflict` while it runs and when it is over otherwise, `gone` when its request is no longer
     ///   kept.
     func handOver(_ id: String) async throws(PlatformFault) -> MovedCall
 
+    /// Lets a call wait here again, as it did, that was handed over while it waited.
+    ///
+    /// - Throws: `notFound`, `conflict` when it was not handed over, `gone` when its request is no longer kept.
+    func takeBack(_ id: String) async throws(PlatformFault)
+
     /// Keeps a call of another queue under its own id; false, and nothing changes, where that is known here.
+    ///
+    /// One that was handed over from here comes back: it goes on here as the other queue has it.
     func adopt(_ call: MovedCall) async throws(PlatformFault) -> Bool
 
     /// Lets the waiting calls of functions that do not exist any more be dead.

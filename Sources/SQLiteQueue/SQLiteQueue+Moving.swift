@@ -43,6 +43,49 @@ extension SQLiteQueue {
         return try CallRows.hasRequest(row.number, batch.database)
     }
 
+    /// Lets a call wait here again that was handed over.
+    public func takeBack(_ id: String) async throws(PlatformFault) {
+        try await line.submit { [self] batch in
+            guard let row = try CallRows.place(id, batch.database) else { throw PlatformFault.unknownCall(id) }
+            guard try isHandedOver(row, batch) else { throw PlatformFault.callNotHandedOver(id, row.state) }
+            guard try CallRows.hasRequest(row.number, batch.database) else { throw PlatformFault.requestGone(id) }
+            let moment = try CallRows.notBefore(row.number, batch.database)
+            try takeBack(row, start: WaitStart(.at(moment), now: batch.now), deadReason: nil, &batch)
+        }
+    }
+
+    private func isHandedOver(_ row: CallRows.Place, _ batch: Batch) throws -> Bool {
+        try row.state == .cancelled && CallRows.reason(row.number, batch.database) == MovedCall.reason
+    }
+
+    /// Lets a call that was handed over be as it is again: it waits, or is dead by now.
+    private func takeBack(
+        _ row: CallRows.Place,
+        start: WaitStart,
+        deadReason: String?,
+        _ batch: inout Batch
+    ) throws {
+        try CallRows.takeBack(row.number, start: start, deadReason: deadReason, batch)
+        batch.count(row.function) { counts in
+            counts.cancelled -= 1
+            if deadReason != nil { counts.dead += 1 }
+        }
+        if deadReason == nil { wait(row.number, row.function, start, &batch) }
+    }
+
+    private func wait(_ number: Int64, _ function: FunctionID, _ start: WaitStart, _ batch: inout Batch) {
+        batch.then { [clock] memory in
+            let now = clock.monotonic()
+            memory.wait(
+                number,
+                function,
+                due: now + start.delay,
+                now: now,
+                followsWallClock: start.followsWallClock
+            )
+        }
+    }
+
     /// Keeps a call of another queue under its own id.
     public func adopt(_ moved: MovedCall) async throws(PlatformFault) -> Bool {
         guard moved.call.body.readableBytes <= settings.bodyLimit else {
@@ -63,29 +106,25 @@ extension SQLiteQueue {
 
     private func insert(_ moved: MovedCall, _ file: String?, _ batch: inout Batch) throws -> Bool {
         let call = moved.call
-        guard try CallRows.place(moved.id, batch.database) == nil else {
+        let start = WaitStart(call.start, now: batch.now)
+        if let row = try CallRows.place(moved.id, batch.database) {
+            // Its request is here, or it is as good as unknown.
             if let file { batch.outcome.unneededSpills.append(file) }
-            return false
+            guard try isHandedOver(row, batch), try CallRows.hasRequest(row.number, batch.database) else {
+                return false
+            }
+            try CallRows.setAttempts(moved.attempts, of: row.number, batch.database)
+            try takeBack(row, start: start, deadReason: moved.deadReason, &batch)
+            return true
         }
         let number = nextNumber()
-        let start = WaitStart(call.start, now: batch.now)
         try CallRows.insert(moved, number: number, spill: file, start: start, now: batch.now, batch)
         if let key = call.idempotencyKey { try remember(key, of: call, moved.id, batch) }
         batch.count(call.function) { counts in
             counts.accepted += 1
             if moved.deadReason != nil { counts.dead += 1 }
         }
-        guard moved.deadReason == nil else { return true }
-        batch.then { [clock] memory in
-            let now = clock.monotonic()
-            memory.wait(
-                number,
-                call.function,
-                due: now + start.delay,
-                now: now,
-                followsWallClock: start.followsWallClock
-            )
-        }
+        if moved.deadReason == nil { wait(number, call.function, start, &batch) }
         return true
     }
 }
@@ -94,6 +133,39 @@ extension CallRows {
     /// Why a call is over.
     static func reason(_ number: Int64, _ database: Database) throws -> String? {
         try String.fetchOne(database, sql: "SELECT dead_reason FROM calls WHERE seq = ?", arguments: [number])
+    }
+
+    /// When a call's next attempt may begin.
+    static func notBefore(_ number: Int64, _ database: Database) throws -> Timestamp {
+        let moment = try Int64.fetchOne(
+            database,
+            sql: "SELECT not_before FROM calls WHERE seq = ?",
+            arguments: [number]
+        )
+        return Timestamp(nanosecondsSinceEpoch: moment ?? 0)
+    }
+
+    static func setAttempts(_ attempts: [CallAttempt], of number: Int64, _ database: Database) throws {
+        try run(
+            "UPDATE calls SET attempts = ? WHERE seq = ?",
+            [attempts.map(AttemptText.text).joined(), number],
+            database
+        )
+    }
+
+    /// Lets a call that was handed over wait again, or be dead.
+    static func takeBack(_ number: Int64, start: WaitStart, deadReason: String?, _ batch: Batch) throws {
+        try run(
+            """
+            UPDATE calls SET state = ?, finished_at = ?, dead_reason = ?, not_before = ?, delayed_by = ?,
+                callback_state = 0 WHERE seq = ?
+            """,
+            [
+                self.number(deadReason == nil ? .waiting : .dead), deadReason == nil ? nil : batch.now, deadReason,
+                start.notBefore, start.delayedBy, number,
+            ],
+            batch.database
+        )
     }
 
     /// A call as another queue needs it; nil where its request is no longer kept.

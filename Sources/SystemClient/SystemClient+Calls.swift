@@ -56,9 +56,14 @@ extension SystemClient {
         return try await call("POST", path, returning: [String: Int].self)["retried"] ?? 0
     }
 
-    /// `POST /system/calls/{id}/export`.
+    /// `POST /system/calls/{id}/export`; reads the call whole, however long it is.
     public func exportCall(_ id: String) async throws(PlatformFault) -> ExportedCall {
-        try await call("POST", "/system/calls/\(escaped(id))/export", returning: ExportedCall.self)
+        try await call("POST", "/system/calls/\(escaped(id))/export", returning: ExportedCall.self, upTo: .max)
+    }
+
+    /// `DELETE /system/calls/{id}/export`: the call waits there again.
+    public func takeBackCall(_ id: String) async throws(PlatformFault) {
+        try await call("DELETE", "/system/calls/\(escaped(id))/export")
     }
 
     /// `POST /system/calls/import`; false for a call that is known there.

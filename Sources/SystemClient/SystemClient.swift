@@ -156,9 +156,10 @@ public struct SystemClient: Sendable {
         _ method: String,
         _ path: String,
         _ body: (any Encodable & Sendable)? = nil,
-        returning type: Value.Type
+        returning type: Value.Type,
+        upTo limit: Int = SystemClient.answerLimit
     ) async throws(PlatformFault) -> Value {
-        let bytes = try await exchange(method, path, body)
+        let bytes = try await exchange(method, path, body, upTo: limit)
         do {
             return try JSONDecoder().decode(type, from: bytes)
         } catch {
@@ -178,7 +179,8 @@ public struct SystemClient: Sendable {
     private func exchange(
         _ method: String,
         _ path: String,
-        _ body: (any Encodable & Sendable)?
+        _ body: (any Encodable & Sendable)?,
+        upTo limit: Int = SystemClient.answerLimit
     ) async throws(PlatformFault) -> Data {
         var headers = [(name: "accept", value: "application/json")]
         var content: HTTPClientRequest.Body?
@@ -189,15 +191,21 @@ public struct SystemClient: Sendable {
             }
         }
         let answer = try await send(method, path, headers: headers, body: content)
-        let bytes = try await collect(answer)
+        let bytes = try await collect(answer, upTo: limit)
         guard (200..<300).contains(answer.status) else { throw Self.fault(answer.status, bytes) }
         return bytes
     }
 
-    /// Reads a body whole, up to 64 MiB.
-    public func collect(_ answer: Answer) async throws(PlatformFault) -> Data {
+    /// Most bytes of an answer that is read whole, unless somebody says otherwise.
+    public static let answerLimit = 64 * 1_048_576
+
+    /// Reads a body whole, up to a limit in bytes.
+    public func collect(
+        _ answer: Answer,
+        upTo limit: Int = SystemClient.answerLimit
+    ) async throws(PlatformFault) -> Data {
         do {
-            return Data(buffer: try await answer.body.collect(upTo: 64 * 1_048_576))
+            return Data(buffer: try await answer.body.collect(upTo: limit))
         } catch {
             throw PlatformFault(.providerUnreachable, "The answer of \(baseURL) broke off.", cause: error)
         }

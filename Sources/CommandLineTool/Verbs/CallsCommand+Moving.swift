@@ -13,47 +13,71 @@ extension CallsCommand {
             abstract: "Take waiting and dead calls out of the queue, for another one.",
             discussion: """
                 Prints a call per line, for martlet calls import. Waiting calls are cancelled here, so that they are \
-                carried out only there; dead ones stay. If it breaks off, run it again: it prints again what it took \
-                out before.
+                carried out only there; dead ones stay. All are kept whole for as long as dead calls are: if it breaks \
+                off, run it again, and it prints again what it took out before; if they cannot be imported, --undo lets \
+                them wait here again.
                 """
         )
         @Option(help: "Only this function's.") var function: String?
+        @Flag(help: "Take back what was taken out: it waits here again.") var undo = false
         @OptionGroup var options: ClientOptions
 
         func run() async throws {
             try await options.withClient { client in
-                var exported = 0
+                if undo { return try await takeBack(client) }
+                // Those that are taken out now are cancelled before those that were so before are looked at.
+                var exported: Set<String> = []
                 for state in ["waiting", "dead", "cancelled"] {
-                    exported += try await export(state, client)
+                    try await eachCall(in: state, client) { call in
+                        guard !exported.contains(call.id), try await export(call.id, client) else { return }
+                        exported.insert(call.id)
+                    }
                 }
-                printError("\(exported) exported")
+                printError("\(exported.count) exported")
             }
         }
 
-        private func export(_ state: String, _ client: SystemClient) async throws -> Int {
-            let function = function.map { options.address($0) }
-            var (exported, cursor, isMore) = (0, String?.none, true)
+        /// Does something with the calls in a state; of the cancelled ones only with those that were taken out.
+        private func eachCall(
+            in state: String,
+            _ client: SystemClient,
+            _ work: (CallDescription) async throws -> Void
+        ) async throws {
+            var (cursor, isMore) = (String?.none, true)
             while isMore {
                 let page = try await client.calls(
-                    function: function,
+                    function: function.map { options.address($0) },
                     state: state,
                     since: nil,
                     limit: 1000,
                     cursor: cursor
                 )
                 for call in page.calls where state != "cancelled" || call.deadReason == MovedCall.reason {
-                    if try await export(call.id, client) { exported += 1 }
+                    try await work(call)
                 }
                 (cursor, isMore) = (page.next, page.next != nil)
             }
-            return exported
+        }
+
+        private func takeBack(_ client: SystemClient) async throws {
+            var taken = 0
+            try await eachCall(in: "cancelled", client) { call in
+                try await client.takeBackCall(call.id)
+                taken += 1
+            }
+            print("\(taken) wait here again")
         }
 
         /// False for a call that has begun meanwhile.
+        ///
+        /// One that cannot be printed is given back.
         private func export(_ id: String, _ client: SystemClient) async throws -> Bool {
             do {
                 let call = try await client.exportCall(id)
-                try FileHandle.standardOutput.write(contentsOf: JSONLine.write(call))
+                do { try FileHandle.standardOutput.write(contentsOf: JSONLine.write(call)) } catch {
+                    if call.deadReason == nil { try await client.takeBackCall(id) }
+                    throw error
+                }
                 return true
             } catch let fault as PlatformFault where fault.code == .conflict || fault.code == .gone {
                 printError(fault.message)
@@ -65,22 +89,38 @@ extension CallsCommand {
     struct Import: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Take calls in that martlet calls export has written.",
-            discussion: "Reads them from standard input. Each is taken in once by its id, so it can be run again."
+            discussion: """
+                Reads them from standard input. Each is taken in once by its id, so it can be run again. One that is \
+                refused keeps no other from being taken in; it is still where it comes from, and waits there again by \
+                martlet calls export --undo. Calls that come back to where they were taken out go on there.
+                """
         )
         @OptionGroup var options: ClientOptions
 
         func run() async throws {
             try await options.withClient { client in
-                var (imported, known) = (0, 0)
+                var (imported, known, refused) = (0, 0, 0)
                 var functions: Set<String> = []
                 while let line = readLine() {
                     guard !line.isEmpty else { continue }
                     let call = try JSONLine.read(line)
-                    if functions.insert(call.function).inserted { try await check(call.function, client) }
-                    if try await client.importCall(call) { imported += 1 } else { known += 1 }
+                    do {
+                        if !functions.contains(call.function) { try await check(call.function, client) }
+                        functions.insert(call.function)
+                        if try await client.importCall(call) { imported += 1 } else { known += 1 }
+                    } catch let fault as PlatformFault where Self.concernsOne(fault) {
+                        refused += 1
+                        printError("\(call.id): \(fault.message) \(fault.hint ?? "")")
+                    }
                 }
-                print("\(imported) imported, \(known) known before")
+                print("\(imported) imported, \(known) known before" + (refused > 0 ? ", \(refused) refused" : ""))
+                if refused > 0 { throw ExitCode(1) }
             }
+        }
+
+        /// Whether it says something of one call alone.
+        private static func concernsOne(_ fault: PlatformFault) -> Bool {
+            [.bodyTooLarge, .malformedBody, .invalidValue, .functionNotFound].contains(fault.code)
         }
 
         /// The calls of a function that is not there would be dead at once.

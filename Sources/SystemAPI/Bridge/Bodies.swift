@@ -11,10 +11,14 @@ enum JSONBody {
     /// Most bytes of a JSON body; far more than any deployment has.
     static let limit = 4 * 1_048_576
 
-    /// Reads the body of a request.
+    /// Reads the body of a request, up to a limit in bytes.
     ///
     /// - Throws: `malformedBody` saying what is wrong and where, `bodyTooLarge`.
-    static func decode<Value: Decodable>(_ type: Value.Type, from request: Request) async throws -> Value {
+    static func decode<Value: Decodable>(
+        _ type: Value.Type,
+        from request: Request,
+        upTo limit: Int = JSONBody.limit
+    ) async throws -> Value {
         let bytes: ByteBuffer
         do {
             bytes = try await request.body.collect(upTo: limit)

@@ -15,9 +15,27 @@ extension CallRoutes {
         try JSONBody.response(ExportedCall(try await queue.handOver(try id(context))))
     }
 
+    /// `DELETE /system/calls/{id}/export`: a call that was given away waits here again.
+    @Sendable func takeBack(_ request: Request, _ context: SystemContext) async throws -> Response {
+        try await queue.takeBack(try id(context))
+        return .empty(.accepted)
+    }
+
+    /// What the longest call takes as JSON: its body and its header lines in base64, and all else.
+    var importLimit: Int { (bodyLimit + JSONBody.limit) / 3 * 4 + JSONBody.limit }
+
+    /// Reads a call, which may be as long as any that is accepted.
+    private func exported(_ request: Request) async throws -> ExportedCall {
+        do { return try await JSONBody.decode(ExportedCall.self, from: request, upTo: importLimit) } catch let fault
+            as PlatformFault where fault.code == .bodyTooLarge
+        {
+            throw PlatformFault.callTooLarge(limit: bodyLimit)
+        }
+    }
+
     /// `POST /system/calls/import`: 201 for a call that is new here, 200 for one that is known.
     @Sendable func take(_ request: Request, _ context: SystemContext) async throws -> Response {
-        let exported = try await JSONBody.decode(ExportedCall.self, from: request)
+        let exported = try await exported(request)
         guard let moved = MovedCall(exported, defaultNamespace: defaultNamespace) else {
             throw PlatformFault(
                 .malformedBody,
@@ -31,7 +49,7 @@ extension CallRoutes {
 }
 
 extension ExportedCall {
-    fileprivate init(_ moved: MovedCall) {
+    init(_ moved: MovedCall) {
         let call = moved.call
         var notBefore = call.acceptedAt
         if case .at(let moment) = call.start { notBefore = moment }
@@ -56,11 +74,13 @@ extension ExportedCall {
 }
 
 extension MovedCall {
-    fileprivate init?(_ exported: ExportedCall, defaultNamespace: String) {
+    init?(_ exported: ExportedCall, defaultNamespace: String) {
         guard let function = FunctionID(address: exported.function, defaultNamespace: defaultNamespace),
             let fields = Data(base64Encoded: exported.fields), let body = Data(base64Encoded: exported.body),
             NameRule.isLabel(function.name), NameRule.isLabel(function.namespace),
-            Self.isID(exported.id), Self.isID(exported.callId),
+            Self.isID(exported.id), Self.isID(exported.callId), Self.isWord(exported.method),
+            exported.path.isEmpty || exported.path.hasPrefix("/") && Self.isWord(exported.path),
+            exported.query.map({ $0.isEmpty || Self.isWord($0) }) ?? true,
             exported.callbackUrl.map({ CallbackURL($0) != nil }) ?? true
         else { return nil }
         let call = NewCall(
@@ -87,6 +107,11 @@ extension MovedCall {
             )
         }
         self.init(id: exported.id, call: call, attempts: attempts, deadReason: exported.deadReason)
+    }
+
+    /// What stands in a request line.
+    private static func isWord(_ text: String) -> Bool {
+        !text.isEmpty && text.utf8.allSatisfy { $0 > 0x20 && $0 != 0x7F }
     }
 
     /// Ids become headers, and parts of subjects.

@@ -13,11 +13,15 @@ public import QueueContract
 public struct CallRoutes: Sendable {
     let queue: any CallQueue
     let defaultNamespace: String
+    /// Most bytes of a call's body.
+    let bodyLimit: Int
     private let credentials: Credentials?
 
-    /// Describes the routes; without credentials everybody gets in.
-    public init(queue: any CallQueue, defaultNamespace: String, credentials: Credentials?) {
+    /// Describes the routes of a queue whose calls have bodies of so many bytes at most; without credentials everybody
+    /// gets in.
+    public init(queue: any CallQueue, bodyLimit: Int, defaultNamespace: String, credentials: Credentials?) {
         self.queue = queue
+        self.bodyLimit = bodyLimit
         self.defaultNamespace = defaultNamespace
         self.credentials = credentials
     }
@@ -29,7 +33,7 @@ public struct CallRoutes: Sendable {
         guarded.resource("/system/calls/dead/retry", [.post: retryDead])
         guarded.resource("/system/calls/import", [.post: take])
         guarded.resource("/system/calls/{id}", [.get: show])
-        guarded.resource("/system/calls/{id}/export", [.post: export])
+        guarded.resource("/system/calls/{id}/export", [.post: export, .delete: takeBack])
         guarded.resource("/system/calls/{id}/result", [.get: result])
         guarded.resource("/system/calls/{id}/retry", [.post: retry])
         guarded.resource("/system/queue", [.get: numbers])
