@@ -233,7 +233,10 @@ let package = Package(
         tests(of: "GatewayService", ["FaultModel", "FunctionModel", "InvocationEngine", "TestSupport"]),
         tests(
             of: "SystemAPI",
-            ["FaultModel", "FunctionModel", "InvocationEngine", httpTypes, hummingbird, logging, nioCore]
+            [
+                "FaultModel", "FunctionModel", "InvocationEngine", "QueueConformance", "QueueContract", "TestSupport",
+                httpTypes, hummingbird, logging, nioCore,
+            ]
         ),
         tests(of: "FunctionBuilder", ["FaultModel", "FunctionModel", "ProcessControl", "TestSupport"]),
         tests(of: "RuntimeSettings", ["FaultModel"]),
@@ -249,7 +252,10 @@ let package = Package(
             ]
         ),
         tests(of: "QueueContract", ["FunctionModel", "TestSupport"]),
-        tests(of: "InvocationWorker", ["FunctionModel", "QueueContract", nioCore]),
+        tests(
+            of: "InvocationWorker",
+            ["FaultModel", "FunctionModel", "QueueConformance", "QueueContract", "TestSupport", logging, nioCore]
+        ),
         tests(
             of: "SQLiteQueue",
             [

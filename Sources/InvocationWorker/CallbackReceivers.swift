@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import FunctionModel
 import QueueContract
 import Synchronization
 
@@ -32,7 +33,7 @@ final class CallbackReceivers: Sendable {
 
     /// A host with its port; of this platform's functions each is a receiver of its own.
     private static func receiver(_ text: String) -> String {
-        guard let url = CallbackURL(text) else { return "" }
+        guard let url = CallbackURL(text)?.server else { return "" }
         guard let own = OwnTarget(url, "") else { return url.authority }
         return "\(url.authority) \(own.function)"
     }

@@ -109,9 +109,11 @@ final class CallbackSender: Sendable {
     }
 
     private func deliver(_ callback: PendingCallback) async {
-        let status = await send(callback)
+        // What can never be called was let in by another version, or by somebody else: it is not tried again.
+        let first = CallbackURL(callback.url).map { CallbackHop($0.server) }
+        let status = if let first { await send(callback, to: first) } else { 400 }
         if Task.isCancelled || isStopping.load(ordering: .sequentiallyConsistent) { return }
-        let verdict = verdict(callback, status)
+        let verdict = first == nil ? .failed(status: status) : verdict(callback, status)
         if case .failed = verdict {
             logger.warning(
                 "a callback is given up",
@@ -133,51 +135,64 @@ final class CallbackSender: Sendable {
         }
     }
 
+    /// A receiver has taken it when it says so; whatever else it answers, it is asked again.
     private func verdict(_ callback: PendingCallback, _ status: Int) -> CallbackVerdict {
+        if (200..<300).contains(status) { return .delivered(status: status) }
         let decision = settings.callbackRetry.decide(
-            status: status,
-            isPlatformFault: status == 0,
+            status: 0,
+            isPlatformFault: true,
             attempt: callback.attempts + 1,
             retryAfter: nil,
             chance: Double.random(in: 0..<1)
         )
         switch decision {
         case .retry(let wait): return .retry(after: wait, status: status)
-        case .end(.succeeded): return .delivered(status: status)
         case .end: return .failed(status: status)
         }
     }
 
-    /// Sends a callback; the status of the answer, 0 where there was none.
-    private func send(_ callback: PendingCallback) async -> Int {
-        guard let url = CallbackURL(callback.url) else { return 400 }
-        let fields = Self.fields(callback, url, settings)
-        if settings.ownHosts.contains(url.authority), let target = OwnTarget(url, settings.defaultNamespace) {
+    /// Sends a callback, also to where its receiver says that it is; the status of the last answer, 0 where there was
+    /// none.
+    private func send(_ callback: PendingCallback, to first: CallbackHop) async -> Int {
+        var hop = first
+        while true {
+            let answer = await ask(hop, callback)
+            guard let next = hop.next(answer) else { return answer.status }
+            hop = next
+        }
+    }
+
+    private func ask(_ hop: CallbackHop, _ callback: PendingCallback) async -> CallbackAnswer {
+        let fields = Self.fields(callback, hop, settings)
+        if settings.ownHosts.contains(hop.server.authority),
+            let target = OwnTarget(hop.server, settings.defaultNamespace)
+        {
             return await send(callback, fields, to: target)
         }
-        return await clients.post(to: url, fields, callback.result.body, within: Self.limit)
+        return await clients.post(to: hop.server, fields, callback.result.body, within: Self.limit)
     }
 
     /// The function's answer as a request, with what the receiver wants to know of the call.
     static func fields(
         _ callback: PendingCallback,
-        _ url: CallbackURL,
+        _ hop: CallbackHop,
         _ settings: WorkerSettings
     ) -> [(name: String, value: String)] {
         var fields = FieldLines.read(callback.result.fields).filter { field in
-            !["host", "user-agent", "content-length"].contains(field.name.lowercased())
+            !["host", "user-agent", "content-length"].contains(field.name.lowercased()) && hop.takes(field.name)
         }
         // As OpenFaaS' provider does it; a body without a type is not ours to name.
         let hasType = fields.contains { $0.name.lowercased() == "content-type" }
         if !hasType, callback.result.body.readableBytes == 0 { fields.append(("Content-Type", "text/plain")) }
         let seconds = String(format: "%f", callback.duration.inSeconds)
         let function = callback.function
-        fields.append(("Host", url.authority))
+        fields.append(("Host", hop.server.authority))
+        if let authorization = hop.authorization { fields.append(("Authorization", authorization)) }
         fields.append(("User-Agent", settings.userAgent))
         fields.append(("X-Duration-Seconds", seconds))
         fields.append(("X-Function-Status", String(callback.result.status)))
         let usualName = function.namespace == settings.defaultNamespace ? function.name : function.description
-        fields.append(("X-Function-Name", url.calledAs ?? usualName))
+        fields.append(("X-Function-Name", CallbackURL(callback.url)?.calledAs ?? usualName))
         fields.append(("X-Call-Id", callback.callID))
         if callback.result.isTruncated { fields.append(("X-Martlet-Truncated", "true")) }
         return fields
@@ -189,7 +204,7 @@ final class CallbackSender: Sendable {
         _ callback: PendingCallback,
         _ fields: [(name: String, value: String)],
         to target: OwnTarget
-    ) async -> Int {
+    ) async -> CallbackAnswer {
         let lines = FieldLines.write(fields.filter { $0.name != "X-Call-Id" })
         guard target.isAsynchronous else {
             let request = DirectRequest(
@@ -203,7 +218,7 @@ final class CallbackSender: Sendable {
                 answerLimit: 0
             )
             return await withCheckedContinuation { continuation in
-                _ = call(request) { continuation.resume(returning: $0.status) }
+                _ = call(request) { continuation.resume(returning: CallbackAnswer($0)) }
             }
         }
         let next = NewCall(
@@ -219,9 +234,9 @@ final class CallbackSender: Sendable {
         )
         do throws(PlatformFault) {
             _ = try await queue.accept(next)
-            return 202
+            return CallbackAnswer(status: 202)
         } catch {
-            return FaultTable.row(for: error.code).status
+            return CallbackAnswer(status: FaultTable.row(for: error.code).status)
         }
     }
 }
@@ -234,7 +249,7 @@ struct OwnTarget {
     let isAsynchronous: Bool
 
     /// Nil for a path that is no function's.
-    init?(_ url: CallbackURL, _ defaultNamespace: String) {
+    init?(_ url: ServerURL, _ defaultNamespace: String) {
         let prefixes = [("/function/", false), ("/async-function/", true)]
         // As the front door takes them: an address that ends in a slash, and a path behind it.
         let path = "/" + url.path.drop { $0 == "/" }
@@ -259,24 +274,26 @@ private final class CallbackClients: Sendable {
 
     init(_ proxies: ProxyRules) { self.proxies = proxies }
 
-    /// Posts a body; the answer's status, 0 where there was none.
+    /// Posts a body; status 0 stands for no answer.
     func post(
-        to url: CallbackURL,
+        to url: ServerURL,
         _ fields: [(name: String, value: String)],
         _ body: ByteBuffer,
         within limit: Duration
-    ) async -> Int {
+    ) async -> CallbackAnswer {
         let proxy = proxies.proxy(scheme: url.scheme, host: url.host)
         if url.scheme == "http", let proxy {
-            return (try? await PlainProxy.post(to: url, via: proxy, fields, body, within: limit)) ?? 0
+            let answer = try? await PlainProxy.post(to: url, via: proxy, fields, body, within: limit)
+            return answer ?? CallbackAnswer(status: 0)
         }
-        var request = HTTPClientRequest(url: url.server.text)
+        var request = HTTPClientRequest(url: url.text)
         request.method = .POST
         request.headers = HTTPHeaders(fields.filter { $0.name != "Host" })
         request.body = .bytes(body)
         // What the receiver has to say beside its status is of no interest, and might never end.
         let answer = try? await client(proxy).execute(request, deadline: .now() + TimeAmount(limit))
-        return answer.map { Int($0.status.code) } ?? 0
+        guard let answer else { return CallbackAnswer(status: 0) }
+        return CallbackAnswer(status: Int(answer.status.code), location: answer.headers.first(name: "location"))
     }
 
     private func client(_ proxy: ProxyRules.Proxy?) -> HTTPClient {
