@@ -64,7 +64,10 @@ public final class InvocationWorker: Sendable {
             group.addTask { await self.renewLeases() }
             for await function in news {
                 guard let lane = open(function) else { continue }
-                group.addTask { await lane.run() }
+                group.addTask {
+                    await lane.run()
+                    self.close(lane)
+                }
                 lane.wake()
             }
             group.cancelAll()
@@ -124,14 +127,23 @@ public final class InvocationWorker: Sendable {
     /// Wakes a function's lane; false where there is none yet.
     private func wake(_ function: FunctionID) -> Bool {
         guard let lane = state.withLock({ $0.lanes[function] }) else { return false }
-        lane.wake()
-        return true
+        return lane.wake()
+    }
+
+    /// How many functions have a lane.
+    var laneCount: Int { state.withLock { $0.lanes.count } }
+
+    /// Forgets a lane that is over.
+    private func close(_ lane: Lane) {
+        state.withLock { state in
+            if state.lanes[lane.function] === lane { state.lanes[lane.function] = nil }
+        }
     }
 
     /// The lane of a function that has none; nil where it has.
     private func open(_ function: FunctionID) -> Lane? {
         state.withLock { state in
-            guard state.lanes[function] == nil else { return nil }
+            guard state.lanes[function]?.isOver != false else { return nil }
             let lane = Lane(
                 function: function,
                 queue: queue,

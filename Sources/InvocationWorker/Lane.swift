@@ -6,8 +6,10 @@ import QueueContract
 import Synchronization
 
 /// The calls of one function: takes as many as there are places for, and waits for the next event.
+///
+/// It is over when its function does not exist any more and none of its calls is under way.
 final class Lane: Sendable {
-    private let function: FunctionID
+    let function: FunctionID
     private let queue: any CallQueue
     private let lease: Duration
     private let places: @Sendable () -> Int?
@@ -18,6 +20,8 @@ final class Lane: Sendable {
     private let isFull = Atomic<Bool>(false)
     /// Whether the lane is going to look anyway: a second wake-up says no more than the first.
     private let isAwake = Atomic<Bool>(false)
+    /// Set while nobody can wake the lane, and with it awake never.
+    private let over = Mutex(false)
     private let wakeups: AsyncStream<Void>
     private let continuation: AsyncStream<Void>.Continuation
     private let alarm = Mutex<(due: ContinuousClock.Instant, task: Task<Void, Never>)?>(nil)
@@ -42,11 +46,18 @@ final class Lane: Sendable {
         (wakeups, continuation) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
     }
 
-    /// Something happened: look again.
-    func wake() {
-        guard !isAwake.exchange(true, ordering: .sequentiallyConsistent) else { return }
-        continuation.yield()
+    /// Something happened: look again; false when the lane is over, and another one has to look.
+    @discardableResult func wake() -> Bool {
+        guard !isAwake.load(ordering: .sequentiallyConsistent) else { return true }
+        return over.withLock { isOver in
+            guard !isOver else { return false }
+            if !isAwake.exchange(true, ordering: .sequentiallyConsistent) { continuation.yield() }
+            return true
+        }
     }
+
+    /// Whether nobody can wake it any more.
+    var isOver: Bool { over.withLock { $0 } }
 
     /// A call has ended, and its place is free.
     func ended() {
@@ -54,13 +65,28 @@ final class Lane: Sendable {
         if isFull.load(ordering: .sequentiallyConsistent) { wake() }
     }
 
+    /// Takes calls until the lane is over, or the task is cancelled.
     func run() async {
         for await _ in wakeups {
             // Before it looks: what happens from now on needs another look.
             isAwake.store(false, ordering: .sequentiallyConsistent)
             await fill()
+            if end() { break }
         }
         alarm.withLock { $0?.task.cancel() }
+    }
+
+    /// Ends the lane where it has nothing to do any more, unless somebody has just woken it.
+    private func end() -> Bool {
+        guard places() == nil else { return false }
+        // Said before it looks: whoever ends a call from now on wakes it.
+        isFull.store(true, ordering: .sequentiallyConsistent)
+        return over.withLock { isOver in
+            isOver =
+                !isAwake.load(ordering: .sequentiallyConsistent)
+                && underWay.load(ordering: .sequentiallyConsistent) == 0
+            return isOver
+        }
     }
 
     /// Begins calls until there is no place or no call left.
