@@ -12,9 +12,11 @@ public final class ReplicaConnections: Sendable {
     private let idle = Atomic<Int>(0)
     /// Connections that were opened for a call and have not yet answered once.
     public let unanswered = Atomic<Int>(0)
-    /// Open connections that have answered at least once.
+    /// Open connections that have answered at least once and were to stay open.
     private let answered = Atomic<Int>(0)
     private let parallel = Atomic<Bool>(false)
+    /// How many may be on their way.
+    public let openings = ConnectionOpenings()
 
     /// No connections.
     public init() {}
@@ -37,20 +39,20 @@ public final class ReplicaConnections: Sendable {
         if !areServedInParallel { idle.subtract(1, ordering: .relaxed) }
     }
 
-    /// Notes that a connection answered for the first time.
+    /// Notes that a connection answered for the first time, and whether its server means to go on with it.
     ///
-    /// Answering while another one that has answered is open proves that the replica does not serve them one by one.
-    public func noteFirstAnswer() {
+    /// Answering while another one that has answered is open proves that the replica does not serve them one by one. One
+    /// that its server ends proves nothing: the next may be answered before anybody here has heard of the end.
+    public func noteFirstAnswer(staysOpen: Bool) {
         unanswered.subtract(1, ordering: .relaxed)
+        guard staysOpen else { return }
         if answered.add(1, ordering: .relaxed).oldValue > 0 { parallel.store(true, ordering: .relaxed) }
     }
 
-    /// Notes that a connection is closed.
-    public func noteClosed(hasAnswered: Bool) {
-        if hasAnswered {
-            answered.subtract(1, ordering: .relaxed)
-        } else {
-            unanswered.subtract(1, ordering: .relaxed)
-        }
-    }
+    /// Notes that a connection is closed that has not answered; before it is, where it is closed here.
+    public func noteClosedUnanswered() { unanswered.subtract(1, ordering: .relaxed) }
+
+    /// Notes that a connection is closed that was to stay open; before it is, where it is closed here: as soon as the
+    /// server sees that, it may answer another one.
+    public func noteClosed() { answered.subtract(1, ordering: .relaxed) }
 }

@@ -3,6 +3,7 @@
 import FunctionModel
 import InvocationEngine
 import ProviderContract
+import Synchronization
 import TestSupport
 import Testing
 
@@ -135,6 +136,20 @@ struct ReplicaTests {
         #expect(!replica.enter())
         replica.leave()
         #expect(replica.enter())
+    }
+
+    @Test func `only an answer beside a connection that stays open shows that connections are served in parallel`() {
+        let connections = ReplicaConnections()
+        connections.unanswered.add(4, ordering: .relaxed)
+        connections.noteFirstAnswer(staysOpen: false)
+        connections.noteFirstAnswer(staysOpen: true)
+        #expect(!connections.areServedInParallel, "the first one's end may not have been heard of")
+        connections.noteClosed()
+        connections.noteFirstAnswer(staysOpen: true)
+        #expect(!connections.areServedInParallel)
+        connections.noteFirstAnswer(staysOpen: true)
+        #expect(connections.areServedInParallel)
+        #expect(connections.unanswered.load(ordering: .relaxed) == 0)
     }
 
     @Test func `draining is told once, when the last call has left`() {

@@ -166,9 +166,14 @@ extension Template {
                 pass  # the platform counts and logs calls
 
 
+        class Listener(ThreadingHTTPServer):
+            # The library lets five connections wait to be taken; the system drops what comes beyond that.
+            request_queue_size = 1024
+            daemon_threads = True
+
+
         def main():
-            server = ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Server)
-            server.daemon_threads = True
+            server = Listener(("127.0.0.1", int(os.environ["PORT"])), Server)
             # Threads may not wait for serve_forever on the thread that runs it.
             signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
             server.serve_forever(poll_interval=0.1)

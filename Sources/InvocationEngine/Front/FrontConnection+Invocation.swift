@@ -204,8 +204,8 @@ extension FrontConnection {
         attempts += 1
         if let connection = local.takeIdle() { return use(connection) }
         switch local.replica.target {
-        case .http(let upstream):
-            connect(local, upstream)
+        case .http:
+            connect(local)
         case .process(let launcher):
             startProcess(launcher)
         case .files(let folder):
@@ -213,21 +213,24 @@ extension FrontConnection {
         }
     }
 
-    private func connect(_ local: LocalReplica, _ upstream: HTTPUpstream) {
-        let identity = CallIdentity()
-        waitingIdentity = identity
-        local.connect(upstream, in: loopContext).assumeIsolated().whenComplete { [self] outcome in
-            switch outcome {
-            case .success(let connection):
-                guard waitingIdentity === identity, phase == .exchange else { return connection.close() }
-                use(connection)
-            case .failure(let error):
-                guard waitingIdentity === identity, phase == .exchange else { return }
-                local.suspect()
-                connectFailed(error)
-            }
-        }
+    /// Waits for a connection: one that is opened, or one that falls free before.
+    private func connect(_ local: LocalReplica, isFresh: Bool = false) {
+        let wish = ConnectionWish(self, at: local, isFresh: isFresh)
+        self.wish = wish
+        local.add(wish, in: loopContext)
         feedBody()
+    }
+
+    func connected(_ connection: UpstreamConnection) {
+        wish = nil
+        guard phase == .exchange else { return connection.close() }
+        use(connection)
+    }
+
+    func notConnected(_ error: any Error) {
+        wish = nil
+        guard phase == .exchange else { return }
+        connectFailed(error)
     }
 
     private func use(_ connection: UpstreamConnection) {
@@ -290,11 +293,11 @@ extension FrontConnection {
     /// A kept connection may just have timed out; a new one may have waited in the backlog of a process that ended.
     func retryOnFreshConnection() -> Bool {
         guard let head, let replica, attempts < 2, head.method.isIdempotent, !hasHandedOverBody,
-            phase == .exchange, answerStatus == 0, let upstream = replica.upstream
+            phase == .exchange, answerStatus == 0, replica.upstream != nil
         else { return false }
         origin = nil
         attempts += 1
-        connect(replica, upstream)
+        connect(replica, isFresh: true)
         return true
     }
 
@@ -309,6 +312,7 @@ extension FrontConnection {
     func endCall(status: Int) {
         origin = nil
         waitingIdentity = nil
+        if let wish = wish.take() { wish.giveUp() }
         if let waiting {
             // When it is not in the line any more its outcome is on its way; `placeFound` gives the place back.
             _ = entry?.room.giveUp(waiting)

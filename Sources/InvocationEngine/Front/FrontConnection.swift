@@ -55,6 +55,8 @@ final class FrontConnection: ChannelInboundHandler {
     var replica: LocalReplica?
     var waiting: WaitingCall?
     var waitingIdentity: CallIdentity?
+    /// The wait for a connection to the replica.
+    var wish: ConnectionWish?
     /// Path and query behind the function's name.
     var rest = 0..<0
     var attempts = 0

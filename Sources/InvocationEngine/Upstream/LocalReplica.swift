@@ -15,6 +15,13 @@ final class LocalReplica {
     /// Until when others are preferred, since it refused a connection.
     private var suspectUntil = NIODeadline.uptimeNanoseconds(0)
 
+    // Opening connections.
+    var wishes = WishLine()
+    var attempts: [Attempt] = []
+    /// Whether it waits for the right to open another.
+    var isInLine = false
+    var isWatched = false
+
     init(_ replica: Replica, isRetired: Bool = false) {
         self.replica = replica
         self.isRetired = isRetired
@@ -35,12 +42,16 @@ final class LocalReplica {
         return connection
     }
 
+    var hasIdle: Bool { !idle.isEmpty }
+
     /// Keeps a connection for the next call; false when it must be closed instead.
     func keep(_ connection: UpstreamConnection) -> Bool {
         let connections = replica.connections
         let locksOthersOut =
             !connections.areServedInParallel && connections.unanswered.load(ordering: .relaxed) > 0
-        guard !isRetired, !locksOthersOut else { return false }
+        // One more call keeps nobody out for long, and others that are answered meanwhile show that it keeps nobody out.
+        let isWanted = wishes.count > 0 && !connection.isReused
+        guard !isRetired, !locksOthersOut || isWanted else { return false }
         idle.append(connection)
         connections.noteKept()
         return true
@@ -64,15 +75,18 @@ final class LocalReplica {
         closeIdle()
     }
 
-    /// Opens a connection on the context's event loop.
-    func connect(_ upstream: HTTPUpstream, in context: LoopContext) -> EventLoopFuture<UpstreamConnection> {
+    /// Connects on the context's event loop.
+    func connect(
+        _ connection: UpstreamConnection,
+        _ upstream: HTTPUpstream,
+        in context: LoopContext
+    ) -> EventLoopFuture<any Channel> {
         let connections = replica.connections
         if connections.mayBlockOthers {
             closeIdle()
             for sibling in context.siblings { sibling.closeIdleConnections(to: replica) }
         }
         connections.unanswered.add(1, ordering: .relaxed)
-        let connection = UpstreamConnection(self, context)
         let bound = NIOLoopBound(connection, eventLoop: context.loop)
         let bootstrap = ClientBootstrap(group: context.loop)
             .connectTimeout(TimeAmount(context.settings.connectTimeout))
@@ -82,15 +96,9 @@ final class LocalReplica {
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(bound.value) }
             }
-        let opened =
-            if let address = try? SocketAddress(ipAddress: upstream.host, port: upstream.port) {
-                bootstrap.connect(to: address)
-            } else {
-                bootstrap.connect(host: upstream.host, port: upstream.port)
-            }
-        return opened.map { _ in bound.value }.flatMapErrorThrowing { error in
-            connections.noteClosed(hasAnswered: false)
-            throw error
+        guard let address = try? SocketAddress(ipAddress: upstream.host, port: upstream.port) else {
+            return bootstrap.connect(host: upstream.host, port: upstream.port)
         }
+        return bootstrap.connect(to: address)
     }
 }

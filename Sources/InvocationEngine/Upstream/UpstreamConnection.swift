@@ -16,6 +16,13 @@ final class UpstreamConnection: ChannelInboundHandler, Origin {
         case closed
     }
 
+    private enum Standing {
+        case unanswered
+        case answered
+        /// It ended, or its server ends it.
+        case none
+    }
+
     let local: LocalReplica
     private let loopContext: LoopContext
     /// The way to the replica.
@@ -31,13 +38,16 @@ final class UpstreamConnection: ChannelInboundHandler, Origin {
     private var isToHEAD = false
     private var requestEnded = false
     private var mayKeep = false
-    private var hasAnswered = false
+    /// What the replica's count of connections has been told of this one.
+    private var standing = Standing.unanswered
     private var sawByte = false
     /// Whether a read has been asked for that has not happened yet.
     private var isReading = false
     private var failure: (any Error)?
-    /// Whether this call found the connection open: it may have been closed by the other side meanwhile.
+    /// Whether it has been kept behind a call.
     private(set) var isReused = false
+    /// The right to be on its way, until it has answered.
+    var slot: ConnectionOpenings.Slot?
     /// Shorter than any server's own limit, so that a call seldom meets a connection that is just being closed.
     private static let idleLimit = TimeAmount.milliseconds(1500)
 
@@ -101,7 +111,37 @@ final class UpstreamConnection: ChannelInboundHandler, Origin {
     func close() {
         guard phase != .closed else { return }
         phase = .closed
-        context?.close(promise: nil)
+        guard let context else { return }
+        noteEnd()
+        context.close(promise: nil)
+    }
+
+    /// Whether there is a channel to close.
+    var hasChannel: Bool { context != nil }
+
+    /// Waits for a call that may want it: the one that it was opened for has another.
+    func rest() {
+        giveSlotBack()
+        guard phase == .idle, context != nil, local.replica.connections.areServedInParallel, local.keep(self) else {
+            return close()
+        }
+        loopContext.timers.set(idleTimer, at: .now() + Self.idleLimit)
+        read()
+    }
+
+    /// There is no connection any more, or will be none.
+    func noteEnd() {
+        switch standing {
+        case .unanswered: local.replica.connections.noteClosedUnanswered()
+        case .answered: local.replica.connections.noteClosed()
+        case .none: break
+        }
+        standing = .none
+        giveSlotBack()
+    }
+
+    private func giveSlotBack() {
+        if let slot = slot.take() { local.replica.connections.openings.noteEnded(slot) }
     }
 
     // MARK: Channel events
@@ -149,7 +189,7 @@ final class UpstreamConnection: ChannelInboundHandler, Origin {
     func channelInactive(context: ChannelHandlerContext) {
         let ended = phase
         phase = .closed
-        local.replica.connections.noteClosed(hasAnswered: hasAnswered)
+        noteEnd()
         loopContext.timers.cancel(idleTimer)
         forgetContext()
         switch ended {
@@ -233,7 +273,6 @@ final class UpstreamConnection: ChannelInboundHandler, Origin {
         }
         guard let length else { return false }
         buffer.moveReaderIndex(forwardBy: length)
-        noteAnswer()
         try come.withBytes { bytes throws(WireError) in
             try takeHead(front, in: UnsafeRawBufferPointer(rebasing: bytes[..<length]))
         }
@@ -251,6 +290,7 @@ final class UpstreamConnection: ChannelInboundHandler, Origin {
         } else {
             body = BodyDecoder(head.framing)
             mayKeep = head.keepsAlive
+            noteAnswer()
             phase = .body
             front.answerHead(head, scanner.fields, in: bytes)
         }
@@ -264,14 +304,17 @@ final class UpstreamConnection: ChannelInboundHandler, Origin {
         guard front.askedForUpgrade, let chosen = head.upgrade, UpgradeList.offersMore(chosen, in: bytes) else {
             throw WireError("it switches protocols, which nobody asked for.")
         }
+        mayKeep = true
+        noteAnswer()
         phase = .tunnel
         front.answerUpgrade(head, scanner.fields, in: bytes)
     }
 
     private func noteAnswer() {
-        guard !hasAnswered else { return }
-        hasAnswered = true
-        local.replica.connections.noteFirstAnswer()
+        guard standing == .unanswered else { return }
+        standing = mayKeep ? .answered : .none
+        local.replica.connections.noteFirstAnswer(staysOpen: mayKeep)
+        if let slot = slot.take() { local.replica.connections.openings.noteAnswered(slot) }
     }
 
     /// Gives the connection back before the front goes on: its next request may want it.
@@ -287,6 +330,7 @@ final class UpstreamConnection: ChannelInboundHandler, Origin {
             close()
         }
         front?.answerEnded(trailers: trailers)
+        local.serveWishes()
     }
 
     private func expire() {
