@@ -89,6 +89,8 @@ extension FaultCode {
     public static let prometheusFailed = FaultCode(rawValue: "prometheus-failed")
     /// The data directory cannot be written or read.
     public static let storageUnavailable = FaultCode(rawValue: "storage-unavailable")
+    /// The platform holds as much as it may for others: bodies, or calls that wait.
+    public static let overloaded = FaultCode(rawValue: "overloaded")
     /// The platform is stopping.
     public static let shuttingDown = FaultCode(rawValue: "shutting-down")
     /// Something that we did not foresee.

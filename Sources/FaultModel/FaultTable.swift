@@ -60,6 +60,7 @@ public enum FaultTable {
         .providerFailed: provider(502),
         .prometheusFailed: platform(502),
         .storageUnavailable: platform(503),
+        .overloaded: platform(503),
         .shuttingDown: platform(503),
         .internalError: internalRow,
     ]

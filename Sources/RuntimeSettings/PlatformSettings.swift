@@ -70,6 +70,12 @@ public struct PlatformSettings: Sendable {
     public let headLimit: Int
     /// In bytes; nil means no limit.
     public let bodyLimit: Int?
+    /// In bytes, of all bodies that are held.
+    public let bodyMemory: Int
+    /// In bytes, of all bodies that are held.
+    public let bodyDisk: Int
+    /// Calls of one function.
+    public let waitingLimit: Int
     /// See the table.
     public let drainTimeout: Duration
     /// How asynchronous calls are kept and tried again; nil where none are accepted.
@@ -135,6 +141,9 @@ public struct PlatformSettings: Sendable {
         headLimit = reader.number("head-limit", in: 1024...16_777_216)
         let body = reader.number("body-limit", in: 0...Int.max)
         bodyLimit = body == 0 ? nil : body
+        bodyMemory = reader.number("body-memory", in: 0...Int.max / 2)
+        bodyDisk = reader.number("body-disk", in: 0...Int.max / 2)
+        waitingLimit = reader.number("waiting-limit", in: 0...Int.max)
         drainTimeout = reader.duration("drain-timeout", allowsZero: true)
         asynchrony = AsynchronySettings(&reader)
         jetStream = JetStreamSettings(&reader)

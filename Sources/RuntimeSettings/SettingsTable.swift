@@ -60,6 +60,21 @@ public enum SettingsTable {
             "Longest head of a request or an answer, in bytes, to which each field adds 32; fields have no other limit."
         ),
         SettingDefinition("body-limit", "0", "Longest body of a call, in bytes; 0 means no limit."),
+        SettingDefinition(
+            "body-memory",
+            "67108864",
+            "Most memory of all bodies that are read whole before anybody hears of them, in bytes."
+        ),
+        SettingDefinition(
+            "body-disk",
+            "1073741824",
+            "Most bytes that such bodies take on disk when that memory is used up; beyond it calls get 503."
+        ),
+        SettingDefinition(
+            "waiting-limit",
+            "10000",
+            "Most calls of one function that wait for its first replica; beyond it calls get 503."
+        ),
         SettingDefinition("async", "true", "Whether calls are accepted for later (/async-function/)."),
         SettingDefinition("async-body-limit", "16777216", "Longest body of an asynchronous call, in bytes."),
         SettingDefinition(

@@ -98,6 +98,7 @@ private final class RunningWatchdog: Sendable {
             readTimeout: settings.readTimeout,
             writeTimeout: settings.writeTimeout,
             headLimit: settings.headLimit,
+            bodyFolder: settings.environment["TMPDIR"] ?? "/tmp",
             servedBy: "of-watchdog",
             accessLog: log,
             health: { [self] in health($0) }

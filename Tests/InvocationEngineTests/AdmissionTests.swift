@@ -59,6 +59,35 @@ struct AdmissionTests {
         #expect(answer.hasSuffix("\r\n\r\nConcurrent request limit exceeded. Max concurrent requests: 1\n"))
     }
 
+    @Test func `as many calls wait for a first replica as may, and the next one gets 503 (§6)`() async throws {
+        let settings = EngineSettings(waitingLimit: 3, servedBy: "martlet/test")
+        let fixture = try await EngineFixture(settings: settings, isReady: false)
+        let answers = try await withThrowingTaskGroup(of: String.self) { group in
+            for _ in 0..<4 { group.addTask { try await fixture.exchange(EngineFixture.request()) } }
+            let first = try await group.next() ?? ""
+            #expect(first.hasPrefix("HTTP/1.1 503 ") && first.contains("Retry-After: 5\r\n"), "\(first)")
+            fixture.table.apply(.changed(try EngineFixture.route(replicas: [fixture.replica])))
+            return try await group.reduce(into: []) { $0.append($1) }
+        }
+        #expect(answers.count == 3 && answers.allSatisfy { $0.hasPrefix("HTTP/1.1 200 ") })
+    }
+
+    @Test func `the queue's depth counts only while replicas are full`() async throws {
+        let fixture = try await EngineFixture()
+        let old = try gone()
+        old.drain {}
+        var route = try EngineFixture.route(replicas: [old])
+        route.rules.queueDepth = 0
+        fixture.table.apply(.changed(route))
+        async let answer = fixture.exchange(EngineFixture.request())
+        #expect(try await eventually { try await fixture.metrics()?.started == 1 })
+        fixture.table.apply(.changed(try EngineFixture.route(replicas: [fixture.replica])))
+        #expect(
+            try await answer.hasPrefix("HTTP/1.1 200 "),
+            "one that drains is not full: its successor takes the call"
+        )
+    }
+
     @Test func `a call that waits goes on when the one before it has ended`() async throws {
         let fixture = try await EngineFixture(environment: ["max_inflight": "1"])
         let answers = try await withThrowingTaskGroup(of: String.self) { group in

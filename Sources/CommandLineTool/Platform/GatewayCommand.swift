@@ -54,7 +54,7 @@ struct GatewayCommand: AsyncParsableCommand {
         let queue = try PlatformQueue.ofGateway(settings, logger: logger)
         let client = SystemClient(baseURL: providerURL, login: login, http: SystemClient.makeHTTPClient())
         let gateway = Gateway(
-            front.gateway(settings, credentials: credentials),
+            front.gateway(settings, directory: queue?.directory, credentials: credentials),
             provider: try HTTPFunctionProvider(client: client),
             bundles: nil,
             counts: try queue.map { try log.counts(in: $0.directory) },

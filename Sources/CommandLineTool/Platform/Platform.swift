@@ -50,7 +50,13 @@ struct Platform: Sendable {
         queue =
             isWhole ? try PlatformQueue(settings, folder: directory.path, logger: logger) : nil
         gateway = Gateway(
-            front.gateway(settings, credentials: credentials, isProvider: !isWhole, exportsUsage: true),
+            front.gateway(
+                settings,
+                directory: directory,
+                credentials: credentials,
+                isProvider: !isWhole,
+                exportsUsage: true
+            ),
             provider: provider,
             bundles: provider,
             counts: try log.counts(in: directory),
@@ -120,6 +126,7 @@ struct PlatformFront: Sendable {
     /// The gateway's share of the settings.
     func gateway(
         _ settings: PlatformSettings,
+        directory: DataDirectory?,
         credentials: Credentials?,
         isProvider: Bool = false,
         exportsUsage: Bool = false
@@ -142,6 +149,10 @@ struct PlatformFront: Sendable {
                 writeTimeout: settings.writeTimeout,
                 headLimit: settings.headLimit,
                 bodyLimit: settings.bodyLimit,
+                bodyMemory: settings.bodyMemory,
+                bodyDisk: settings.bodyDisk,
+                bodyFolder: directory?.file("spill") ?? FileManager.default.temporaryDirectory.path,
+                waitingLimit: settings.waitingLimit,
                 servedBy: "martlet/\(Release.number)",
                 accessLog: callLog
             ),

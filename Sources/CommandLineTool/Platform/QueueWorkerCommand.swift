@@ -61,7 +61,7 @@ struct QueueWorkerCommand: AsyncParsableCommand {
         if let problem = queue.problem { log.warn("Warning: no calls yet. \(problem.message)") }
         // To a worker the gateway is what a provider is to a gateway: there the functions are.
         let worker = Gateway(
-            front.gateway(settings, credentials: nil),
+            front.gateway(settings, directory: nil, credentials: nil),
             provider: try HTTPFunctionProvider(client: client),
             bundles: nil,
             counts: nil,

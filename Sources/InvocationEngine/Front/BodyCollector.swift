@@ -4,47 +4,66 @@ import FaultModel
 import FunctionModel
 import NIOCore
 
-/// Reads a request's body whole before the function hears of the call (contract §15.2, `http_buffer_req_body`).
+#if canImport(Glibc)
+import Glibc
+#else
+import Darwin
+#endif
+
+/// Reads a request's body whole before anybody else hears of the call: for functions that want it so (contract §15.2,
+/// `http_buffer_req_body`), and for calls that are carried out later.
 ///
-/// What was read is put back in front of the connection's bytes as a body of known length, so everything behind this
-/// goes on as if the client had sent it at once.
+/// Reads on only while what came has a place: memory, or a file when there is none.
 final class BodyCollector: Origin {
     private var front: FrontConnection?
-    private var collected = ByteBuffer()
+    private let held: HeldBody
     private let limit: Int
     private let tooLarge: String
-    private let whenWhole: (ByteBuffer) -> Void
+    private let whenWhole: (HeldBody) -> Void
 
     /// Reads for a front connection, at most so much; `whenWhole` is called once with the body.
     init(
         front: FrontConnection,
         limit: Int,
         tooLarge: String,
-        whenWhole: @escaping (ByteBuffer) -> Void
+        whenWhole: @escaping (HeldBody) -> Void
     ) {
         self.front = front
         self.limit = limit
         self.tooLarge = tooLarge
         self.whenWhole = whenWhole
+        held = HeldBody(front.loopContext.bodies, front.loopContext.loop)
     }
 
-    var isWritable: Bool { front != nil }
+    var isWritable: Bool { front != nil && !held.isBusy }
 
     func takeBody(_ piece: ByteBuffer) {
         guard let front else { return }
-        guard collected.readableBytes + piece.readableBytes <= limit else {
+        guard piece.readableBytes <= limit - held.length else {
             return front.refuse(PlatformFault(.bodyTooLarge, "\(tooLarge) \(limit) bytes."))
         }
-        collected.writeImmutableBuffer(piece)
+        guard !held.keep(piece) else { return }
+        let isSpilt = held.spill(piece) { [self] code in spilt(code) }
+        if !isSpilt { front.refuse(BodyBudget.exhausted) }
+    }
+
+    private func spilt(_ code: CInt?) {
+        guard let front else { return }
+        guard let code else { return front.originBecameWritable() }
+        front.refuse(
+            PlatformFault(
+                .storageUnavailable,
+                "The body cannot be held: \(String(cString: strerror(code)).lowercased()).",
+                hint: "Make room in the data directory; bodies are taken again as soon as there is some.",
+                retryAfterSeconds: 5
+            )
+        )
     }
 
     func endBody(trailers: ByteBuffer?) {
         guard front != nil else { return }
         front = nil
-        // Handed on without a second reference, so that more can be added without a copy.
-        let whole = collected
-        collected = ByteBuffer()
-        whenWhole(whole)
+        whenWhole(held)
     }
 
     func flush() {}
@@ -57,6 +76,7 @@ final class BodyCollector: Origin {
 extension FrontConnection {
     /// Begins to read the body; the call goes on when it is there.
     func collectBody(_ head: RequestHead) {
+        guard hasRoom(forBodyOf: head) else { return refuse(BodyBudget.exhausted) }
         origin = BodyCollector(
             front: self,
             limit: loopContext.settings.bodyLimit ?? Self.usualBodyLimit,
@@ -66,19 +86,56 @@ extension FrontConnection {
         beginBody(head)
     }
 
+    /// Whether a body may be held at all; one that would find no room is not asked for.
+    func hasRoom(forBodyOf head: RequestHead) -> Bool {
+        if case .length(let length) = head.framing { return loopContext.bodies.hasRoom(for: length) }
+        return loopContext.bodies.hasRoom(for: 0)
+    }
+
     /// Most that is held of one call where no body limit is set.
     private static var usualBodyLimit: Int { 64 * 1_048_576 }
 
-    private func bodyCollected(_ bytes: ByteBuffer) {
+    /// Puts what was read in front of the connection's bytes as a body of known length, so that everything behind this
+    /// goes on as if the client had sent it at once.
+    private func bodyCollected(_ held: HeldBody) {
         guard let entry else { return }
         origin = nil
-        head?.noteBuffered(length: bytes.readableBytes)
-        body = BodyDecoder(bytes.readableBytes == 0 ? .none : .length(bytes.readableBytes))
+        let length = held.length
+        head?.noteBuffered(length: length)
+        body = BodyDecoder(length == 0 ? .none : .length(length))
         bodyLeft = .max
         hasHandedOverBody = false
-        var whole = bytes
-        whole.writeBuffer(&buffer)
-        buffer = whole
+        heldBody = held
+        if held.file == nil {
+            var whole = held.takeBytes()
+            whole.writeBuffer(&buffer)
+            buffer = whole
+        } else {
+            held.behind = buffer
+            buffer = loopContext.noBytes
+        }
         takePlace(entry)
+    }
+
+    /// Reads on in a body that lies in a file.
+    func readHeld(_ held: HeldBody) {
+        guard !held.isBusy, held.hasMore else { return }
+        held.readPiece { [self] piece in
+            guard heldBody === held else { return }
+            guard var piece else { return refuse(BodyBudget.unreadable) }
+            buffer.writeBuffer(&piece)
+            advance()
+        }
+    }
+
+    /// The call is over, and what is left of its body is nobody's any more.
+    func letGoOfHeldBody() {
+        guard let held = heldBody.take(), held.file != nil else { return }
+        if body.isDone {
+            held.behind.writeBuffer(&buffer)
+        } else {
+            body = BodyDecoder(.none)
+        }
+        buffer = held.behind
     }
 }

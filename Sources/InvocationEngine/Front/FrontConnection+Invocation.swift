@@ -150,7 +150,8 @@ extension FrontConnection {
         }
         waiting = call
         waitingIdentity = identity
-        switch entry.room.admit(call, isPatient: directCaller != nil) {
+        let limit = loopContext.settings.waitingLimit
+        switch entry.room.admit(call, isPatient: directCaller != nil, waitingLimit: limit) {
         case .waiting:
             feedBody()
         case .entered(let replica):
@@ -159,7 +160,19 @@ extension FrontConnection {
         case .full:
             waiting = nil
             refuse(full(entry.rules))
+        case .crowded:
+            waiting = nil
+            refuse(crowded(limit))
         }
+    }
+
+    private func crowded(_ limit: Int) -> PlatformFault {
+        PlatformFault(
+            .overloaded,
+            "\(functionName) has no replica yet, and \(limit) calls wait for one already.",
+            hint: logHint,
+            retryAfterSeconds: 5
+        )
     }
 
     /// The wording is OpenFaaS' (contract §15.6).
@@ -313,6 +326,7 @@ extension FrontConnection {
         origin = nil
         waitingIdentity = nil
         if let wish = wish.take() { wish.giveUp() }
+        if heldBody != nil { letGoOfHeldBody() }
         if let waiting {
             // When it is not in the line any more its outcome is on its way; `placeFound` gives the place back.
             _ = entry?.room.giveUp(waiting)

@@ -49,6 +49,8 @@ final class FrontConnection: ChannelInboundHandler {
     var head: RequestHead?
     var body = BodyDecoder(.none)
     var bodyLeft = Int.max
+    /// The body, where it was read whole before.
+    var heldBody: HeldBody?
     var facts = CallFacts()
     var origin: (any Origin)?
     var entry: FunctionEntry?
@@ -211,6 +213,7 @@ final class FrontConnection: ChannelInboundHandler {
     }
 
     func read() {
+        if let heldBody, heldBody.file != nil, !body.isDone { return readHeld(heldBody) }
         guard !isReading, let context else { return }
         isReading = true
         context.read()

@@ -25,7 +25,8 @@ public final class FrontDoor: Sendable {
         ledger: (any InvocationLedger)? = nil
     ) {
         self.group = group
-        let parts = EngineParts(settings: settings, table: table, responder: responder, ledger: ledger)
+        let bodies = BodyBudget(memory: settings.bodyMemory, disk: settings.bodyDisk, folder: settings.bodyFolder)
+        let parts = EngineParts(settings: settings, table: table, responder: responder, ledger: ledger, bodies: bodies)
         loops = group.makeIterator().map { loop in
             LoopHandle(loop: loop, parts: parts)
         }

@@ -21,16 +21,33 @@ extension FrontConnection {
         let whole = bodyAtHand(head)
         let request = intakeRequest(head, function, whole, calledAs: name)
         guard !body.isDone else { return keep(request, intake) }
-        origin = BodyCollector(front: self, limit: limit, tooLarge: tooLarge) { [unowned self] whole in
-            var request = request
-            request.body = whole
-            keep(request, intake)
+        guard hasRoom(forBodyOf: head) else { return refuse(BodyBudget.exhausted) }
+        origin = BodyCollector(front: self, limit: limit, tooLarge: tooLarge) { [unowned self] held in
+            keep(request, held, intake)
         }
         beginBody(head)
     }
 
-    private func keep(_ request: IntakeRequest, _ intake: any CallIntake) {
-        let exchange = IntakeExchange(self)
+    /// A body that lies in a file has to come back to memory, in its turn.
+    private func keep(_ request: IntakeRequest, _ held: HeldBody, _ intake: any CallIntake) {
+        var request = request
+        guard held.file != nil else {
+            request.body = held.takeBytes()
+            return keep(request, intake, held)
+        }
+        heldBody = held
+        held.readAll { [self] whole in
+            // Nobody was told that the call is kept.
+            guard heldBody === held else { return }
+            guard let whole else { return refuse(BodyBudget.unreadable) }
+            request.body = whole
+            keep(request, intake, held)
+        }
+    }
+
+    /// What the body takes of the memory for bodies is given back when the call is kept.
+    private func keep(_ request: IntakeRequest, _ intake: any CallIntake, _ held: HeldBody? = nil) {
+        let exchange = IntakeExchange(self, held)
         origin = exchange
         let bound = NIOLoopBound(exchange, eventLoop: loopContext.loop)
         let outcomes = loopContext.intakeOutcomes
@@ -147,10 +164,15 @@ extension IntakeRequest {
 /// A client that goes away meanwhile changes nothing for the call.
 final class IntakeExchange: Origin {
     private var front: FrontConnection?
+    private var held: HeldBody?
 
-    init(_ front: FrontConnection) { self.front = front }
+    init(_ front: FrontConnection, _ held: HeldBody?) {
+        self.front = front
+        self.held = held
+    }
 
     func ended(_ outcome: Result<IntakeReceipt, PlatformFault>) {
+        held = nil
         guard let front else { return }
         self.front = nil
         switch outcome {

@@ -32,6 +32,14 @@ public struct EngineSettings: Sendable {
     public var headLimit: Int
     /// Most bytes of a request's body; nil means no limit.
     public var bodyLimit: Int?
+    /// Most bytes of memory that all bodies take which are held until they are whole.
+    public var bodyMemory: Int
+    /// Most bytes that such bodies take on disk where there is no memory for them.
+    public var bodyDisk: Int
+    /// The folder of those; nil means none.
+    public var bodyFolder: String?
+    /// Most calls of one function that wait for its first replica.
+    public var waitingLimit: Int
     /// What `X-Served-By` says, as `martlet/1.0.0`.
     public var servedBy: String
 
@@ -54,6 +62,10 @@ public struct EngineSettings: Sendable {
         connectTimeout: Duration = .seconds(5),
         headLimit: Int = 65_536,
         bodyLimit: Int? = nil,
+        bodyMemory: Int = 67_108_864,
+        bodyDisk: Int = 1_073_741_824,
+        bodyFolder: String? = nil,
+        waitingLimit: Int = 10_000,
         servedBy: String,
         intake: (any CallIntake)? = nil,
         accessLog: (any AccessLog)? = nil,
@@ -69,6 +81,10 @@ public struct EngineSettings: Sendable {
         self.connectTimeout = connectTimeout
         self.headLimit = headLimit
         self.bodyLimit = bodyLimit
+        self.bodyMemory = bodyMemory
+        self.bodyDisk = bodyDisk
+        self.bodyFolder = bodyFolder
+        self.waitingLimit = waitingLimit
         self.servedBy = servedBy
         self.intake = intake
         self.accessLog = accessLog
@@ -82,6 +98,7 @@ struct EngineParts: Sendable {
     let table: RoutingTable
     let responder: any LocalResponder
     let ledger: (any InvocationLedger)?
+    let bodies: BodyBudget
 }
 
 /// The limits of time, converted once.

@@ -15,6 +15,7 @@ final class LoopContext {
     let ledger: (any InvocationLedger)?
     let responder: any LocalResponder
     let accessLog: (any AccessLog)?
+    let bodies: BodyBudget
     /// An empty buffer of this loop's own: `ByteBuffer()` is one object for all of them, and counting its references from
     /// several CPUs costs more than many a step of a call.
     let noBytes = ByteBufferAllocator().buffer(capacity: 1)
@@ -45,6 +46,7 @@ final class LoopContext {
         ledger = engine.ledger
         responder = engine.responder
         accessLog = engine.settings.accessLog
+        bodies = engine.bodies
         timers = TimerWheel(loop: loop)
         intakeOutcomes = IntakeOutcomes(loop: loop)
         var seed = SystemRandomNumberGenerator()

@@ -42,7 +42,10 @@ final class WaitingRoom: Sendable {
     enum Admission {
         case entered(Replica)
         case waiting
+        /// All replicas are full, and the line for a place is, too.
         case full
+        /// There is no replica, and as many calls wait for one as may.
+        case crowded
     }
 
     let id: FunctionID
@@ -86,9 +89,9 @@ final class WaitingRoom: Sendable {
 
     /// Gives a call a place, or lets it wait, or turns it away.
     ///
-    /// Calls that wait for the first replica are all kept; those that wait because all replicas are full are bounded
-    /// by the function's queue depth (martlet-api "Concurrency"), but for patient ones, whose number others bound.
-    func admit(_ call: WaitingCall, isPatient: Bool) -> Admission {
+    /// Those that wait because all replicas are full are bounded by the function's queue depth (martlet-api
+    /// "Concurrency"), those that wait for a replica by `waitingLimit`; patient ones are bounded by others.
+    func admit(_ call: WaitingCall, isPatient: Bool, waitingLimit: Int) -> Admission {
         let (admission, minimum) = state.withLock { state -> (Admission, Int?) in
             // Announced before looking for a place: whoever leaves a replica after this sees a call waiting.
             waitingCount.add(1, ordering: .sequentiallyConsistent)
@@ -96,9 +99,11 @@ final class WaitingRoom: Sendable {
                 waitingCount.subtract(1, ordering: .sequentiallyConsistent)
                 return (.entered(replica), nil)
             }
-            if !isPatient, !state.replicas.isEmpty, state.waiting.count >= state.depth {
+            // One that drains takes no calls, however few it has: they wait for its successor.
+            let areFull = state.replicas.contains { !$0.isDraining }
+            if !isPatient, state.waiting.count >= (areFull ? state.depth : waitingLimit) {
                 waitingCount.subtract(1, ordering: .sequentiallyConsistent)
-                return (.full, nil)
+                return (areFull ? .full : .crowded, nil)
             }
             state.waiting[ObjectIdentifier(call)] = call
             state.order.append(ObjectIdentifier(call))
