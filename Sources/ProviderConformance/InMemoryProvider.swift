@@ -91,16 +91,15 @@ public actor InMemoryProvider: FunctionProvider {
     /// Brings a function to what is wished, at once.
     private func settle(_ id: FunctionID) {
         guard var stored = functions[id] else { return }
-        if stored.deployment.image != "never-ready" {
-            let isNew = stored.readyRevision != stored.revision
-            if isNew || stored.replicas.count != stored.desired {
-                for replica in stored.replicas { replica.drain {} }
-                stored.replicas = (0..<stored.desired).map { number in
-                    Replica(id: "\(id.name)-\(stored.revision)-\(number)", target: .http(upstream), maxInFlight: nil)
-                }
+        // One that never becomes ready leaves the one before serving, if there is one.
+        let serving = stored.deployment.image == "never-ready" ? stored.readyRevision : stored.revision
+        if serving > 0, stored.readyRevision != serving || stored.replicas.count != stored.desired {
+            for replica in stored.replicas { replica.drain {} }
+            stored.replicas = (0..<stored.desired).map { number in
+                Replica(id: "\(id.name)-\(serving)-\(number)", target: .http(upstream), maxInFlight: nil)
             }
-            stored.readyRevision = stored.revision
         }
+        stored.readyRevision = serving
         functions[id] = stored
         if let route = route(id) { for watcher in watchers.values { watcher.yield(.changed(route)) } }
     }

@@ -133,6 +133,30 @@ public enum ProviderChecks {
             try await subject.provider.scale(subject.id("fn"), to: 1)
             try await subject.awaitReady("fn")
         },
+        ProviderCheck("after an update at zero replicas the new revision is woken", when: \.scalesToZero) { subject in
+            let id = subject.id("fn")
+            try await subject.provider.create(subject.healthy("fn", variant: "a"))
+            try await subject.awaitReady("fn")
+            try await subject.provider.scale(id, to: 0)
+            _ = try await subject.awaitRoute("fn", "no replica") { $0.replicas.isEmpty && $0.desiredReplicas == 0 }
+            try await subject.provider.update(subject.healthy("fn", variant: "b"))
+            // Watched from before: an old revision may answer for a moment only.
+            async let woken = subject.awaitRoute("fn", "a woken replica") { !$0.replicas.isEmpty }
+            try await subject.provider.scale(id, to: 1)
+            let revision = try await woken.revision
+            try expect(revision == 2, "revision \(revision) was woken")
+        },
+        ProviderCheck("a new revision that fails to wake leaves the calls to the old one", when: \.scalesToZero) {
+            subject in
+            try await subject.provider.create(subject.healthy("fn", variant: "a"))
+            try await subject.awaitReady("fn")
+            try await subject.provider.scale(subject.id("fn"), to: 0)
+            _ = try await subject.awaitRoute("fn", "no replica") { $0.replicas.isEmpty && $0.desiredReplicas == 0 }
+            try await subject.provider.update(subject.failing("fn"))
+            try await subject.provider.scale(subject.id("fn"), to: 1)
+            let route = try await subject.awaitRoute("fn", "a woken replica") { !$0.replicas.isEmpty }
+            try expect(route.revision == 1, "revision \(route.revision) was woken")
+        },
         ProviderCheck("an update keeps the number of replicas", when: \.runsSeveralReplicas) { subject in
             try await subject.provider.create(subject.healthy("fn", variant: "a"))
             try await subject.provider.scale(subject.id("fn"), to: 2)

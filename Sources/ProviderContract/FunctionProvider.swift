@@ -45,6 +45,7 @@ public protocol FunctionProvider: Sendable {
     /// Replaces a function's deployment by a new revision and keeps its number of replicas.
     ///
     /// The old revision serves until the new one is ready; one that never becomes ready leaves the old one serving.
+    /// At zero replicas nothing serves: the next call wakes the new revision, and the old one only if that fails.
     /// A deployment equal to the current one, image content included, makes no new revision.
     ///
     /// - Throws: `functionNotFound`; otherwise as `create`.

@@ -18,9 +18,8 @@ struct FunctionPlanTests {
         #expect(plan.published.isEmpty)
         #expect(plan.becameReady(1).isEmpty)
         #expect(plan.published == [1])
-        #expect(plan.serving == 0)
+        #expect(plan.serving == 1, "it answers calls")
         #expect(plan.becameReady(2).isEmpty)
-        #expect(plan.serving == 1)
         #expect(plan.isSettled)
     }
 
@@ -61,6 +60,62 @@ struct FunctionPlanTests {
         #expect(plan.ended(2).isEmpty)
         #expect(plan.published == [1])
         #expect(plan.ended(1) == [.start(id: 3, revision: 1)])
+    }
+
+    @Test func `an update at zero replicas wakes the new revision, not the old one`() {
+        var plan = ready(1)
+        _ = plan.setDesired(0)
+        _ = plan.drained(1)
+        _ = plan.ended(1)
+        #expect(plan.setNewest(2, isExclusive: false).isEmpty)
+        #expect(plan.setDesired(2) == [.start(id: 2, revision: 2), .start(id: 3, revision: 2)])
+        #expect(plan.becameReady(2).isEmpty)
+        #expect(plan.published == [2] && plan.serving == 2, "the first one answers, since nothing else does")
+        #expect(plan.becameReady(3).isEmpty)
+        #expect(plan.published == [2, 3])
+    }
+
+    @Test func `an update under way at zero replicas goes on with the new revision`() {
+        var plan = ready(1)
+        _ = plan.setNewest(2, isExclusive: false)
+        #expect(plan.setDesired(0) == [.drain(id: 1), .stop(id: 2)])
+        #expect(plan.setDesired(1) == [.start(id: 3, revision: 2)])
+        #expect(plan.answering == 2)
+    }
+
+    @Test func `a new revision that fails when it is woken leaves the calls to the old one`() {
+        var plan = ready(1)
+        _ = plan.setDesired(0)
+        _ = plan.setNewest(2, isExclusive: false)
+        #expect(plan.setDesired(1) == [.start(id: 2, revision: 2)])
+        plan.holdBack(2)
+        #expect(plan.ended(2) == [.start(id: 3, revision: 1)])
+        #expect(plan.becameReady(3).isEmpty)
+        #expect(plan.published == [3])
+        // It is known now: the next wake does not wait for another failure.
+        #expect(plan.setDesired(0) == [.drain(id: 3)])
+        #expect(plan.setDesired(1) == [.start(id: 4, revision: 1)])
+        #expect(plan.release(2) == [.start(id: 5, revision: 2)])
+        _ = plan.becameReady(4)
+        #expect(plan.published == [4])
+        #expect(plan.becameReady(5) == [.drain(id: 4), .boundDrain(id: 4)])
+        #expect(plan.published == [5])
+    }
+
+    @Test func `a third revision replaces a woken second one only when it is ready`() {
+        var plan = ready(1)
+        _ = plan.setDesired(0)
+        _ = plan.setNewest(2, isExclusive: false)
+        _ = plan.setDesired(2)
+        _ = plan.becameReady(2)
+        #expect(plan.setNewest(3, isExclusive: false) == [.start(id: 4, revision: 3), .start(id: 5, revision: 3)])
+        #expect(plan.published == [2])
+    }
+
+    @Test func `what was wished before a restart is started anew, the serving revision too`() {
+        var plan = FunctionPlan(newest: 2, serving: 1, desired: 0, isExclusive: false)
+        #expect(plan.setDesired(1) == [.start(id: 1, revision: 1), .start(id: 2, revision: 2)])
+        #expect(plan.answering == 1)
     }
 
     @Test func `a third revision gives up the second`() {

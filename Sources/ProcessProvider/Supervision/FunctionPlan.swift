@@ -5,7 +5,8 @@
 /// Pure: it is told what happened and answers what to do.
 ///
 /// Two revisions matter: the newest, and the *serving* one, which answers calls until the newest has all its replicas
-/// ready. A newest revision that fails leaves the serving one alone.
+/// ready. A newest revision that fails leaves the serving one alone. At zero replicas nothing serves: the newest one is
+/// woken, and the serving one only if that fails.
 struct FunctionPlan: Equatable {
     /// Where a replica is in its life.
     enum Phase: Equatable {
@@ -47,8 +48,10 @@ struct FunctionPlan: Equatable {
     private(set) var isExclusive: Bool
     /// Revisions that may not be started at the moment, because their last starts failed.
     private(set) var heldBack: Set<Int> = []
-    /// The newest revision, if it failed on a fixed port and the serving one took its place again.
+    /// The newest revision, if it failed to start while another one can serve; on a fixed port that one takes its place.
     private(set) var rejected: Int?
+    /// Whether the serving revision was scaled to zero and none of its replicas has been ready since.
+    private var servingSleeps = false
     private var nextID = 1
 
     init(newest: Int, serving: Int, desired: Int, isExclusive: Bool) {
@@ -58,10 +61,12 @@ struct FunctionPlan: Equatable {
         self.isExclusive = isExclusive
     }
 
+    /// The revision that answers calls, or will when it is ready.
+    var answering: Int { serving == 0 || (servingSleeps && rejected != newest) ? newest : serving }
+
     /// Replicas that calls may be sent to.
     var published: [Int] {
-        let revision = serving == 0 ? newest : serving
-        return members.filter { $0.revision == revision && $0.phase == .ready }.map(\.id)
+        members.filter { $0.revision == answering && $0.phase == .ready }.map(\.id)
     }
 
     /// Whether nothing is left to be done.
@@ -73,6 +78,7 @@ struct FunctionPlan: Equatable {
 
     mutating func setDesired(_ count: Int) -> [Action] {
         desired = count
+        defer { if count == 0 { servingSleeps = true } }
         return reconcile()
     }
 
@@ -86,6 +92,7 @@ struct FunctionPlan: Equatable {
 
     mutating func becameReady(_ id: Int) -> [Action] {
         setPhase(.ready, of: id, from: [.starting])
+        if ready(serving) > 0 { servingSleeps = false }
         return reconcile()
     }
 
@@ -97,12 +104,12 @@ struct FunctionPlan: Equatable {
 
     /// A replica's process is gone.
     ///
-    /// One that failed on a fixed port makes room for the revision that served before.
+    /// One of the newest revision that failed to start makes room for the revision that served before.
     mutating func ended(_ id: Int) -> [Action] {
         guard let index = members.firstIndex(where: { $0.id == id }) else { return [] }
         let member = members.remove(at: index)
         let failedToStart = member.phase == .starting
-        if failedToStart, isExclusive, member.revision == newest, serving != 0, serving != newest { rejected = newest }
+        if failedToStart, member.revision == newest, serving != 0, serving != newest { rejected = newest }
         return reconcile()
     }
 
@@ -124,13 +131,20 @@ struct FunctionPlan: Equatable {
     // MARK: What to do
 
     private mutating func reconcile() -> [Action] {
-        if ready(newest) >= max(isExclusive ? min(desired, 1) : desired, 1) { serving = newest }
+        if ready(newest) >= neededToServe {
+            serving = newest
+            servingSleeps = false
+        }
         return isExclusive ? reconcileExclusive() : reconcileTogether()
     }
 
+    /// How many replicas of the newest revision have to be ready before calls go to it: the first one helps where
+    /// nothing else answers.
+    private var neededToServe: Int { answering == newest || isExclusive ? 1 : max(desired, 1) }
+
     private mutating func reconcileTogether() -> [Action] {
         var actions: [Action] = []
-        let kept: Set<Int> = serving == 0 ? [newest] : [newest, serving]
+        let kept: Set<Int> = [newest, answering]
         for member in members where member.isLive && !kept.contains(member.revision) { actions += replace(member) }
         for revision in kept.sorted() { actions += adjust(revision, to: desired) }
         return actions

@@ -234,11 +234,11 @@ final class FunctionSupervisor {
         updateState()
         guard !isDeleting else { return }
         let ready = plan.published.compactMap { replicas[$0]?.replica }
-        let rules = (plan.serving == newest.number || plan.serving == 0 ? newest : serving ?? newest).rules
+        let rules = (revision(plan.answering) ?? newest).rules
         hub.publish(
             FunctionRoute(
                 id: id,
-                revision: ready.isEmpty ? 0 : plan.serving,
+                revision: ready.isEmpty ? 0 : plan.answering,
                 desiredReplicas: plan.desired,
                 rules: rules,
                 replicas: ready,
