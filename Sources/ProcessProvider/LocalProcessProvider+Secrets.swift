@@ -114,6 +114,8 @@ extension LocalProcessProvider {
             guard self.namespaceRecords[record.name] == nil else {
                 throw PlatformFault(.alreadyExists, "namespace \(record.name) already exists")
             }
+            // What an earlier version left in the folder of a namespace of this name would come back.
+            try await self.discardSecrets(in: record.name)
             try await self.store.put(record)
             self.namespaceRecords[record.name] = record
         }
@@ -149,9 +151,15 @@ extension LocalProcessProvider {
                     hint: "Remove them first: martlet secret remove \(secret) --namespace \(name)"
                 )
             }
+            try await self.discardSecrets(in: name)
             try await self.store.deleteNamespace(name)
             self.namespaceRecords[name] = nil
         }
+    }
+
+    private func discardSecrets(in namespace: String) async throws(PlatformFault) {
+        let secrets = parts.secrets
+        try await Self.onDisk(parts.disk) { () throws(PlatformFault) in try secrets.removeAll(in: namespace) }
     }
 
     private static func noNamespace(_ name: String) -> PlatformFault {

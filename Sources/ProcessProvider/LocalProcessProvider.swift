@@ -104,7 +104,7 @@ public actor LocalProcessProvider: FunctionProvider {
             ports: PortPool(),
             logs: FunctionLogs(folder: directory.file("logs"), loop: loops[1]),
             marks: ProcessMarks(owner: directory.instance),
-            secrets: SecretStore(folder: directory.file("secrets")),
+            secrets: SecretStore(folder: directory.file("secrets"), incoming: directory.file("incoming")),
             groups: groups,
             runFolder: directory.file("run"),
             platformURL: settings.platformURL,
@@ -131,11 +131,12 @@ public actor LocalProcessProvider: FunctionProvider {
     /// Orphans are recognised by their marks, or by their home, which lies in this data directory.
     private func removeLeftovers() async {
         await parts.marks.endStrays()
-        let (runFolder, groups) = (parts.runFolder, parts.groups)
+        let (runFolder, groups, secrets) = (parts.runFolder, parts.groups, parts.secrets)
         await withCheckedContinuation { continuation in
             parts.disk.async {
                 ProcessTable.killOrphans(carrying: "HOME=\(runFolder)/")
                 groups?.removeLeftovers()
+                secrets.removeLeftovers()
                 Self.discardContents(of: runFolder)
                 continuation.resume()
             }

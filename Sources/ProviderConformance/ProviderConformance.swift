@@ -220,6 +220,18 @@ public enum ProviderChecks {
             try await provider.delete(subject.id("fn"))
             try await provider.deleteSecret("key", in: namespace)
         },
+        ProviderCheck("a secret is listed whatever its name ends in") { subject in
+            let (provider, namespace) = (subject.provider, subject.defaultNamespace)
+            let unique = "0f8fad5b-d9cb-469f-a165-70867728950e"
+            let longest = String(repeating: "a", count: 63) + String(repeating: ".b", count: 95)
+            let names = ["key", "key.new", "key.\(unique).new", "new", "a.lock", "a.tmp", longest].sorted()
+            for name in names { try await provider.createSecret(name, in: namespace, value: [1]) }
+            let listed = try await provider.secrets(in: namespace)
+            try expect(listed == names, "the names are \(listed)")
+            for name in names { try await provider.deleteSecret(name, in: namespace) }
+            let left = try await provider.secrets(in: namespace)
+            try expect(left.isEmpty, "\(left) are left")
+        },
         ProviderCheck("a secret's name is never a path") { subject in
             for name in ["../key", "a/b", ""] {
                 try await expectFault(.invalidValue, doing: "\"\(name)\"") { () throws(PlatformFault) in
@@ -252,9 +264,12 @@ public enum ProviderChecks {
         ProviderCheck("a namespace that holds something is not removed", when: \.changesNamespaces) { subject in
             let provider = subject.provider
             try await provider.createNamespace(NamespaceRecord(name: "team", labels: ["openfaas": "1"]))
-            try await provider.createSecret("key", in: "team", value: [1])
-            try await expectFault(.conflict, .alreadyExists, doing: "removing it") { () throws(PlatformFault) in
-                try await provider.deleteNamespace("team")
+            for name in ["key", "key.new"] {
+                try await provider.createSecret(name, in: "team", value: [1])
+                try await expectFault(.conflict, .alreadyExists, doing: "removing it") { () throws(PlatformFault) in
+                    try await provider.deleteNamespace("team")
+                }
+                try await provider.deleteSecret(name, in: "team")
             }
             try await expectFault(.conflict, .alreadyExists, doing: "removing the default") {
                 () throws(PlatformFault) in

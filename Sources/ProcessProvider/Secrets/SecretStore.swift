@@ -8,13 +8,15 @@ import FunctionModel
 ///
 /// All methods block.
 ///
-/// Names are checked on each way in: a name becomes a path here.
+/// Names are checked on each way in: a name becomes a path here. Whatever else lies in a namespace's folder is no secret;
+/// what is being written lies in a folder of its own, since any name of a file could be a secret's.
 struct SecretStore: Sendable {
     let folder: String
+    /// Values on their way to their place; on the same file system.
+    let incoming: String
 
     func names(in namespace: String) -> [String] {
-        let files = (try? FileManager.default.contentsOfDirectory(atPath: "\(folder)/\(namespace)")) ?? []
-        return files.filter { !$0.hasSuffix(".new") }.sorted()
+        files(in: namespace).filter(Self.isSecret).sorted()
     }
 
     func exists(_ name: String, in namespace: String) -> Bool {
@@ -27,8 +29,8 @@ struct SecretStore: Sendable {
 
     func write(_ value: [UInt8], as name: String, in namespace: String) throws(PlatformFault) {
         try NameRule.checkSecret(name)
-        mkdir("\(folder)/\(namespace)", 0o700)
-        try DurableFile.write(Data(value), to: path(name, namespace), mode: 0o600)
+        if mkdir("\(folder)/\(namespace)", 0o700) == 0 { DurableFile.syncFolder(of: "\(folder)/\(namespace)") }
+        try DurableFile.write(Data(value), to: path(name, namespace), mode: 0o600, incoming: incoming)
     }
 
     func remove(_ name: String, in namespace: String) throws(PlatformFault) {
@@ -37,6 +39,42 @@ struct SecretStore: Sendable {
             throw PlatformFault(.notFound, "There is no secret \(name) in the namespace \(namespace).")
         }
         DurableFile.syncFolder(of: path(name, namespace))
+    }
+
+    /// Removes whatever lies in the folder of a namespace that is gone, or is new: it has no secrets.
+    func removeAll(in namespace: String) throws(PlatformFault) {
+        try NameRule.checkNamespace(namespace)
+        let place = "\(folder)/\(namespace)"
+        var status = stat()
+        guard lstat(place, &status) == 0 else { return }
+        do { try FileManager.default.removeItem(atPath: place) } catch {
+            throw PlatformFault(
+                .storageUnavailable,
+                "What is left of secrets in the namespace \(namespace) cannot be removed.",
+                hint: "Check the rights of the data directory.",
+                cause: error
+            )
+        }
+        DurableFile.syncFolder(of: place)
+    }
+
+    /// Removes what a crash left of values that were being written, by earlier versions beside the secrets.
+    func removeLeftovers() {
+        for name in (try? FileManager.default.contentsOfDirectory(atPath: incoming)) ?? [] {
+            unlink("\(incoming)/\(name)")
+        }
+        for namespace in (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? [] {
+            DurableFile.removeLeftovers(in: "\(folder)/\(namespace)")
+        }
+    }
+
+    private func files(in namespace: String) -> [String] {
+        (try? FileManager.default.contentsOfDirectory(atPath: "\(folder)/\(namespace)")) ?? []
+    }
+
+    private static func isSecret(_ name: String) -> Bool {
+        do { try NameRule.checkSecret(name) } catch { return false }
+        return true
     }
 
     private func path(_ name: String, _ namespace: String) -> String { "\(folder)/\(namespace)/\(name)" }

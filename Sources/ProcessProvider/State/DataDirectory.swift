@@ -20,7 +20,10 @@ public final class DataDirectory: Sendable {
         lock = try Self.takeLock(path)
         self.path = path
         do throws(PlatformFault) {
-            for folder in ["secrets", "bundles", "logs", "run", "spill"] { try Self.makeFolder("\(path)/\(folder)") }
+            for folder in ["secrets", "bundles", "incoming", "logs", "run", "spill"] {
+                try Self.makeFolder("\(path)/\(folder)")
+            }
+            DurableFile.removeLeftovers(in: path)
             instance = try Self.readInstance(path)
         } catch {
             close(lock)
@@ -107,9 +110,18 @@ public final class DataDirectory: Sendable {
 public enum DurableFile {
     /// Writes a file beside the old one, syncs it, puts it in place, and syncs the folder.
     ///
+    /// Where names beside the file may be somebody else's, `incoming` is a folder of the same file system for what is
+    /// not in place yet.
+    ///
     /// Blocks. - Throws: `storageUnavailable`; the old file is untouched then.
-    public static func write(_ data: Data, to path: String, mode: UInt32) throws(PlatformFault) {
-        let temporary = "\(path).\(UUID().uuidString).new"
+    public static func write(
+        _ data: Data,
+        to path: String,
+        mode: UInt32,
+        incoming: String? = nil
+    ) throws(PlatformFault) {
+        let unique = UUID().uuidString
+        let temporary = incoming.map { "\($0)/\(unique)" } ?? "\(path).\(unique).new"
         let descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode)
         guard descriptor >= 0 else { throw failure() }
         let isWritten = data.withUnsafeBytes { writeAll($0, to: descriptor) } && fsync(descriptor) == 0
@@ -120,6 +132,23 @@ public enum DurableFile {
             throw fault
         }
         syncFolder(of: path)
+    }
+
+    /// Removes what a crash left of files that were being written in a folder: `NAME.UUID.new`.
+    ///
+    /// Blocks.
+    static func removeLeftovers(in folder: String) {
+        for name in (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? [] where isLeftover(name) {
+            unlink("\(folder)/\(name)")
+        }
+    }
+
+    /// Upper case as Foundation writes it: a name in lower case is a user's.
+    private static func isLeftover(_ name: String) -> Bool {
+        let parts = name.split(separator: ".")
+        guard parts.count > 2, parts.last == "new" else { return false }
+        let unique = String(parts[parts.count - 2])
+        return UUID(uuidString: unique)?.uuidString == unique
     }
 
     /// Makes the names in a file's folder last.
