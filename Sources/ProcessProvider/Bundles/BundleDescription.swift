@@ -25,7 +25,7 @@ struct BundleDescription: Sendable, Codable, Equatable {
                 cause: error
             )
         }
-        if let workdir, workdir.hasPrefix("/") || workdir.split(separator: "/").contains("..") {
+        if let workdir, BundlePath.isAbsolute(workdir) || BundlePath.parts(workdir).contains(where: BundlePath.isUp) {
             throw PlatformFault(.malformedBody, "The bundle's workdir leads out of the bundle.")
         }
     }
