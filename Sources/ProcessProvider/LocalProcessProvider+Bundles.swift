@@ -22,22 +22,25 @@ extension LocalProcessProvider: BundleStore {
         archivePath: String
     ) async throws(PlatformFault) -> BundleRecord {
         try Self.checkImage(name: name, tag: tag)
-        let bundles = settings.dataDirectory.file("bundles")
-        arrivingBundles += 1
-        defer { arrivingBundles -= 1 }
-        let (digest, description) = try await Self.onDisk(parts.disk) { () throws(PlatformFault) in
-            try Self.unpack(archivePath, into: bundles)
-        }
-        return try await change { () throws(PlatformFault) in
-            let record = BundleRecord(
-                name: name,
-                tag: tag,
-                digest: digest,
-                language: description.language,
-                createdAt: .now()
-            )
-            try await self.store.put(record)
-            return record
+        let contents = contents
+        let unpacked = try await Self.onDisk(unpacking) { () throws(PlatformFault) in try contents.unpack(archivePath) }
+        do throws(PlatformFault) {
+            // Placed in the same change as named: whoever removes what nobody uses comes before or after both.
+            return try await change { () throws(PlatformFault) in
+                try await Self.onDisk(self.parts.disk) { () throws(PlatformFault) in try contents.place(unpacked) }
+                let record = BundleRecord(
+                    name: name,
+                    tag: tag,
+                    digest: unpacked.digest,
+                    language: unpacked.description.language,
+                    createdAt: .now()
+                )
+                try await self.store.put(record)
+                return record
+            }
+        } catch {
+            unpacking.async { unpacked.discard() }
+            throw error
         }
     }
 
@@ -101,41 +104,25 @@ extension LocalProcessProvider: BundleStore {
         }
     }
 
-    /// Unpacks beside the store, then moves into place: a bundle is there whole or not at all.
-    private static func unpack(
-        _ archive: String,
-        into bundles: String
-    ) throws(PlatformFault) -> (String, BundleDescription) {
-        defer { unlink(archive) }
-        let temporary = "\(bundles)/.new-\(UUID().uuidString)"
-        guard mkdir(temporary, 0o700) == 0 else {
-            throw PlatformFault(.storageUnavailable, "The data directory cannot be written.")
-        }
-        defer { try? FileManager.default.removeItem(atPath: temporary) }
-        let digest = try BundleArchive.unpack(archive, into: temporary)
-        let description = try BundleDescription(folder: temporary)
-        let place = "\(bundles)/\(digest)"
-        if !FileManager.default.fileExists(atPath: place) {
-            chmod(temporary, 0o755)
-            guard rename(temporary, place) == 0 else {
-                throw PlatformFault(.storageUnavailable, "The bundle cannot be put in its place.")
-            }
-            DurableFile.syncFolder(of: place)
-        }
-        return (digest, description)
+    /// Removes content that neither a name, nor a revision in use, nor a replica that is still there refers to.
+    ///
+    /// Within a change.
+    func removeUnusedBundles() async throws(PlatformFault) {
+        var used = Set(try await store.images().map(\.digest))
+        used.formUnion(try await store.usedBundles().keys)
+        let running = (Array(functions.values) + leaving).flatMap(\.bundleFolders)
+        used.formUnion(running.map { ($0 as NSString).lastPathComponent })
+        let contents = contents
+        let retired = try await Self.onDisk(parts.disk) { [used] in contents.retire(besides: used) }
+        discard(retired)
     }
 
-    /// Removes content that neither a name nor a revision in use refers to.
-    private func removeUnusedBundles() async throws(PlatformFault) {
-        guard arrivingBundles == 0 else { return }
-        let named = Set(try await store.images().map(\.digest))
-        let used = Set(try await store.usedBundles().keys)
-        let folder = settings.dataDirectory.file("bundles")
-        parts.disk.async {
-            for name in (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
-            where !named.contains(name) && !used.contains(name) {
-                try? FileManager.default.removeItem(atPath: "\(folder)/\(name)")
-            }
+    /// Removes folders that nobody finds any more.
+    func discard(_ folders: [String]) {
+        unpacking.async {
+            for folder in folders { try? FileManager.default.removeItem(atPath: folder) }
         }
     }
+
+    nonisolated var contents: BundleContents { BundleContents(folder: settings.dataDirectory.file("bundles")) }
 }

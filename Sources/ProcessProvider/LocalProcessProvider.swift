@@ -57,14 +57,14 @@ public actor LocalProcessProvider: FunctionProvider {
     nonisolated let parts: ReplicaParts
     nonisolated let hub = RouteHub()
     nonisolated let store: StateStore
+    /// Where bundles are unpacked and removed: it may take long, and no replica waits for it.
+    nonisolated let unpacking = DispatchQueue(label: "martlet.bundles")
     private nonisolated let loop: any EventLoop
     private nonisolated let group: MultiThreadedEventLoopGroup
 
     var functions: [FunctionID: FunctionSupervisor] = [:]
     /// Functions that were deleted and whose last calls are still ending.
     var leaving: [FunctionSupervisor] = []
-    /// Bundles that are on disk before they are in the store: nothing is tidied up meanwhile.
-    var arrivingBundles = 0
     var namespaceRecords: [String: NamespaceRecord] = [:]
     var desired = DesiredReplicas()
     private let crowd = ProbeCrowd()
@@ -113,6 +113,8 @@ public actor LocalProcessProvider: FunctionProvider {
         )
         await removeLeftovers()
         try await restore()
+        discard(contents.leftovers())
+        try await removeUnusedBundles()
     }
 
     /// Runs something that blocks on a queue of its own.
@@ -218,9 +220,7 @@ public actor LocalProcessProvider: FunctionProvider {
         )
     }
 
-    nonisolated func bundleFolder(_ digest: String) -> String {
-        settings.dataDirectory.file("bundles/\(digest)")
-    }
+    nonisolated func bundleFolder(_ digest: String) -> String { contents.place(of: digest) }
 
     // MARK: Stop
 

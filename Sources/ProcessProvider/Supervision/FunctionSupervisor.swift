@@ -79,6 +79,11 @@ final class FunctionSupervisor {
     /// Whether no replica is left.
     var isGone: Bool { replicas.isEmpty }
 
+    /// The bundles of all replicas, ending ones too, and of those that may yet be started.
+    var bundleFolders: Set<String> {
+        Set((replicas.values.map(\.revision) + [newest, serving].compactMap { $0 }).compactMap(\.bundleFolder))
+    }
+
     // MARK: Wishes
 
     var desired: Int { plan.desired }

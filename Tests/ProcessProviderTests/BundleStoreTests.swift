@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import FaultModel
+import Foundation
+import FunctionModel
+import Logging
+import ProviderContract
+import TestSupport
+import Testing
+
+@testable import FunctionBuilder
+@testable import ProcessProvider
+
+/// Bundles that come and go at the same time.
+struct BundleStoreTests {
+    private let scratch = TemporaryFolder()
+    /// Held from one start to the next.
+    private let directory: DataDirectory
+
+    init() throws { directory = try DataDirectory(path: scratch.path + "/data") }
+
+    private func start() async throws -> LocalProcessProvider {
+        var logger = Logger(label: "test")
+        logger.logLevel = .critical
+        return try await LocalProcessProvider(
+            LocalProcessProvider.Settings(
+                dataDirectory: directory,
+                platformURL: "http://127.0.0.1:8080",
+                version: ProviderInfo.Version(release: "test", sha: "test")
+            ),
+            logger: logger
+        )
+    }
+
+    private func upload(
+        _ name: String,
+        _ program: String = "cat",
+        files: [String: String] = [:],
+        to provider: LocalProcessProvider
+    ) async throws -> BundleRecord {
+        var tar = TarWriter()
+        tar.add("bundle.json", Data(#"{"fprocess":"\#(program)","mode":"http"}"#.utf8), isExecutable: false)
+        for (path, text) in files { tar.add(path, Data(text.utf8), isExecutable: true) }
+        let path = try await provider.makeUploadPath()
+        try tar.finished().write(to: URL(fileURLWithPath: path))
+        return try await provider.storeBundle(name: name, tag: "latest", archivePath: path)
+    }
+
+    private func contents() -> [String] {
+        ((try? FileManager.default.contentsOfDirectory(atPath: scratch.path + "/data/bundles")) ?? []).sorted()
+    }
+
+    @Test func `content that is stored under a new name while its old one is removed stays`() async throws {
+        let provider = try await start()
+        for round in 0..<40 {
+            _ = try await upload("old", to: provider)
+            async let removal: Void = provider.deleteBundle(name: "old", tag: "latest")
+            let record = try await upload("new-\(round)", to: provider)
+            try await removal
+            #expect(contents().contains(record.digest), "round \(round)")
+            #expect(try BundleDescription(folder: provider.bundleFolder(record.digest)).fprocess == "cat")
+            try await provider.deleteBundle(name: "new-\(round)", tag: "latest")
+            #expect(!contents().contains(record.digest))
+        }
+        await provider.shutdown(within: .zero)
+    }
+
+    @Test func `the bundle of a function that is gone stays while its last replica ends`() async throws {
+        let provider = try await start()
+        let script = "trap '' TERM\ntouch \"$HOME/started\"\nwhile :; do sleep 1; done\n"
+        let record = try await upload("stubborn", "sh serve.sh", files: ["serve.sh": script], to: provider)
+        try await provider.create(FunctionDeployment(service: "fn", image: "stubborn"))
+        let run = scratch.path + "/data/run"
+        let hasStarted = await eventually {
+            let replicas = (try? FileManager.default.contentsOfDirectory(atPath: run)) ?? []
+            return replicas.contains { FileManager.default.fileExists(atPath: "\(run)/\($0)/home/started") }
+        }
+        #expect(hasStarted)
+        try await provider.delete(FunctionID(name: "fn", namespace: NameRule.defaultNamespace))
+        try await provider.deleteBundle(name: "stubborn", tag: "latest")
+        try await LocalProcessProvider.onDisk(provider.parts.disk) {}
+        #expect(contents() == [record.digest])
+        await provider.shutdown(within: .zero)
+        let next = try await start()
+        #expect(await eventually { contents().isEmpty }, "the next start removes what nobody uses")
+        await next.shutdown(within: .zero)
+    }
+
+    @Test func `a start removes what a crash left, and nothing that has a name`() async throws {
+        let provider = try await start()
+        let record = try await upload("kept", to: provider)
+        await provider.shutdown(within: .zero)
+        for name in [".new-1", ".old-2", "sha256-0"] { scratch.write("data/bundles/\(name)/bundle.json", "{}") }
+        let next = try await start()
+        #expect(await eventually { contents() == [record.digest] }, "\(contents())")
+        #expect(try await next.bundles().map(\.name) == ["kept"])
+        await next.shutdown(within: .zero)
+    }
+
+    @Test func `an archive that is refused leaves nothing behind`() async throws {
+        let provider = try await start()
+        let path = try await provider.makeUploadPath()
+        try Data("no archive".utf8).write(to: URL(fileURLWithPath: path))
+        await #expect(throws: PlatformFault.self) {
+            _ = try await provider.storeBundle(name: "no", tag: "latest", archivePath: path)
+        }
+        #expect(contents().isEmpty && !FileManager.default.fileExists(atPath: path))
+        await provider.shutdown(within: .zero)
+    }
+}
