@@ -68,7 +68,9 @@ extension LocalProcessProvider {
             let supervisor = try self.existing(id)
             let revision = try await self.revise(deployment, of: id, number: supervisor.stored.number + 1)
             let old = supervisor.stored
-            guard old.deployment != revision.deployment || old.bundleDigest != revision.bundleDigest else { return }
+            guard
+                !old.deployment.asksForTheSame(as: revision.deployment) || old.bundleDigest != revision.bundleDigest
+            else { return }
             let understood = try self.understand(revision, of: id)
             try self.checkPort(understood)
             try self.checkScaling(understood)
@@ -196,7 +198,7 @@ extension LocalProcessProvider {
                 hint: "Leave the limits out, or start Martlet where it may write control groups."
             )
         }
-        var pinned = deployment
+        var pinned = deployment.asWritten
         pinned.namespace = id.namespace
         return StateStore.StoredRevision(number: number, deployment: pinned, bundleDigest: digest)
     }

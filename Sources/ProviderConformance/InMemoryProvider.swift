@@ -60,7 +60,7 @@ public actor InMemoryProvider: FunctionProvider {
     public func create(_ deployment: FunctionDeployment) async throws(PlatformFault) {
         let (id, rules) = try check(deployment)
         guard functions[id] == nil else { throw PlatformFault(.alreadyExists, "The function \(id) exists already.") }
-        functions[id] = Stored(deployment: deployment, desired: rules.minReplicas)
+        functions[id] = Stored(deployment: deployment.asWritten, desired: rules.minReplicas)
         settle(id)
     }
 
@@ -68,8 +68,8 @@ public actor InMemoryProvider: FunctionProvider {
     public func update(_ deployment: FunctionDeployment) async throws(PlatformFault) {
         let (id, _) = try check(deployment)
         guard let stored = functions[id] else { throw Self.missing(id) }
-        guard stored.deployment != deployment else { return }
-        functions[id]?.deployment = deployment
+        guard !stored.deployment.asksForTheSame(as: deployment) else { return }
+        functions[id]?.deployment = deployment.asWritten
         functions[id]?.revision += 1
         settle(id)
     }

@@ -85,6 +85,33 @@ public enum ProviderChecks {
             let changed = try await subject.provider.function(subject.id("fn"), includingUsage: false)
             try expect(changed.martlet?.revision == 2, "the revision is \(changed.martlet?.revision ?? 0)")
         },
+        ProviderCheck("a function read and written back is the same, with its name among its labels") { subject in
+            let (provider, id) = (subject.provider, subject.id("fn"))
+            try await provider.create(subject.healthy("fn", variant: "a"))
+            let status = try await provider.function(id, includingUsage: false)
+            let listed = try await provider.functions(in: subject.defaultNamespace)
+            for labels in [status.labels] + listed.map(\.labels) {
+                try expect(labels == ["faas_function": "fn"], "the labels are \(labels ?? [:])")
+            }
+            var again = subject.healthy("fn", variant: "a")
+            again.labels = status.labels
+            try await provider.update(again)
+            again.labels = ["faas_function": "other"]
+            (again.annotations, again.constraints, again.secrets, again.namespace) = ([:], [], [], "")
+            (again.limits, again.readOnlyRootFilesystem) = (FunctionResources(), false)
+            try await provider.update(again)
+            let same = try await provider.function(id, includingUsage: false)
+            try expect(same.martlet.map { $0.revision == 1 } ?? true, "an equal deployment made a revision")
+            try expect(same.labels == ["faas_function": "fn"], "the labels are \(same.labels ?? [:])")
+            again.labels = ["faas_function": "other", "team": "one"]
+            try await provider.update(again)
+            let changed = try await provider.function(id, includingUsage: false)
+            try expect(
+                changed.labels == ["faas_function": "fn", "team": "one"],
+                "the labels are \(changed.labels ?? [:])"
+            )
+            try expect(changed.martlet.map { $0.revision == 2 } ?? true, "another label made no revision")
+        },
         ProviderCheck("a minimum label gives as many replicas at once", when: \.runsSeveralReplicas) { subject in
             var deployment = subject.healthy("fn", variant: "a")
             deployment.labels = ["com.openfaas.scale.min": "2"]

@@ -28,6 +28,8 @@ public protocol FunctionProvider: Sendable {
 
     /// The functions of a namespace, by name; without invocation counts and usage.
     ///
+    /// Each has a label with its name (`FunctionDeployment.nameLabel`), which is dropped where a deployment has it.
+    ///
     /// - Throws: `namespaceMissing` for an unknown namespace.
     func functions(in namespace: String) async throws(PlatformFault) -> [FunctionStatus]
 
@@ -46,7 +48,7 @@ public protocol FunctionProvider: Sendable {
     ///
     /// The old revision serves until the new one is ready; one that never becomes ready leaves the old one serving.
     /// At zero replicas nothing serves: the next call wakes the new revision, and the old one only if that fails.
-    /// A deployment equal to the current one, image content included, makes no new revision.
+    /// A deployment that asks for the same as the current one, image content included, makes no new revision.
     ///
     /// - Throws: `functionNotFound`; otherwise as `create`.
     func update(_ deployment: FunctionDeployment) async throws(PlatformFault)

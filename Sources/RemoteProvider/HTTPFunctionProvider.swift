@@ -51,13 +51,21 @@ public struct HTTPFunctionProvider: FunctionProvider {
 
     /// See the contract's `functions`.
     public func functions(in namespace: String) async throws(PlatformFault) -> [FunctionStatus] {
-        try await client.functions(in: namespace)
+        try await client.functions(in: namespace).map(Self.labelled)
+    }
+
+    private static func labelled(_ status: FunctionStatus) -> FunctionStatus {
+        var status = status
+        status.addNameLabel()
+        return status
     }
 
     /// See the contract's `function`.
     public func function(_ id: FunctionID, includingUsage: Bool) async throws(PlatformFault) -> FunctionStatus {
         do throws(PlatformFault) {
-            return try await client.function(id.name, in: id.namespace, includingUsage: includingUsage)
+            return Self.labelled(
+                try await client.function(id.name, in: id.namespace, includingUsage: includingUsage)
+            )
         } catch {
             throw Self.named(error, id)
         }
@@ -65,12 +73,12 @@ public struct HTTPFunctionProvider: FunctionProvider {
 
     /// See the contract's `create`.
     public func create(_ deployment: FunctionDeployment) async throws(PlatformFault) {
-        try await client.create(deployment)
+        try await client.create(deployment.asWritten)
     }
 
     /// See the contract's `update`.
     public func update(_ deployment: FunctionDeployment) async throws(PlatformFault) {
-        try await client.update(deployment)
+        try await client.update(deployment.asWritten)
     }
 
     /// See the contract's `delete`.

@@ -16,7 +16,7 @@ public struct FunctionStatus: Sendable, Codable, Equatable {
     public var constraints: [String]?
     /// Names of secrets.
     public var secrets: [String]?
-    /// Labels as deployed.
+    /// Labels as deployed, and one with the function's name.
     public var labels: [String: String]?
     /// Annotations as deployed.
     public var annotations: [String: String]?
@@ -50,12 +50,13 @@ public struct FunctionStatus: Sendable, Codable, Equatable {
         envVars = deployment.envVars
         constraints = deployment.constraints
         secrets = deployment.secrets
-        labels = deployment.labels
+        labels = deployment.asWritten.labels
         annotations = deployment.annotations
         limits = deployment.limits
         requests = deployment.requests
         readOnlyRootFilesystem = deployment.readOnlyRootFilesystem
         self.createdAt = createdAt
+        addNameLabel()
     }
 
     /// The function's full name.
