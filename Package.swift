@@ -251,6 +251,10 @@ let package = Package(
                 "ProviderContract", "SystemClient", "TestSupport", logging,
             ]
         ),
+        tests(
+            of: "SystemAPI",
+            ["FunctionModel", "ProviderConformance", "ProviderContract", httpTypes, hummingbird, logging, nioCore]
+        ),
         tests(of: "QueueContract", ["FunctionModel", "TestSupport"]),
         tests(
             of: "InvocationWorker",

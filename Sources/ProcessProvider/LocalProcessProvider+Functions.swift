@@ -62,19 +62,34 @@ extension LocalProcessProvider {
     }
 
     /// See the contract's `update`.
-    public func update(_ deployment: FunctionDeployment) async throws(PlatformFault) {
+    @discardableResult
+    public func update(_ deployment: FunctionDeployment, forced: Bool) async throws(PlatformFault) -> UpdateOutcome {
         try await change { () throws(PlatformFault) in
             let id = try self.identify(deployment)
             let supervisor = try self.existing(id)
             let revision = try await self.revise(deployment, of: id, number: supervisor.stored.number + 1)
             let old = supervisor.stored
             guard
-                !old.deployment.asksForTheSame(as: revision.deployment) || old.bundleDigest != revision.bundleDigest
-            else { return }
+                forced || old.bundleDigest != revision.bundleDigest
+                    || !old.deployment.asksForTheSame(as: revision.deployment)
+            else { return .unchanged }
             let understood = try self.understand(revision, of: id)
             try self.checkPort(understood)
             try self.checkScaling(understood)
             guard !understood.isExclusive || supervisor.desired <= 1 else { throw Self.onePort(id) }
+            try await self.store.insert(revision, of: id)
+            supervisor.setNewest(understood, revision)
+            return .newRevision
+        }
+    }
+
+    /// See the contract's `restart`.
+    public func restart(_ id: FunctionID) async throws(PlatformFault) {
+        try await change { () throws(PlatformFault) in
+            let supervisor = try self.existing(id)
+            var revision = supervisor.stored
+            revision.number += 1
+            let understood = try self.understand(revision, of: id)
             try await self.store.insert(revision, of: id)
             supervisor.setNewest(understood, revision)
         }

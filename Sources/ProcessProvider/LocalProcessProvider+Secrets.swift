@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 public import FaultModel
+import Foundation
 public import FunctionModel
+import Logging
 
 /// Secrets and namespaces.
 extension LocalProcessProvider {
@@ -32,17 +34,40 @@ extension LocalProcessProvider {
     }
 
     /// See the contract's `updateSecret`.
+    @discardableResult
     public func updateSecret(
         _ name: String,
         in namespace: String,
         value: [UInt8]
-    ) async throws(PlatformFault) {
+    ) async throws(PlatformFault) -> SecretReach {
         try await change { () throws(PlatformFault) in
             try self.checkNamespace(namespace)
             try NameRule.checkSecret(name)
             guard self.parts.secrets.exists(name, in: namespace) else { throw Self.noSecret(name, namespace) }
             try await self.writeSecret(value, name, namespace)
+            return await self.replaceSecret(name, in: namespace, by: value)
         }
+    }
+
+    /// Gives running replicas the new value.
+    ///
+    /// Those that copied the old one are known by now, since files are read and written one after the other; those
+    /// that come meanwhile copy the new one.
+    private func replaceSecret(_ name: String, in namespace: String, by value: [UInt8]) async -> SecretReach {
+        let folders = (Array(functions.values) + leaving).filter { $0.id.namespace == namespace }
+            .flatMap { $0.folders(holding: name) }
+        guard !folders.isEmpty else { return .runningReplicas }
+        let failures = await withCheckedContinuation { continuation in
+            parts.disk.async {
+                continuation.resume(returning: folders.count { !$0.replaceSecret(name, by: Data(value)) })
+            }
+        }
+        guard failures > 0 else { return .runningReplicas }
+        logger.warning(
+            "running replicas keep a secret's old value",
+            metadata: ["secret": "\(name)", "namespace": "\(namespace)", "replicas": "\(failures)"]
+        )
+        return .laterReplicas
     }
 
     /// See the contract's `deleteSecret`.
@@ -52,7 +77,7 @@ extension LocalProcessProvider {
             try NameRule.checkSecret(name)
             guard self.parts.secrets.exists(name, in: namespace) else { throw Self.noSecret(name, namespace) }
             let user = self.functions.values.first {
-                $0.id.namespace == namespace && $0.newest.deployment.secrets?.contains(name) == true
+                $0.id.namespace == namespace && $0.mayStart(with: name)
             }
             if let user {
                 throw PlatformFault(

@@ -12,13 +12,15 @@ public actor InMemoryProvider: FunctionProvider {
         var deployment: FunctionDeployment
         var revision = 1
         var readyRevision = 0
+        /// The deployment of that revision.
+        var serving: FunctionDeployment?
         var desired: Int
         var replicas: [Replica] = []
         let createdAt = Timestamp.now()
     }
 
-    /// Everything but surviving its end.
-    public nonisolated let capabilities = ProviderCapabilities(isDurable: false)
+    /// Everything but surviving its end and replacing what replicas were given.
+    public nonisolated let capabilities = ProviderCapabilities(isDurable: false, replacesSecrets: false)
     private let upstream: HTTPUpstream
     private let defaultNamespace = NameRule.defaultNamespace
     private var functions: [FunctionID: Stored] = [:]
@@ -65,11 +67,20 @@ public actor InMemoryProvider: FunctionProvider {
     }
 
     /// See the contract's `update`.
-    public func update(_ deployment: FunctionDeployment) async throws(PlatformFault) {
+    @discardableResult
+    public func update(_ deployment: FunctionDeployment, forced: Bool) async throws(PlatformFault) -> UpdateOutcome {
         let (id, _) = try check(deployment)
         guard let stored = functions[id] else { throw Self.missing(id) }
-        guard !stored.deployment.asksForTheSame(as: deployment) else { return }
+        guard forced || !stored.deployment.asksForTheSame(as: deployment) else { return .unchanged }
         functions[id]?.deployment = deployment.asWritten
+        functions[id]?.revision += 1
+        settle(id)
+        return .newRevision
+    }
+
+    /// See the contract's `restart`.
+    public func restart(_ id: FunctionID) async throws(PlatformFault) {
+        guard functions[id] != nil else { throw Self.missing(id) }
         functions[id]?.revision += 1
         settle(id)
     }
@@ -100,6 +111,7 @@ public actor InMemoryProvider: FunctionProvider {
             }
         }
         stored.readyRevision = serving
+        if serving == stored.revision { stored.serving = stored.deployment }
         functions[id] = stored
         if let route = route(id) { for watcher in watchers.values { watcher.yield(.changed(route)) } }
     }
@@ -190,15 +202,22 @@ public actor InMemoryProvider: FunctionProvider {
     }
 
     /// See the contract's `updateSecret`.
-    public func updateSecret(_ name: String, in namespace: String, value: [UInt8]) async throws(PlatformFault) {
+    @discardableResult
+    public func updateSecret(
+        _ name: String,
+        in namespace: String,
+        value: [UInt8]
+    ) async throws(PlatformFault) -> SecretReach {
         try checkSecret(name, namespace)
+        return .laterReplicas
     }
 
     /// See the contract's `deleteSecret`.
     public func deleteSecret(_ name: String, in namespace: String) async throws(PlatformFault) {
         try checkSecret(name, namespace)
         let isUsed = functions.contains { id, stored in
-            id.namespace == namespace && stored.deployment.secrets?.contains(name) == true
+            id.namespace == namespace
+                && [stored.deployment, stored.serving].contains { $0?.secrets?.contains(name) == true }
         }
         guard !isUsed else { throw PlatformFault(.conflict, "A function uses the secret \(name).") }
         secretNames[namespace]?.remove(name)

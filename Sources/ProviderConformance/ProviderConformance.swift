@@ -78,12 +78,30 @@ public enum ProviderChecks {
         ProviderCheck("an update makes a new revision, an equal one does not") { subject in
             try await subject.provider.create(subject.healthy("fn", variant: "a"))
             try await subject.awaitReady("fn")
-            try await subject.provider.update(subject.healthy("fn", variant: "a"))
+            let none = try await subject.provider.update(subject.healthy("fn", variant: "a"))
             let same = try await subject.provider.function(subject.id("fn"), includingUsage: false)
             try expect(same.martlet?.revision == 1, "an equal update made revision \(same.martlet?.revision ?? 0)")
-            try await subject.provider.update(subject.healthy("fn", variant: "b"))
+            try expect(none == .unchanged, "an equal update was told as \(none)")
+            let one = try await subject.provider.update(subject.healthy("fn", variant: "b"))
             let changed = try await subject.provider.function(subject.id("fn"), includingUsage: false)
             try expect(changed.martlet?.revision == 2, "the revision is \(changed.martlet?.revision ?? 0)")
+            try expect(one == .newRevision, "another deployment was told as \(one)")
+        },
+        ProviderCheck("an equal update that is forced, and a restart, make a new revision that serves") { subject in
+            let (provider, id) = (subject.provider, subject.id("fn"))
+            try await provider.create(subject.healthy("fn", variant: "a"))
+            try await subject.awaitReady("fn")
+            let outcome = try await provider.update(subject.healthy("fn", variant: "a"), forced: true)
+            try expect(outcome == .newRevision, "a forced update was told as \(outcome)")
+            _ = try await subject.awaitRoute("fn", "revision 2") { $0.revision == 2 && !$0.replicas.isEmpty }
+            try await provider.restart(id)
+            _ = try await subject.awaitRoute("fn", "revision 3") { $0.revision == 3 && !$0.replicas.isEmpty }
+            let none = try await provider.update(subject.healthy("fn", variant: "a"))
+            let status = try await provider.function(id, includingUsage: false)
+            try expect(none == .unchanged && status.martlet?.revision == 3, "what is restarted is not the same")
+            try await expectFault(.functionNotFound, doing: "restarting nothing") { () throws(PlatformFault) in
+                try await provider.restart(subject.id("nothing"))
+            }
         },
         ProviderCheck("a function read and written back is the same, with its name among its labels") { subject in
             let (provider, id) = (subject.provider, subject.id("fn"))
@@ -235,13 +253,32 @@ public enum ProviderChecks {
                 try await provider.deleteSecret("a-key", in: namespace)
             }
         },
+        ProviderCheck("a changed secret reaches whom the provider declares") { subject in
+            let (provider, namespace) = (subject.provider, subject.defaultNamespace)
+            try await provider.createSecret("key", in: namespace, value: [1])
+            var deployment = subject.healthy("fn", variant: "a")
+            deployment.secrets = ["key"]
+            try await provider.create(deployment)
+            try await subject.awaitReady("fn")
+            let reach = try await provider.updateSecret("key", in: namespace, value: [2])
+            let declared = provider.capabilities.replacesSecrets
+            try expect((reach == .runningReplicas) == declared, "\(reach) see it, declared is \(declared)")
+            let status = try await provider.function(subject.id("fn"), includingUsage: false)
+            try expect(status.martlet.map { $0.revision == 1 } ?? true, "a changed secret made a revision")
+        },
         ProviderCheck("a secret in use is not removed") { subject in
             let (provider, namespace) = (subject.provider, subject.defaultNamespace)
             try await provider.createSecret("key", in: namespace, value: [1])
             var deployment = subject.healthy("fn", variant: "a")
             deployment.secrets = ["key"]
             try await provider.create(deployment)
+            try await subject.awaitReady("fn")
             try await expectFault(.conflict, doing: "removing it") { () throws(PlatformFault) in
+                try await provider.deleteSecret("key", in: namespace)
+            }
+            // The old revision serves on, and its replicas may have to be started again.
+            try await provider.update(subject.failing("fn"))
+            try await expectFault(.conflict, doing: "removing what serves") { () throws(PlatformFault) in
                 try await provider.deleteSecret("key", in: namespace)
             }
             try await provider.delete(subject.id("fn"))

@@ -48,10 +48,19 @@ public protocol FunctionProvider: Sendable {
     ///
     /// The old revision serves until the new one is ready; one that never becomes ready leaves the old one serving.
     /// At zero replicas nothing serves: the next call wakes the new revision, and the old one only if that fails.
-    /// A deployment that asks for the same as the current one, image content included, makes no new revision.
+    /// A deployment that asks for the same as the current one, image content included, makes no new revision, unless it
+    /// is `forced`.
     ///
     /// - Throws: `functionNotFound`; otherwise as `create`.
-    func update(_ deployment: FunctionDeployment) async throws(PlatformFault)
+    @discardableResult
+    func update(_ deployment: FunctionDeployment, forced: Bool) async throws(PlatformFault) -> UpdateOutcome
+
+    /// Starts a function's replicas anew: makes a new revision equal to the newest one, image content included.
+    ///
+    /// As with any update the old revision serves until the new one is ready, and nothing is started at zero replicas.
+    ///
+    /// - Throws: `functionNotFound`; `notSupported` from providers elsewhere that cannot.
+    func restart(_ id: FunctionID) async throws(PlatformFault)
 
     /// Removes a function: no new call reaches it, calls under way end or are cut at the grace period.
     ///
@@ -88,10 +97,15 @@ public protocol FunctionProvider: Sendable {
     /// - Throws: `alreadyExists`, `namespaceMissing`, `invalidValue` (name).
     func createSecret(_ name: String, in namespace: String, value: [UInt8]) async throws(PlatformFault)
 
-    /// Replaces a secret's value; replicas started from now on see it.
+    /// Replaces a secret's value; replicas started from now on see it, and those that run where the result says so.
     ///
     /// - Throws: `notFound`, `namespaceMissing`, `invalidValue`.
-    func updateSecret(_ name: String, in namespace: String, value: [UInt8]) async throws(PlatformFault)
+    @discardableResult
+    func updateSecret(
+        _ name: String,
+        in namespace: String,
+        value: [UInt8]
+    ) async throws(PlatformFault) -> SecretReach
 
     /// Removes a secret.
     ///
@@ -124,6 +138,14 @@ public protocol FunctionProvider: Sendable {
     func deleteNamespace(_ name: String) async throws(PlatformFault)
 }
 
+extension FunctionProvider {
+    /// Replaces a function's deployment, by none that asks for the same.
+    @discardableResult
+    public func update(_ deployment: FunctionDeployment) async throws(PlatformFault) -> UpdateOutcome {
+        try await update(deployment, forced: false)
+    }
+}
+
 /// What a provider can do beyond what every provider must; the conformance suite checks what is declared.
 public struct ProviderCapabilities: Sendable, Equatable, Codable {
     /// Replicas may be 0, and a call starts one.
@@ -136,6 +158,8 @@ public struct ProviderCapabilities: Sendable, Equatable, Codable {
     public var reportsUsage: Bool
     /// State is still there after the provider was killed.
     public var isDurable: Bool
+    /// A changed secret's file is replaced in running replicas at once.
+    public var replacesSecrets: Bool
 
     /// Declares capabilities.
     public init(
@@ -143,13 +167,15 @@ public struct ProviderCapabilities: Sendable, Equatable, Codable {
         runsSeveralReplicas: Bool = true,
         changesNamespaces: Bool = true,
         reportsUsage: Bool = true,
-        isDurable: Bool = true
+        isDurable: Bool = true,
+        replacesSecrets: Bool = true
     ) {
         self.scalesToZero = scalesToZero
         self.runsSeveralReplicas = runsSeveralReplicas
         self.changesNamespaces = changesNamespaces
         self.reportsUsage = reportsUsage
         self.isDurable = isDurable
+        self.replacesSecrets = replacesSecrets
     }
 }
 

@@ -77,8 +77,24 @@ public struct HTTPFunctionProvider: FunctionProvider {
     }
 
     /// See the contract's `update`.
-    public func update(_ deployment: FunctionDeployment) async throws(PlatformFault) {
-        try await client.update(deployment.asWritten)
+    @discardableResult
+    public func update(_ deployment: FunctionDeployment, forced: Bool) async throws(PlatformFault) -> UpdateOutcome {
+        try await client.update(deployment.asWritten, forced: forced)
+    }
+
+    /// See the contract's `restart`.
+    public func restart(_ id: FunctionID) async throws(PlatformFault) {
+        do throws(PlatformFault) { try await client.restart(id.name, in: id.namespace) } catch {
+            guard error.code == .notFound || error.code == .notSupported else { throw error }
+            // Which of the two is missing, the function or the route?
+            _ = try await function(id, includingUsage: false)
+            throw PlatformFault(
+                .notSupported,
+                "The provider cannot restart \(id).",
+                hint: "Deploy it again: martlet deploy --force",
+                cause: error
+            )
+        }
     }
 
     /// See the contract's `delete`.
@@ -121,7 +137,12 @@ public struct HTTPFunctionProvider: FunctionProvider {
     }
 
     /// See the contract's `updateSecret`.
-    public func updateSecret(_ name: String, in namespace: String, value: [UInt8]) async throws(PlatformFault) {
+    @discardableResult
+    public func updateSecret(
+        _ name: String,
+        in namespace: String,
+        value: [UInt8]
+    ) async throws(PlatformFault) -> SecretReach {
         try await client.updateSecret(name, in: namespace, value: Data(value))
     }
 

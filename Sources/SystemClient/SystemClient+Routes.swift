@@ -30,9 +30,20 @@ extension SystemClient {
         try await call("POST", "/system/functions", deployment)
     }
 
-    /// `PUT /system/functions`.
-    public func update(_ deployment: FunctionDeployment) async throws(PlatformFault) {
-        try await call("PUT", "/system/functions", deployment)
+    /// `PUT /system/functions`; `forced` makes a new revision of an equal deployment too.
+    @discardableResult
+    public func update(
+        _ deployment: FunctionDeployment,
+        forced: Bool = false
+    ) async throws(PlatformFault) -> UpdateOutcome {
+        let path = "/system/functions" + query(("force", forced ? "true" : nil))
+        let told = try await change("PUT", path, deployment, telling: UpdateOutcome.field)
+        return told == "true" ? .unchanged : .newRevision
+    }
+
+    /// `POST /system/function/{name}/restart`.
+    public func restart(_ name: String, in namespace: String?) async throws(PlatformFault) {
+        try await call("POST", "/system/function/\(escaped(name))/restart" + query(("namespace", namespace)))
     }
 
     /// `DELETE /system/functions`.
@@ -66,9 +77,16 @@ extension SystemClient {
         try await call("POST", "/system/secrets", secret(name, namespace, value))
     }
 
-    /// `PUT /system/secrets`.
-    public func updateSecret(_ name: String, in namespace: String?, value: Data) async throws(PlatformFault) {
-        try await call("PUT", "/system/secrets", secret(name, namespace, value))
+    /// `PUT /system/secrets`; a server that does not say who sees the new value is taken to mean replicas to come.
+    @discardableResult
+    public func updateSecret(
+        _ name: String,
+        in namespace: String?,
+        value: Data
+    ) async throws(PlatformFault) -> SecretReach {
+        let secret = secret(name, namespace, value)
+        let told = try await change("PUT", "/system/secrets", secret, telling: SecretReach.field)
+        return told.flatMap { SecretReach(rawValue: $0) } ?? .laterReplicas
     }
 
     /// `DELETE /system/secrets`.

@@ -159,7 +159,7 @@ public struct SystemClient: Sendable {
         returning type: Value.Type,
         upTo limit: Int = SystemClient.answerLimit
     ) async throws(PlatformFault) -> Value {
-        let bytes = try await exchange(method, path, body, upTo: limit)
+        let (bytes, _) = try await exchange(method, path, body, upTo: limit)
         do {
             return try JSONDecoder().decode(type, from: bytes)
         } catch {
@@ -176,12 +176,23 @@ public struct SystemClient: Sendable {
         _ = try await exchange(method, path, body)
     }
 
+    /// Sends a JSON body, wants a 2xx, and returns a header field of the answer.
+    func change(
+        _ method: String,
+        _ path: String,
+        _ body: any Encodable & Sendable,
+        telling field: String
+    ) async throws(PlatformFault) -> String? {
+        let (_, answer) = try await exchange(method, path, body)
+        return answer.headers.first { $0.name.lowercased() == field.lowercased() }?.value
+    }
+
     private func exchange(
         _ method: String,
         _ path: String,
         _ body: (any Encodable & Sendable)?,
         upTo limit: Int = SystemClient.answerLimit
-    ) async throws(PlatformFault) -> Data {
+    ) async throws(PlatformFault) -> (body: Data, answer: Answer) {
         var headers = [(name: "accept", value: "application/json")]
         var content: HTTPClientRequest.Body?
         if let body {
@@ -193,7 +204,7 @@ public struct SystemClient: Sendable {
         let answer = try await send(method, path, headers: headers, body: content)
         let bytes = try await collect(answer, upTo: limit)
         guard (200..<300).contains(answer.status) else { throw Self.fault(answer.status, bytes) }
-        return bytes
+        return (bytes, answer)
     }
 
     /// Most bytes of an answer that is read whole, unless somebody says otherwise.

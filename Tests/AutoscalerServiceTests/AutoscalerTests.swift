@@ -187,7 +187,10 @@ private struct StubbornProvider: FunctionProvider {
         try await base.function(id, includingUsage: includingUsage)
     }
     func create(_ deployment: FunctionDeployment) async throws(PlatformFault) { try await base.create(deployment) }
-    func update(_ deployment: FunctionDeployment) async throws(PlatformFault) { try await base.update(deployment) }
+    func update(_ deployment: FunctionDeployment, forced: Bool) async throws(PlatformFault) -> UpdateOutcome {
+        try await base.update(deployment, forced: forced)
+    }
+    func restart(_ id: FunctionID) async throws(PlatformFault) { try await base.restart(id) }
     func delete(_ id: FunctionID) async throws(PlatformFault) { try await base.delete(id) }
     func scale(_ id: FunctionID, to replicas: Int) async throws(PlatformFault) {
         throw PlatformFault(code, "Nothing is possible today.")
@@ -200,7 +203,11 @@ private struct StubbornProvider: FunctionProvider {
     func createSecret(_ name: String, in namespace: String, value: [UInt8]) async throws(PlatformFault) {
         try await base.createSecret(name, in: namespace, value: value)
     }
-    func updateSecret(_ name: String, in namespace: String, value: [UInt8]) async throws(PlatformFault) {
+    func updateSecret(
+        _ name: String,
+        in namespace: String,
+        value: [UInt8]
+    ) async throws(PlatformFault) -> SecretReach {
         try await base.updateSecret(name, in: namespace, value: value)
     }
     func deleteSecret(_ name: String, in namespace: String) async throws(PlatformFault) {

@@ -2,6 +2,7 @@
 
 import Foundation
 import FunctionBuilder
+import FunctionModel
 import ProcessControl
 import SystemClient
 import TestSupport
@@ -124,6 +125,37 @@ struct UserVerbsTests {
         #expect(try await martlet.run("namespace", "remove", "team").code == 1)
         #expect(try await martlet.run("remove", "env", "-n", "team").code == 0)
         #expect(try await martlet.run("namespace", "remove", "team").code == 0)
+        _ = await martlet.stop()
+    }
+
+    @Test func `an equal deployment is left alone, and a changed secret reaches who holds it`() async throws {
+        let martlet = try await start()
+        let script = folder.write("read.sh", "cat \"$secret_mount_path/key\"\n")
+        #expect(try await martlet.run("secret", "create", "key", "--from-literal", "one").code == 0)
+        let deploy = ["--image", "host", "--fprocess", "sh \(script)", "--secret", "key"]
+        func deployed(_ more: String...) async throws -> String {
+            let run = try await martlet.run(["deploy", "read"] + deploy + more)
+            #expect(run.code == 0, "\(run)")
+            return run.output
+        }
+        func revision() async throws -> Int? { try await martlet.client.function("read", in: nil).martlet?.revision }
+        #expect(try await deployed().contains("read: deployed\n"))
+        #expect(try await martlet.call("read").body == "one")
+        #expect(try await deployed().contains("read: unchanged\n"))
+        #expect(try await revision() == 1)
+        let update = try await martlet.run("secret", "update", "key", "--from-literal", "two")
+        #expect(update.code == 0 && update.output.contains("key: held by read; their files have"), "\(update)")
+        #expect(try await martlet.call("read").body == "two", "the replica that runs has it")
+        #expect(try await revision() == 1)
+        #expect(try await deployed("--force").contains("read: deployed\n"))
+        #expect(try await revision() == 2)
+        let restart = try await martlet.run("secret", "update", "key", "--from-literal", "three", "--restart")
+        #expect(restart.code == 0 && restart.output.contains("read: restarted, ready\n"), "\(restart)")
+        #expect(try await revision() == 3)
+        #expect(try await martlet.call("read").body == "three")
+        #expect(try await martlet.run("secret", "create", "free", "--from-literal", "x").code == 0)
+        let free = try await martlet.run("secret", "create", "free", "--from-literal", "y", "--replace")
+        #expect(free.output == "free: stored\nfree: no function holds it\n", "\(free)")
         _ = await martlet.stop()
     }
 

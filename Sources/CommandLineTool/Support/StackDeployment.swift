@@ -26,12 +26,13 @@ struct StackDeployment {
     }
 
     /// Updates a function, or makes it where there is none (contract §25.1).
-    func deploy(_ deployment: FunctionDeployment) async throws(PlatformFault) {
+    func deploy(_ deployment: FunctionDeployment, forced: Bool) async throws(PlatformFault) -> UpdateOutcome {
         do throws(PlatformFault) {
-            try await client.update(deployment)
+            return try await client.update(deployment, forced: forced)
         } catch {
             guard error.code == .functionNotFound || error.code == .notFound else { throw error }
             try await client.create(deployment)
+            return .newRevision
         }
     }
 
@@ -53,7 +54,8 @@ struct StackDeployment {
         _ functions: [StackFile.Function],
         builds: Bool,
         namespace: String?,
-        waits: Bool
+        waits: Bool,
+        forced: Bool = false
     ) async throws {
         var failures: [String] = []
         var deployed: [FunctionDeployment] = []
@@ -62,8 +64,8 @@ struct StackDeployment {
                 if builds { try await build(function) }
                 var deployment = function.deployment
                 if let namespace { deployment.namespace = namespace }
-                try await deploy(deployment)
-                report("\(function.name): deployed")
+                let outcome = try await deploy(deployment, forced: forced)
+                report("\(function.name): \(outcome == .unchanged ? "unchanged" : "deployed")")
                 deployed.append(deployment)
             } catch {
                 // So would all the others.

@@ -16,7 +16,8 @@ struct DeployCommand: AsyncParsableCommand {
               martlet deploy -f stack.yaml --filter 'api-*'    some of them
               martlet deploy hello --image host --fprocess cat a program of the machine
 
-            An existing function is updated: the old revision serves until the new one is ready.
+            An existing function is updated: the old revision serves until the new one is ready. One that is
+            unchanged is left alone, unless --force makes a new revision of it.
             """
     )
 
@@ -59,6 +60,9 @@ struct DeployCommand: AsyncParsableCommand {
     @Flag(help: "Build what is to be built first.")
     var build = false
 
+    @Flag(help: "Make a new revision of a function that is unchanged, too: its replicas are started anew.")
+    var force = false
+
     @Flag(help: "Do not wait until the functions are ready.")
     var noWait = false
 
@@ -79,7 +83,13 @@ struct DeployCommand: AsyncParsableCommand {
         )
         try await options.withClient { client in
             let deployment = StackDeployment(client: client, folder: ".", report: { print($0) })
-            try await deployment.carryOut([function], builds: false, namespace: options.namespace, waits: !noWait)
+            try await deployment.carryOut(
+                [function],
+                builds: false,
+                namespace: options.namespace,
+                waits: !noWait,
+                forced: force
+            )
         }
     }
 
@@ -93,7 +103,8 @@ struct DeployCommand: AsyncParsableCommand {
                     functions,
                     builds: build,
                     namespace: options.namespace,
-                    waits: !noWait
+                    waits: !noWait,
+                    forced: force
                 )
             }
         }

@@ -48,7 +48,8 @@ struct SecretCommand: AsyncParsableCommand {
                     try await client.createSecret(name, in: options.namespace, value: data)
                 } catch {
                     guard replace, error.code == .alreadyExists else { throw error }
-                    try await client.updateSecret(name, in: options.namespace, value: data)
+                    let holders = SecretHolders(client: client, secret: name, namespace: options.namespace)
+                    return try await holders.update(data, restarts: false)
                 }
                 print("\(name): stored")
             }
@@ -56,16 +57,20 @@ struct SecretCommand: AsyncParsableCommand {
     }
 
     struct Update: AsyncParsableCommand {
-        static let configuration = CommandConfiguration(abstract: "Replace a secret's value.")
+        static let configuration = CommandConfiguration(
+            abstract: "Replace a secret's value, and say which functions hold it."
+        )
         @Argument(help: "The secret's name.") var name: String
         @OptionGroup var value: Value
         @OptionGroup var options: ClientOptions
+        @Flag(help: "Restart the functions that hold it; each serves until its new replicas are ready.")
+        var restart = false
 
         func run() async throws {
             let data = try value.read()
             try await options.withClient { client in
-                try await client.updateSecret(name, in: options.namespace, value: data)
-                print("\(name): stored")
+                let holders = SecretHolders(client: client, secret: name, namespace: options.namespace)
+                try await holders.update(data, restarts: restart)
             }
         }
     }

@@ -28,6 +28,8 @@ struct FunctionRevision: Sendable {
     let limits: ResourceLimits
     let startTimeout: Duration
 
+    func holds(_ secret: String) -> Bool { deployment.secrets?.contains(secret) == true }
+
     var isExclusive: Bool { if case .fixed = portPlan { true } else { false } }
 
     /// - Throws: `invalidValue` naming what cannot be understood.

@@ -31,7 +31,7 @@ final class ReplicaProcess {
     private let parts: ReplicaParts
     private let log: FunctionLog
     private let crowd: ProbeCrowd
-    private let folder: ReplicaFolder
+    let folder: ReplicaFolder
     private let onReady: () -> Void
     private let onEnd: (End) -> Void
     private let onTidied: (ReplicaFolder) -> Void

@@ -84,6 +84,14 @@ final class FunctionSupervisor {
         Set((replicas.values.map(\.revision) + [newest, serving].compactMap { $0 }).compactMap(\.bundleFolder))
     }
 
+    /// The folders of replicas that were given a secret.
+    func folders(holding secret: String) -> [ReplicaFolder] {
+        replicas.values.filter { $0.revision.holds(secret) }.map(\.folder)
+    }
+
+    /// Whether a replica may yet be started that needs a secret.
+    func mayStart(with secret: String) -> Bool { newest.holds(secret) || serving?.holds(secret) == true }
+
     // MARK: Wishes
 
     var desired: Int { plan.desired }

@@ -71,8 +71,10 @@ enum JSONBody {
 }
 
 extension Response {
-    /// An answer without a body.
-    static func empty(_ status: HTTPResponse.Status) -> Response {
-        Response(status: status, headers: [.contentLength: "0"])
+    /// An answer without a body, and with one more header field where there is something to tell.
+    static func empty(_ status: HTTPResponse.Status, _ field: (name: String, value: String)? = nil) -> Response {
+        var headers: HTTPFields = [.contentLength: "0"]
+        if let field, let name = HTTPField.Name(field.name) { headers[name] = field.value }
+        return Response(status: status, headers: headers)
     }
 }

@@ -16,6 +16,7 @@ struct FunctionRoutes: Sendable {
     func addRoutes(to router: some RouterMethods<SystemContext>) {
         router.resource("/system/functions", [.get: list, .post: create, .put: update, .delete: delete])
         router.resource("/system/function/:name", [.get: status])
+        router.resource("/system/function/:name/restart", [.post: restart])
         router.resource("/system/scale-function/:name", [.post: scale])
     }
 
@@ -27,7 +28,7 @@ struct FunctionRoutes: Sendable {
 
     /// §8.4.
     @Sendable private func status(_ request: Request, _ context: SystemContext) async throws -> Response {
-        let wantsUsage = request.uri.queryParameters["usage"].map { ["1", "true"].contains($0) } ?? false
+        let wantsUsage = isOn("usage", request)
         let id = try namespace.function(request, context)
         return try JSONBody.response(counted(try await provider.function(id, includingUsage: wantsUsage)))
     }
@@ -42,9 +43,17 @@ struct FunctionRoutes: Sendable {
 
     /// §8.6.
     ///
-    /// Errors reach the client (§28).
+    /// Errors reach the client (§28). An equal deployment is told by a field, since clients want 202; `force=true` makes
+    /// a new revision of it too.
     @Sendable private func update(_ request: Request, _ context: SystemContext) async throws -> Response {
-        try await provider.update(try await deployment(request))
+        let deployment = try await deployment(request)
+        let outcome = try await provider.update(deployment, forced: isOn("force", request))
+        return .empty(.accepted, outcome == .unchanged ? (UpdateOutcome.field, "true") : nil)
+    }
+
+    /// Ours: the newest revision once more.
+    @Sendable private func restart(_ request: Request, _ context: SystemContext) async throws -> Response {
+        try await provider.restart(try namespace.function(request, context))
         return .empty(.accepted)
     }
 
@@ -76,6 +85,10 @@ struct FunctionRoutes: Sendable {
         }
         try await provider.scale(id, to: replicas)
         return .empty(.accepted)
+    }
+
+    private func isOn(_ name: String, _ request: Request) -> Bool {
+        request.uri.queryParameters[name[...]].map { ["1", "true"].contains($0) } ?? false
     }
 
     private func deployment(_ request: Request) async throws -> FunctionDeployment {

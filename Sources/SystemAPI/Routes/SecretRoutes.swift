@@ -30,8 +30,8 @@ struct SecretRoutes: Sendable {
 
     @Sendable private func update(_ request: Request, _ context: SystemContext) async throws -> Response {
         let (secret, namespace) = try await secret(request)
-        try await provider.updateSecret(secret.name, in: namespace, value: try value(secret))
-        return .empty(.accepted)
+        let reach = try await provider.updateSecret(secret.name, in: namespace, value: try value(secret))
+        return .empty(.accepted, (SecretReach.field, reach.rawValue))
     }
 
     @Sendable private func delete(_ request: Request, _ context: SystemContext) async throws -> Response {

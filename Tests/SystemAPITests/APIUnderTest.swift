@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import FunctionModel
+import HTTPTypes
+import Hummingbird
+import Logging
+import NIOCore
+import ProviderConformance
+import ProviderContract
+
+@testable import SystemAPI
+
+/// The routes over a provider in memory, asked without a socket.
+struct APIUnderTest {
+    let provider = InMemoryProvider()
+    private let responder: RouterResponder<SystemContext>
+
+    init() {
+        let router = Router(context: SystemContext.self)
+        router.add(middleware: FaultMiddleware())
+        SystemRoutes(
+            provider: provider,
+            bundles: nil,
+            defaultNamespace: NameRule.defaultNamespace,
+            version: ProviderInfo.Version(release: "test", sha: "test"),
+            credentials: nil,
+            invocationCount: { _ in 0 },
+            awaitCallable: { _ in }
+        ).addRoutes(to: router)
+        responder = router.buildResponder()
+    }
+
+    /// Asks a route; returns status, a header field by its name, and the body.
+    func ask(
+        _ method: HTTPRequest.Method,
+        _ path: String,
+        _ body: String = ""
+    ) async throws -> (status: Int, headers: HTTPFields, body: String) {
+        let request = Request(
+            head: HTTPRequest(method: method, scheme: "http", authority: "test", path: path),
+            body: RequestBody(buffer: ByteBuffer(string: body))
+        )
+        var logger = Logger(label: "test")
+        logger.logLevel = .critical
+        let context = SystemContext(source: SystemContext.Source(logger: logger, clientAddress: nil))
+        let response = try await responder.respond(to: request, context: context)
+        let collector = Collector()
+        try await response.body.write(collector)
+        return (response.status.code, response.headers, collector.text)
+    }
+}
+
+/// Keeps what a body writes.
+private final class Collector: ResponseBodyWriter {
+    private var bytes = ByteBuffer()
+
+    var text: String { String(buffer: bytes) }
+
+    func write(_ buffer: ByteBuffer) async throws { bytes.writeImmutableBuffer(buffer) }
+
+    func finish(_ trailingHeaders: HTTPFields?) async throws {}
+}
