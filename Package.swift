@@ -234,8 +234,8 @@ let package = Package(
         tests(
             of: "SystemAPI",
             [
-                "FaultModel", "FunctionModel", "InvocationEngine", "QueueConformance", "QueueContract", "TestSupport",
-                httpTypes, hummingbird, logging, nioCore,
+                "FaultModel", "FunctionModel", "InvocationEngine", "ProviderConformance", "ProviderContract",
+                "QueueConformance", "QueueContract", "TestSupport", httpTypes, hummingbird, logging, nioCore,
             ]
         ),
         tests(of: "FunctionBuilder", ["FaultModel", "FunctionModel", "ProcessControl", "TestSupport"]),
@@ -250,10 +250,6 @@ let package = Package(
                 "FaultModel", "FunctionModel", "InvocationEngine", "PrometheusClient", "ProviderConformance",
                 "ProviderContract", "SystemClient", "TestSupport", logging,
             ]
-        ),
-        tests(
-            of: "SystemAPI",
-            ["FunctionModel", "ProviderConformance", "ProviderContract", httpTypes, hummingbird, logging, nioCore]
         ),
         tests(of: "QueueContract", ["FunctionModel", "TestSupport"]),
         tests(

@@ -59,7 +59,7 @@ enum HostGrammar {
         if let first = bytes.first, first | 0x20 == UInt8(ascii: "v") { return isFutureAddress(bytes) }
         // Longer ones there are none; the system wants a text that ends with a zero.
         guard bytes.count <= 45, !bytes.contains(0) else { return false }
-        var address = in6_addr()
+        var address: (UInt64, UInt64) = (0, 0)
         return withUnsafeTemporaryAllocation(of: CChar.self, capacity: 46) { text in
             for (index, byte) in bytes.enumerated() { text[index] = CChar(bitPattern: byte) }
             text[bytes.count] = 0
