@@ -45,7 +45,9 @@ struct CallbackTests {
             result: result
         )
         let settings = WorkerSettings(defaultNamespace: "openfaas-fn", userAgent: "test")
-        let fields = CallbackSender.fields(callback, CallbackHop(url.server), settings).map { ($0.name.lowercased(), $0.value) }
+        let fields = CallbackSender.fields(callback, CallbackHop(url.server), settings).map {
+            ($0.name.lowercased(), $0.value)
+        }
         return Dictionary(fields, uniquingKeysWith: { first, _ in first })
     }
 
