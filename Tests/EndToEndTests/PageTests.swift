@@ -106,6 +106,11 @@ struct PageTests {
                 #expect(answer.hasPrefix("HTTP/1.1 307 ") && answer.contains(place), "\(method) \(path) \(answer)")
             }
         }
+        #expect(try await ask(martlet.port, "HEAD /").hasPrefix("HTTP/1.1 307 "))
+        for path in ["/", "/ui/"] {
+            let answer = try await ask(martlet.port, "POST \(path)", ["Content-Length: 0"])
+            #expect(answer.hasPrefix("HTTP/1.1 405 ") && answer.contains("Allow: GET, HEAD\r\n"), "\(answer)")
+        }
         let browser = "User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/120.0 Safari/537.36"
         for field in [browser, "Origin: http://127.0.0.1:\(martlet.port)", "Sec-Fetch-Mode: navigate"] {
             let answer = try await ask(martlet.port, "GET /system/functions", [field])

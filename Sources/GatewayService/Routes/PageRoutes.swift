@@ -66,9 +66,13 @@ struct PageRedirects: Sendable {
     let site: PageSite?
 
     func addRoutes(to router: Router<SystemContext>) {
-        router.get("/") { _, _ in Response.redirect(to: "/ui/") }
+        router.resource("/", [.get: leadToPath, .head: leadToPath])
         router.resource("/ui", [.get: lead, .head: lead])
         router.resource("/ui/**", [.get: lead, .head: lead])
+    }
+
+    @Sendable private func leadToPath(_ request: Request, _ context: SystemContext) async throws -> Response {
+        Response.redirect(to: "/ui/")
     }
 
     @Sendable private func lead(_ request: Request, _ context: SystemContext) async throws -> Response {
