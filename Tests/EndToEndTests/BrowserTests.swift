@@ -150,21 +150,25 @@ enum Chromium {
             environment: environment.merging(["HOME": folder.path]) { own, _ in own },
             in: folder.path
         )
+        guard run.isSuccess else { throw RunningMartlet.StartFailure(output: run.error) }
         return try JSONDecoder().decode(Visit.self, from: Data(run.output.utf8))
     }
 
     private static let driver = #"""
-        import fcntl, json, os, signal, subprocess, sys
+        import fcntl, json, os, shutil, signal, subprocess, sys, tempfile
 
         profile, password, *addresses = sys.argv[1:]
         high = lambda descriptor: fcntl.fcntl(descriptor, fcntl.F_DUPFD, 40)
         (to_read, to_write), (from_read, from_write) = os.pipe(), os.pipe()
         given = (high(to_read), high(from_write))
+        # A short path: the browser makes a socket below it.
+        own = tempfile.mkdtemp(prefix="c")
         browser = subprocess.Popen(
             ["bash", "-c", 'exec "$@" 3<&%d 4>&%d' % given, "bash", "chromium", "--headless=new", "--no-sandbox",
              "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--user-data-dir=" + profile,
              "--remote-debugging-pipe", "about:blank"],
-            pass_fds=given, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+            pass_fds=given, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+            env={**os.environ, "TMPDIR": own})
         for descriptor in given + (to_read, from_write): os.close(descriptor)
         answers, output = os.fdopen(from_read, "rb"), os.fdopen(to_write, "wb")
         number, pending, challengers, loads = 0, b"", [], 0
@@ -227,5 +231,6 @@ enum Chromium {
             try: os.killpg(browser.pid, signal.SIGKILL)
             except ProcessLookupError: pass
             browser.wait()
+            shutil.rmtree(own, ignore_errors=True)
         """#
 }
