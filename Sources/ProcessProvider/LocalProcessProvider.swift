@@ -109,6 +109,7 @@ public actor LocalProcessProvider: FunctionProvider {
             runFolder: directory.file("run"),
             platformURL: settings.platformURL,
             disk: disk,
+            folders: DispatchQueue(label: "martlet.folders"),
             tidying: FolderTidying(loop: loops[0])
         )
         await removeLeftovers()

@@ -46,6 +46,28 @@ struct FunctionLifeTests {
         await running.stop()
     }
 
+    @Test func `a function starts while the disk is busy with something large`() async throws {
+        let running = try await RunningProvider()
+        let isDone = DispatchSemaphore(value: 0)
+        running.provider.parts.disk.async { isDone.wait() }
+        let replica = try await running.create("quick", script: "true")
+        #expect(await (try ForkedCall(at: replica)).end() == .exited(0))
+        isDone.signal()
+        await running.stop()
+    }
+
+    @Test(.timeLimit(.minutes(1)))
+    func `calls that go on for ever do not keep the platform from stopping`() async throws {
+        let running = try await RunningProvider()
+        let replica = try await running.create("endless", script: "sleep 1000", variables: ["exec_timeout": "0"])
+        let call = try await ForkedCall(at: replica)
+        #expect(replica.enter())
+        async let stopped: Void = running.provider.shutdown(within: .milliseconds(200))
+        #expect(await call.end() == .signalled(9))
+        replica.leave()
+        await stopped
+    }
+
     // MARK: PATH
 
     @Test func `a program is looked up in the path that it runs with`() async throws {

@@ -20,5 +20,7 @@ struct ReplicaParts: Sendable {
     let platformURL: String
     /// File operations that may take a while.
     let disk: DispatchQueue
+    /// Making replicas' folders, which nothing else delays.
+    let folders: DispatchQueue
     let tidying: FolderTidying
 }

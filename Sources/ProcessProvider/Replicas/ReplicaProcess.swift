@@ -79,7 +79,7 @@ final class ReplicaProcess {
         let (folder, secrets, namespace) = (folder, parts.secrets, revision.id.namespace)
         let loop = parts.loop
         let bound = NIOLoopBound(self, eventLoop: loop)
-        parts.disk.async {
+        parts.folders.async {
             let outcome = Result { try folder.create(secrets: names, from: secrets, namespace: namespace) }
             loop.execute { bound.value.folderMade(outcome) }
         }
@@ -258,8 +258,9 @@ final class ReplicaProcess {
         // Otherwise it is just being started, and ends as soon as that is known.
     }
 
-    /// Ends the process now.
+    /// Ends the process now, or those of a slot's calls.
     func kill() {
+        launcher?.retire()
         guard let processID else { return }
         parts.spawner.signalGroup(of: processID, SIGKILL)
         group?.killAll()
