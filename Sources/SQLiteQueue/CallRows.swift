@@ -48,20 +48,18 @@ enum CallRows {
 
     static func counters(_ database: Database) throws -> [FunctionID: CallCounts] {
         let rows = try Row.fetchAll(database, sql: "SELECT * FROM counters")
-        return Dictionary(
-            uniqueKeysWithValues: rows.map { row in
-                var counts = CallCounts()
-                // So large that nobody gets there, and small enough to be counted on from.
-                func count(_ column: String) -> Int { min(max(row[column], -(1 << 53)), 1 << 53) }
-                counts.accepted = count("accepted")
-                counts.succeeded = count("succeeded")
-                counts.failed = count("failed")
-                counts.dead = count("dead")
-                counts.cancelled = count("cancelled")
-                counts.expired = count("expired")
-                return (function(row["function"]), counts)
-            }
-        )
+        // So large that nobody gets there, and small enough to be counted on from.
+        func count(_ row: Row, _ column: String) -> Int { min(max(row[column], -(1 << 53)), 1 << 53) }
+        return rows.reduce(into: [:]) { counters, row in
+            var counts = CallCounts()
+            counts.accepted = count(row, "accepted")
+            counts.succeeded = count(row, "succeeded")
+            counts.failed = count(row, "failed")
+            counts.dead = count(row, "dead")
+            counts.cancelled = count(row, "cancelled")
+            counts.expired = count(row, "expired")
+            counters[function(row["function"])] = counts
+        }
     }
 
     static func lastNumber(_ database: Database) throws -> Int64 {

@@ -80,6 +80,18 @@ struct PlatformSettingsTests {
         _ = try settings(flags: [name: isHost ? "::1" : scheme + "[::1]:65535"])
     }
 
+    @Test func `whatever is said of a setting, it is understood or refused`() {
+        let words = [
+            "9223372036854775807", "-9223372036854775808", "18446744073709551616", "1e300", "-1", "0", "65536", "nan",
+            "2562047h47m16.854775807s", "9223372036854775807ns", "h", ".", "://", "[", "%", "\u{0}", "٣", "true,false",
+            "http://[::1]:65536", "nats://a:1,nats://b:99999", ",",
+        ]
+        for definition in SettingsTable.definitions {
+            for word in words { _ = try? settings(flags: [definition.name: word]) }
+        }
+        for word in words { _ = try? settings(file: "port: \(word)\nbody-limit: \(word)\n") }
+    }
+
     @Test func `Prometheus and NATS are found at addresses of IPv6, too`() throws {
         let all = try settings(flags: ["prometheus-host": "::1", "prometheus-port": "1", "nats-host": "[fe80::1]"])
         #expect(all.prometheusURL == "http://[::1]:1")

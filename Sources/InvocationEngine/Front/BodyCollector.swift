@@ -79,7 +79,8 @@ extension FrontConnection {
         guard hasRoom(forBodyOf: head) else { return refuse(BodyBudget.exhausted) }
         origin = BodyCollector(
             front: self,
-            limit: loopContext.settings.bodyLimit ?? Self.usualBodyLimit,
+            // No buffer holds more, whatever limit is set.
+            limit: min(loopContext.settings.bodyLimit ?? Self.usualBodyLimit, Int(Int32.max)),
             tooLarge: "\(functionName) reads bodies whole, and this one is larger than the limit of",
             whenWhole: { [unowned self] in bodyCollected($0) }
         )
