@@ -104,7 +104,7 @@ public actor LocalProcessProvider: FunctionProvider {
             ports: PortPool(),
             logs: FunctionLogs(folder: directory.file("logs"), loop: loops[1]),
             marks: ProcessMarks(owner: directory.instance),
-            secrets: SecretStore(folder: directory.file("secrets"), incoming: directory.file("incoming")),
+            secrets: SecretStore(folder: directory.file("secrets"), preferring: directory.file("incoming")),
             groups: groups,
             runFolder: directory.file("run"),
             platformURL: settings.platformURL,
@@ -114,8 +114,7 @@ public actor LocalProcessProvider: FunctionProvider {
         )
         await removeLeftovers()
         try await restore()
-        discard(contents.leftovers())
-        try await removeUnusedBundles()
+        await tidyBundles()
     }
 
     /// Runs something that blocks on a queue of its own.
@@ -178,6 +177,14 @@ public actor LocalProcessProvider: FunctionProvider {
             }
         }
         if !limitsAreEnforced { watchMemory() }
+    }
+
+    /// What is not removed now is removed another time.
+    private func tidyBundles() async {
+        discard(contents.leftovers())
+        do throws(PlatformFault) { try await removeUnusedBundles() } catch {
+            logger.warning("unused bundles were not removed", metadata: ["why": "\(error)"])
+        }
     }
 
     /// Makes the supervisor of a function, which begins with no replica.

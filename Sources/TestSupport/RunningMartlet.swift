@@ -119,16 +119,6 @@ public final class RunningMartlet: Sendable {
         in folder: String? = nil,
         environment more: [String: String] = [:]
     ) async throws -> (code: Int32, output: String, error: String) {
-        try await run(arguments, input: input, in: folder, environment: more)
-    }
-
-    /// The same with its words in a list.
-    public func run(
-        _ arguments: [String],
-        input: String = "",
-        in folder: String? = nil,
-        environment more: [String: String] = [:]
-    ) async throws -> (code: Int32, output: String, error: String) {
         var environment = ProcessInfo.processInfo.environment
         environment["HOME"] = dataDirectory
         environment["MARTLET_DATA_DIR"] = dataDirectory

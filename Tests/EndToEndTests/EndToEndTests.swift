@@ -174,6 +174,24 @@ struct EndToEndTests {
         _ = await martlet.stop()
     }
 
+    @Test func `a function updated at zero replicas wakes with its new revision, after a restart too`() async throws {
+        let martlet = try await start()
+        try await deploy("fn", "echo one", to: martlet)
+        #expect(try await martlet.call("fn").body == "one\n")
+        try await martlet.client.scale("fn", in: nil, to: 0)
+        try await deploy("fn", "echo two", to: martlet, update: true)
+        #expect(try await martlet.call("fn").body == "two\n")
+        try await martlet.client.scale("fn", in: nil, to: 0)
+        try await deploy("fn", "echo three", to: martlet, update: true)
+        await martlet.kill()
+        let second = try await start()
+        #expect(try await second.call("fn").body == "three\n")
+        try await second.client.scale("fn", in: nil, to: 0)
+        try await deploy("fn", "no-such-program-anywhere", to: second, update: true)
+        #expect(try await second.call("fn").body == "three\n", "the new one fails to start")
+        _ = await second.stop()
+    }
+
     @Test func `a crash is noticed, logged and healed (users: functions stay not ready)`() async throws {
         let martlet = try await start()
         try await deploy("web", "python3 \(server("web"))", ["mode": "http"], to: martlet)

@@ -132,9 +132,13 @@ struct UserVerbsTests {
         let martlet = try await start()
         let script = folder.write("read.sh", "cat \"$secret_mount_path/key\"\n")
         #expect(try await martlet.run("secret", "create", "key", "--from-literal", "one").code == 0)
-        let deploy = ["--image", "host", "--fprocess", "sh \(script)", "--secret", "key"]
-        func deployed(_ more: String...) async throws -> String {
-            let run = try await martlet.run(["deploy", "read"] + deploy + more)
+        let stack = folder.write(
+            "stack.yaml",
+            "version: 1.0\nprovider:\n  name: openfaas\nfunctions:\n  read:\n    image: host\n"
+                + "    fprocess: sh \(script)\n    skip_build: true\n    secrets: [key]\n"
+        )
+        func deployed(_ flag: String = "--build") async throws -> String {
+            let run = try await martlet.run("deploy", "-f", stack, flag)
             #expect(run.code == 0, "\(run)")
             return run.output
         }

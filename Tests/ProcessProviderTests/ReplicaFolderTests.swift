@@ -12,7 +12,11 @@ struct ReplicaFolderTests {
     private var folder: ReplicaFolder { ReplicaFolder(path: scratch.path + "/replica") }
 
     private func make() throws {
-        try folder.create(secrets: [], from: SecretStore(folder: scratch.path, incoming: scratch.path), namespace: "fn")
+        try folder.create(
+            secrets: [],
+            from: SecretStore(folder: scratch.path, preferring: scratch.path),
+            namespace: "fn"
+        )
     }
 
     private func names(_ path: String) -> [String] {

@@ -77,7 +77,7 @@ struct SecretReplacementTests {
     }
 
     @Test func `a value is replaced whole, stays the owner's, and comes back to nobody who has ended`() throws {
-        let store = SecretStore(folder: scratch.path + "/secrets", incoming: scratch.path)
+        let store = SecretStore(folder: scratch.path + "/secrets", preferring: scratch.path)
         scratch.write("secrets/ns/key", "old")
         let folder = ReplicaFolder(path: scratch.path + "/replica")
         try folder.create(secrets: ["key"], from: store, namespace: "ns")

@@ -12,7 +12,7 @@ struct SecretStoreTests {
     private let scratch = TemporaryFolder()
     private let unique = "0F8FAD5B-D9CB-469F-A165-70867728950E"
     private var store: SecretStore {
-        SecretStore(folder: scratch.path + "/secrets", incoming: scratch.path + "/incoming")
+        SecretStore(folder: scratch.path + "/secrets", preferring: scratch.path + "/incoming")
     }
 
     private func names(_ path: String) -> [String] {
@@ -49,6 +49,29 @@ struct SecretStoreTests {
         #expect(store.names(in: "team") == ["hidden.new", "key", "x.\(unique.lowercased()).new"])
         #expect(names("secrets/team").count == 4, "what is nobody's is left alone")
         #expect(names("incoming").isEmpty)
+    }
+
+    private static let hasOtherFileSystem: Bool = {
+        let devices = ["/dev/shm", FileManager.default.temporaryDirectory.path].map { path in
+            (try? FileManager.default.attributesOfFileSystem(forPath: path))?[.systemNumber] as? Int
+        }
+        return devices[0] != devices[1] && FileManager.default.isWritableFile(atPath: "/dev/shm")
+    }()
+
+    @Test(.enabled(if: SecretStoreTests.hasOtherFileSystem))
+    func `secrets that have a file system of their own do not leave it on their way`() throws {
+        let own = "/dev/shm/martlet-test-\(UUID().uuidString)"
+        try FileManager.default.createDirectory(atPath: own, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(atPath: own) }
+        let store = SecretStore(folder: own, preferring: scratch.path + "/incoming")
+        try store.write([1], as: "key", in: "team")
+        #expect(store.names(in: "team") == ["key"])
+        #expect(store.incoming == own + "/.incoming")
+        scratch.write("incoming/other", "x")
+        #expect(FileManager.default.createFile(atPath: store.incoming + "/left", contents: nil))
+        store.removeLeftovers()
+        #expect(store.names(in: "team") == ["key"] && names("incoming") == ["other"])
+        #expect(try FileManager.default.contentsOfDirectory(atPath: store.incoming).isEmpty)
     }
 
     @Test func `a namespace that is gone leaves nothing behind`() throws {

@@ -15,6 +15,23 @@ struct SecretStore: Sendable {
     /// Values on their way to their place; on the same file system.
     let incoming: String
 
+    /// Keeps values on their way in a folder, unless the secrets have a file system of their own: then they stay on that,
+    /// in a folder that no namespace can have.
+    init(folder: String, preferring incoming: String) {
+        self.folder = folder
+        guard let own = Self.device(of: folder), own != Self.device(of: incoming) else {
+            self.incoming = incoming
+            return
+        }
+        self.incoming = "\(folder)/.incoming"
+        mkdir(self.incoming, 0o700)
+    }
+
+    private static func device(of path: String) -> dev_t? {
+        var status = stat()
+        return stat(path, &status) == 0 ? status.st_dev : nil
+    }
+
     func names(in namespace: String) -> [String] {
         files(in: namespace).filter(Self.isSecret).sorted()
     }
