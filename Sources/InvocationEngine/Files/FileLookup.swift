@@ -85,7 +85,8 @@ struct FileLookup: Sendable {
     /// An absolute path without empty parts, `.` and `..`.
     static func cleaned(_ path: String) -> String {
         var parts: [Substring] = []
-        for part in path.split(separator: "/") where part != "." {
+        // By bytes: to the system a slash is one whatever mark follows it.
+        for part in path.utf8.split(separator: UInt8(ascii: "/")).map(Substring.init) where part != "." {
             if part == ".." { _ = parts.popLast() } else { parts.append(part) }
         }
         return "/" + parts.joined(separator: "/")
