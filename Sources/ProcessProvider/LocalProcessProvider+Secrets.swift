@@ -51,14 +51,14 @@ extension LocalProcessProvider {
 
     /// Gives running replicas the new value.
     ///
-    /// Those that copied the old one are known by now, since files are read and written one after the other; those
+    /// Those that copied the old one are known by now, since their folders are made and changed one after the other; those
     /// that come meanwhile copy the new one.
     private func replaceSecret(_ name: String, in namespace: String, by value: [UInt8]) async -> SecretReach {
         let folders = (Array(functions.values) + leaving).filter { $0.id.namespace == namespace }
             .flatMap { $0.folders(holding: name) }
         guard !folders.isEmpty else { return .runningReplicas }
         let failures = await withCheckedContinuation { continuation in
-            parts.disk.async {
+            parts.folders.async {
                 continuation.resume(returning: folders.count { !$0.replaceSecret(name, by: Data(value)) })
             }
         }
