@@ -51,8 +51,8 @@ extension LocalProcessProvider {
 
     /// Gives running replicas the new value.
     ///
-    /// Those that copied the old one are known by now, since their folders are made and changed one after the other; those
-    /// that come meanwhile copy the new one.
+    /// On the queue on which replicas' folders are made: those that copied the old one are known by now and done with
+    /// it; those that come later copy the new one.
     private func replaceSecret(_ name: String, in namespace: String, by value: [UInt8]) async -> SecretReach {
         let folders = (Array(functions.values) + leaving).filter { $0.id.namespace == namespace }
             .flatMap { $0.folders(holding: name) }

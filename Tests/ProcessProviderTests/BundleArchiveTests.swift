@@ -109,7 +109,7 @@ struct BundleArchiveTests {
     @Test func `whatever links an archive has, they stay inside or it is refused`() throws {
         var random = SeededGenerator()
         var (kept, refused) = (0, 0)
-        for _ in 0..<600 {
+        for _ in 0..<300 {
             let entries = Self.randomEntries(&random)
             if let target = try? unpack(entries) {
                 kept += 1
@@ -123,7 +123,7 @@ struct BundleArchiveTests {
                 #expect(!places.allSatisfy { Self.lies($0, in: root) }, "\(random) \(entries)")
             }
         }
-        #expect(kept > 20 && refused > 20, "\(kept) \(refused)")
+        #expect(kept > 10 && refused > 10, "\(kept) \(refused)")
     }
 
     private static func randomEntries(_ random: inout SeededGenerator) -> [ArchiveEntry] {

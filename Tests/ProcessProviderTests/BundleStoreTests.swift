@@ -52,7 +52,7 @@ struct BundleStoreTests {
 
     @Test func `content that is stored under a new name while its old one is removed stays`() async throws {
         let provider = try await start()
-        for round in 0..<40 {
+        for round in 0..<25 {
             _ = try await upload("old", to: provider)
             async let removal: Void = provider.deleteBundle(name: "old", tag: "latest")
             let record = try await upload("new-\(round)", to: provider)

@@ -25,6 +25,8 @@ struct ReplicaFolder: Sendable {
     ///
     /// Blocks for some file operations.
     func create(secrets names: [String], from store: SecretStore, namespace: String) throws {
+        // A value that was replaced while the replica before was being tidied up may have come behind that.
+        if rmdir(secrets) != 0, errno == ENOTEMPTY { try FileManager.default.removeItem(atPath: secrets) }
         for folder in [path, home, temporary, secrets, empty] where mkdir(folder, 0o700) != 0 && errno != EEXIST {
             throw POSIXError(POSIXErrorCode(rawValue: errno) ?? .EIO)
         }
