@@ -56,7 +56,9 @@ private final class RunningWatchdog: Sendable {
     init(_ settings: WatchdogSettings, _ log: WatchdogLog) {
         self.settings = settings
         self.log = log
-        group = MultiThreadedEventLoopGroup(numberOfThreads: max(1, min(System.coreCount, 4)))
+        let threads = max(1, min(System.coreCount, 4))
+        HeapMemory.keepSmall(threads: threads)
+        group = MultiThreadedEventLoopGroup(numberOfThreads: threads)
         // As the first process of a container it inherits whatever loses its parent.
         spawner = ProcessSpawner(threads: settings.mode == .http ? 1 : 2, adoptsOrphans: getpid() == 1)
         table = RoutingTable(defaultNamespace: Self.namespace, activate: { _, _ in })

@@ -55,6 +55,13 @@ pid_t martlet_spawn(const struct martlet_spawn *_Nonnull spawn, struct martlet_s
 /// The number that a process was marked with, or that what started it was; 0 when there is none or it cannot be told.
 uint64_t martlet_mark_of(pid_t pid);
 
+/// Bounds the heaps that threads allocate from, and how much free memory stays at their ends; before there are threads.
+/// Does nothing where the C library has other allocators.
+void martlet_bound_heaps(int count);
+
+/// Gives free pages of all heaps back to the system; holds each heap's lock while it does.
+void martlet_trim_heaps(void);
+
 /// A descriptor that becomes readable when the child has ended (`pidfd_open`), or -1.
 int martlet_pidfd_open(pid_t pid);
 

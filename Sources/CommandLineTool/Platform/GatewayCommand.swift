@@ -45,6 +45,7 @@ struct GatewayCommand: AsyncParsableCommand {
     }
 
     private func run(_ settings: PlatformSettings, providerURL: String, _ log: PlatformLog) async throws {
+        ResourceBounds.prepare()
         let signals = TerminationSignals()
         let logger = log.logger
         let front = try PlatformFront(settings, signals: signals, log: log)

@@ -28,7 +28,7 @@ struct Platform: Sendable {
     /// A provider alone, which is not the whole, leaves asynchronous calls and scaling to the gateway before it.
     init(_ settings: PlatformSettings, isWhole: Bool = true, log: PlatformLog) async throws(PlatformFault) {
         self.settings = settings
-        ResourceBounds.raiseFileLimit()
+        ResourceBounds.prepare()
         self.log = log
         let logger = log.logger
         front = try PlatformFront(settings, signals: signals, log: log)

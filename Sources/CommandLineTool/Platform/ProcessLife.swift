@@ -2,6 +2,8 @@
 
 import Foundation
 import Glibc
+import NIOCore
+import ProcessControl
 
 /// Tells systemd about our state (sd_notify(3)); does nothing where nobody listens.
 enum ServiceNotification {
@@ -33,8 +35,14 @@ enum ServiceNotification {
 
 /// Bounds that the system sets to this process.
 enum ResourceBounds {
+    /// Makes the process ready to serve; before it has threads.
+    static func prepare() {
+        raiseFileLimit()
+        HeapMemory.keepSmall(threads: System.coreCount)
+    }
+
     /// Uses as many descriptors as are allowed; children get the usual number back.
-    static func raiseFileLimit() {
+    private static func raiseFileLimit() {
         var limit = rlimit()
         guard getrlimit(__rlimit_resource_t(7), &limit) == 0, limit.rlim_cur < limit.rlim_max else { return }
         limit.rlim_cur = limit.rlim_max

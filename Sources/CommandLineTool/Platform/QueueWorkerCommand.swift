@@ -47,6 +47,7 @@ struct QueueWorkerCommand: AsyncParsableCommand {
         _ jetStream: JetStreamSettings,
         _ log: PlatformLog
     ) async throws {
+        ResourceBounds.prepare()
         let signals = TerminationSignals()
         let logger = log.logger
         let front = try PlatformFront(settings, signals: signals, log: log)

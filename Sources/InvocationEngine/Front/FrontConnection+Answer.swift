@@ -67,8 +67,8 @@ extension FrontConnection {
         forwarded.write(to: &outlet.bytes, from: bytes, fields, now: now)
         flushAnswer()
         phase = .tunnel
-        let limit = loopContext.limits.streamIdle
-        loopContext.timers.set(timer, at: now + limit)
+        forgetTunnelHead()
+        loopContext.timers.set(timer, at: now + min(loopContext.limits.streamIdle, Self.restsAfter))
         feedTunnel()
     }
 

@@ -185,7 +185,8 @@ extension FrontConnection {
     func awaitRequest() {
         phase = .idle
         forgetRequest()
-        loopContext.timers.set(timer, at: lastActivity + loopContext.limits.keepAlive)
+        idleUntil = lastActivity + loopContext.limits.keepAlive
+        loopContext.timers.set(timer, at: min(idleUntil, lastActivity + Self.restsAfter))
         if isDraining, buffer.readableBytes == 0 { linger() }
     }
 

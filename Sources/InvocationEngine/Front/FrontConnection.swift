@@ -79,6 +79,10 @@ final class FrontConnection: ChannelInboundHandler {
     var mustClose = false
     var isDraining = false
     var lastActivity = NIODeadline.now()
+    /// How long it may wait for its next request.
+    var idleUntil = NIODeadline.distantFuture
+    /// A connection that has nothing to do for so long keeps no room for work.
+    static let restsAfter = TimeAmount.seconds(1)
     /// Whether a read has been asked for that has not happened yet; asking twice would only cost.
     private var isReading = false
     private var hasRead = false
@@ -112,7 +116,8 @@ final class FrontConnection: ChannelInboundHandler {
         isDraining = loopContext.isDraining
         loopContext.add(self)
         timer.onExpiry = { [unowned self] in timeLimitPassed() }
-        loopContext.timers.set(timer, at: .now() + loopContext.limits.read)
+        idleUntil = .now() + loopContext.limits.read
+        loopContext.timers.set(timer, at: idleUntil)
         read()
     }
 
@@ -278,7 +283,8 @@ final class FrontConnection: ChannelInboundHandler {
     private func timeLimitPassed() {
         loopContext.readClock()
         switch phase {
-        case .idle, .lingering: close()
+        case .idle: idleLimitPassed()
+        case .lingering: close()
         case .discarding: linger()
         case .head:
             refuse(PlatformFault(.requestTimeout, "The client took too long to send its request."))
@@ -286,6 +292,18 @@ final class FrontConnection: ChannelInboundHandler {
         case .tunnel: tunnelLimitPassed()
         case .closed: break
         }
+    }
+
+    private func idleLimitPassed() {
+        guard loopContext.now < idleUntil else { return close() }
+        giveRoomBack()
+        loopContext.timers.set(timer, at: idleUntil)
+    }
+
+    /// Gives back the room of the last request and its answer.
+    private func giveRoomBack() {
+        outlet.giveRoomBack(loopContext.noBytes)
+        if head == nil { scanner.forget() }
     }
 
     private func exchangeLimitPassed() {
@@ -314,8 +332,21 @@ final class FrontConnection: ChannelInboundHandler {
 
     private func tunnelLimitPassed() {
         let limit = loopContext.limits.streamIdle
-        if NIODeadline.now() >= lastActivity + limit { return close() }
-        loopContext.timers.set(timer, at: lastActivity + limit)
+        let now = loopContext.now
+        if now >= lastActivity + limit { return close() }
+        if now >= lastActivity + Self.restsAfter {
+            giveRoomBack()
+            (origin as? UpstreamConnection)?.giveRoomBack()
+        }
+        loopContext.timers.set(timer, at: min(lastActivity + limit, now + .seconds(10)))
+    }
+
+    /// Of the request that asked for a tunnel nothing is needed any more, but by a log.
+    func forgetTunnelHead() {
+        guard loopContext.accessLog == nil else { return }
+        headBytes = loopContext.noBytes
+        facts.callID = .none
+        scanner.forget()
     }
 
     /// Wakes up at the deadline, or to look for a stalled client.

@@ -116,6 +116,12 @@ final class UpstreamConnection: ChannelInboundHandler, Origin {
         context.close(promise: nil)
     }
 
+    /// Keeps no room for work while there is none.
+    func giveRoomBack() {
+        outlet.giveRoomBack(loopContext.noBytes)
+        scanner.forget()
+    }
+
     /// Whether there is a channel to close.
     var hasChannel: Bool { context != nil }
 

@@ -59,6 +59,12 @@ struct HeadScanner {
         hasStartLine = false
     }
 
+    /// Forgets a head and its room.
+    mutating func forget() {
+        reset()
+        fields = []
+    }
+
     /// Marks the fields that `Connection` names (RFC 9110 §7.6.1); called when the head was understood.
     mutating func markNamedFields(in head: UnsafeRawBufferPointer) {
         for list in fields where list.name == .connection {

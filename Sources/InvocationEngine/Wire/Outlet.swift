@@ -98,6 +98,11 @@ final class Outlet {
         return rest
     }
 
+    /// Keeps no room while nothing is gathered.
+    func giveRoomBack(_ nothing: ByteBuffer) {
+        if bytes.readableBytes == 0 { bytes = nothing }
+    }
+
     /// Drops what was gathered.
     func forget() {
         if bytes.storageCapacity > Self.mostToKeep { bytes = ByteBuffer() } else { bytes.clear() }
