@@ -170,8 +170,8 @@ let package = Package(
         module(
             "JetStreamQueue",
             [
-                "FaultModel", "FunctionModel", "NATSClient", "QueueContract", crypto, deque, heap, logging, nioCore,
-                nioFoundation,
+                "FaultModel", "FunctionModel", "NATSClient", "ProcessControl", "QueueContract", crypto, deque, heap,
+                logging, nioCore, nioFoundation,
             ]
         ),
 

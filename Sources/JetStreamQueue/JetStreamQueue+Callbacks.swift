@@ -18,6 +18,13 @@ extension JetStreamQueue {
         admits: @escaping @Sendable (_ url: String) -> Bool
     ) async throws(PlatformFault) -> (callbacks: [PendingCallback], nextDue: Duration?) {
         let follower = try await upToDate()
+        var count = count
+        let isTrying = isTrying(follower)
+        if isTrying {
+            guard hasTurn() else { return ([], CrashTrial.pause) }
+            count = 1
+        }
+        defer { if isTrying { trial.withLock { $0.leave() } } }
         let now = Timestamp.now()
         let waiting = follower.withIndex { index in
             index.callbacks.compactMap { id in index.entries[id].map { (id: id, entry: $0, moment: moment($0)) } }
@@ -41,7 +48,7 @@ extension JetStreamQueue {
                 next = min(next ?? now.later(by: settings.callbackLease), now.later(by: settings.callbackLease))
             }
         }
-        return (callbacks, next.map { $0.distance(from: now) })
+        return (callbacks, isTrying ? CrashTrial.pause : next.map { $0.distance(from: now) })
     }
 
     /// When a callback may be delivered: when it is due, or when whoever has it is not heard of any more.
@@ -88,5 +95,6 @@ extension JetStreamQueue {
         heldCallbacks.withLock { held in
             if held[callback.id]?.taken == mine.taken { held[callback.id] = nil }
         }
+        trial.withLock { $0.ended(callback.id) }
     }
 }

@@ -7,6 +7,7 @@ import Logging
 import NATSClient
 import NIOCore
 import NIOFoundationCompat
+import ProcessControl
 import QueueContract
 import Synchronization
 
@@ -237,7 +238,7 @@ extension JetStreamQueue {
         let request = UInt64(String(buffer: question.payload)) ?? 0
         let isOurs =
             claims.withLock { $0.contains(request) }
-            || held.withLock { $0.values.contains { $0.facts.request == request } }
+            || held.withLock { $0.all.values.contains { $0.facts.request == request } }
         try? server.connection.publish(reply, isOurs ? Self.hasRequest : ByteBuffer(string: "no"))
     }
 
@@ -247,12 +248,27 @@ extension JetStreamQueue {
             index.entries.filter { $0.value.facts.worker == predecessor }.map { (id: $0.key, entry: $0.value) }
         }
         if !left.isEmpty { logger.info("carrying on what was under way", metadata: ["calls": "\(left.count)"]) }
+        let death = marker?.lastDeath
+        if let death {
+            let suspects = left.filter { death.entries.contains(Int64(clamping: $0.entry.last)) }.map(\.id)
+            trial.withLock { $0 = CrashTrial(Set(suspects)) }
+            logger.error(
+                "the last life of this worker ended by a fault of its own",
+                metadata: ["signal": "\(death.signal)", "calls under way": "\(death.total)"]
+            )
+        }
         try? await eachOf(left) { [self] call throws(PlatformFault) in
             guard let line = call.entry.facts.letGo() else { return }
+            var note = LogDetails()
+            if wasAlone(call.entry.last, at: death) {
+                if try await giveUp(call.id, call.entry) { return trial.withLock { $0.ended(call.id) } }
+                note.deaths = 1
+            }
             let taken = try await server.message(call.entry.last, in: streams.log)
-            guard try await write(line, of: call.id, expected: call.entry.last) != nil else { return }
+            guard try await write(line, note, of: call.id, expected: call.entry.last) != nil else { return }
             let details = taken.flatMap { try? JSONDecoder().decode(LogDetails.self, from: $0.payload) }
             if let subject = details?.acknowledge { Acknowledgement.again.send(subject, over: server.connection) }
         }
+        marker?.clear()
     }
 }

@@ -36,6 +36,13 @@ extension JetStreamQueue {
         let follower = try await upToDate()
         let line = line(function)
         try await line.make()
+        var count = count
+        let isTrying = isTrying(follower)
+        if isTrying {
+            guard hasTurn() else { return ([], CrashTrial.pause) }
+            count = 1
+        }
+        defer { if isTrying { trial.withLock { $0.leave() } } }
         var calls: [LeasedCall] = []
         // More than once where what came was not to be carried out: cancelled meanwhile, delivered twice, early.
         for _ in 0..<3 where calls.isEmpty {
@@ -48,6 +55,7 @@ extension JetStreamQueue {
             guard !requests.isEmpty else { break }
             calls = await claim(requests, of: function, lease, follower)
         }
+        if isTrying { return (calls, CrashTrial.pause) }
         return (calls, nextDue(of: function, isAnyTaken: !calls.isEmpty, follower))
     }
 
@@ -312,7 +320,7 @@ extension JetStreamQueue {
 
     /// Gives a call back as if it had not been taken.
     public func release(_ lease: CallLease) async {
-        guard let mine = held.withLock({ $0.removeValue(forKey: lease.token) }) else { return }
+        guard let mine = held.withLock({ $0.remove(lease.token) }) else { return }
         guard let line = mine.facts.line(.released, .released) else { return }
         let kept = try? await write(line, of: lease.id, expected: lease.token)
         // Where the log cannot be written, the next one takes it from us when the lease is over.
@@ -337,6 +345,7 @@ extension JetStreamQueue {
             do throws(PlatformFault) {
                 let isKept = try await settle(lease, mine, attempt, verdict)
                 held.withLock { $0[lease.token] = nil }
+                trial.withLock { $0.ended(lease.id) }
                 done(.success(isKept))
             } catch {
                 // Not kept: it is still ours, to be settled again.

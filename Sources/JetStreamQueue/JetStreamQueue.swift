@@ -6,6 +6,7 @@ import FunctionModel
 public import Logging
 public import NATSClient
 import NIOCore
+import ProcessControl
 public import QueueContract
 import Synchronization
 
@@ -30,6 +31,9 @@ public final class JetStreamQueue: CallQueue {
         public var lease: Duration
         /// What is kept how long.
         public var queue: QueueSettings
+        /// The file in which a death of this process by a fault of its own is noted, which no other process uses; nil for
+        /// none.
+        public var deathNote: String?
         /// How often the counts are noted, and what nobody was told of is looked for.
         package var housekeeping = Duration.seconds(10)
         /// How long whoever delivers a callback may take before another one does.
@@ -91,12 +95,15 @@ public final class JetStreamQueue: CallQueue {
     let incarnation = UUID().uuidString.lowercased()
     let logger: Logger
     let listeners = Mutex(Listeners())
-    let held = Mutex<[UInt64: Held]>([:])
+    let held: Mutex<Holding<UInt64, Held>>
     /// The requests that this process is making its own, by their sequences.
     let claims = Mutex<Set<UInt64>>([])
     /// Since when workers say nothing about requests that they have by the log.
     let silences = Mutex<[UInt64: ContinuousClock.Instant]>([:])
-    let heldCallbacks = Mutex<[String: HeldCallback]>([:])
+    let heldCallbacks: Mutex<Holding<String, HeldCallback>>
+    let marker: DeathMarker?
+    /// What the last death of this process may be the fault of.
+    let trial = Mutex(CrashTrial())
     let lines = Mutex<[FunctionID: RequestLine]>([:])
     private let following = Mutex<LogFollower?>(nil)
     private let stage: Mutex<Stage>
@@ -115,6 +122,9 @@ public final class JetStreamQueue: CallQueue {
         self.settings = settings
         self.logger = logger
         streams = Streams(queue: settings.name)
+        marker = settings.deathNote.flatMap { DeathMarker(path: $0) }
+        held = Mutex(Holding(marker) { token, _ in token })
+        heldCallbacks = Mutex(Holding(marker) { _, callback in callback.taken })
         let connection = try NATSConnection(settings.connection)
         server = JetStreamServer(connection)
         inbox = connection.makeInbox()
@@ -304,10 +314,10 @@ public final class JetStreamQueue: CallQueue {
                 metadata: ["last": "\(last)"]
             )
             lastOwn.store(min(last, lastOwn.load(ordering: .acquiring)), ordering: .releasing)
-            held.withLock { held in held = held.filter { $0.key <= last } }
+            held.withLock { held in for token in held.all.keys where token > last { held[token] = nil } }
         case .readAnew:
             guard let follower = following.withLock({ $0 }) else { return }
-            let tokens = held.withLock { $0.mapValues(\.id) }
+            let tokens = held.withLock { $0.all.mapValues(\.id) }
             let lost = follower.withIndex { index in
                 tokens.filter { token, id in token <= index.position && index.entries[id]?.last != token }.keys
             }
@@ -324,7 +334,8 @@ public final class JetStreamQueue: CallQueue {
             case .callbackDue: listeners.callback()
             case .lost(let taken): held.withLock { $0[taken] = nil }
             case .cancelled(let id, let taken):
-                guard held.withLock({ $0.removeValue(forKey: taken) }) != nil else { continue }
+                guard let lost = held.withLock({ $0.remove(taken) }) else { continue }
+                trial.withLock { $0.ended(lost.id) }
                 listeners.cancel(CallLease(id: id, token: taken))
             }
         }
@@ -424,7 +435,7 @@ public final class JetStreamQueue: CallQueue {
         }
         guard isConnected, let follower = following.withLock({ $0 }) else { return }
         for line in lines.withLock({ Array($0.values) }) { line.forgotten(isGone: true) }
-        for held in held.withLock({ Array($0.values) }) {
+        for held in held.withLock({ Array($0.all.values) }) {
             Acknowledgement.underWay.send(held.delivery, over: server.connection)
         }
         Task {
@@ -459,7 +470,7 @@ public final class JetStreamQueue: CallQueue {
     private func endLeases() {
         let now = ContinuousClock.now
         let ended = held.withLock { held in
-            let ended = held.filter { $0.value.expiry <= now && !$0.value.isSettling }
+            let ended = held.all.filter { $0.value.expiry <= now && !$0.value.isSettling }
             for token in ended.keys { held[token] = nil }
             return ended.values
         }

@@ -32,6 +32,7 @@ public final class DeathMarker: Sendable {
     // Written under the lock, read by the handler at any moment.
     nonisolated(unsafe) private let table: UnsafeMutablePointer<Int64>
     private let isWatched = Mutex(false)
+    private let changes = Mutex(())
 
     /// Opens the file of notes, making it where it is missing; nil where it cannot be used.
     public init?(path: String) {
@@ -77,16 +78,17 @@ public final class DeathMarker: Sendable {
         _ = martlet_watch_death(descriptor, table, Self.places)
     }
 
-    /// Something begins that is not 0 and not under way yet; one thread at a time.
-    public func began(_ entry: Int64) {
-        guard let place = find(0, from: entry) else { return }
-        martlet_place_set(table + place, entry)
-    }
+    /// Something begins that is not 0 and not under way yet.
+    public func began(_ entry: Int64) { replace(0, by: entry, near: entry) }
 
-    /// It has ended; one thread at a time.
-    public func ended(_ entry: Int64) {
-        guard let place = find(entry, from: entry) else { return }
-        martlet_place_set(table + place, 0)
+    /// It has ended.
+    public func ended(_ entry: Int64) { replace(entry, by: 0, near: entry) }
+
+    private func replace(_ old: Int64, by new: Int64, near entry: Int64) {
+        changes.withLock { _ in
+            guard let place = find(old, from: entry) else { return }
+            martlet_place_set(table + place, new)
+        }
     }
 
     /// Nothing is under way.

@@ -43,6 +43,9 @@ public enum CallEvent: Sendable, Equatable {
 
 /// How the last attempt of a call ended.
 public enum CallEnd: Sendable, Equatable {
+    /// Why a call is dead that was alone under way at two deaths of the platform.
+    public static let crashReason = "crashed-platform"
+
     /// The function answered 2xx or 3xx.
     case succeeded
     /// The function gave an answer that is not retried.

@@ -9,9 +9,6 @@ import Synchronization
 
 /// Deaths that calls may have caused: no stored call keeps the platform from starting.
 extension SQLiteQueue {
-    /// Why a call is dead that was alone under way at two deaths of the platform.
-    public static let crashReason = "crashed-platform"
-
     /// So many deaths alone are no accident.
     private static let mostDeaths = 2
 
@@ -63,7 +60,7 @@ extension SQLiteQueue {
         )
         guard !suspect.isCallback else { return try CrashRows.giveUpCallback(suspect.number, batch.database) }
         guard let place = try CrashRows.place(suspect.number, batch.database) else { return }
-        _ = try CallRows.end(place, as: .dead, reason: Self.crashReason, &batch)
+        _ = try CallRows.end(place, as: .dead, reason: CallEnd.crashReason, &batch)
     }
 
     /// Notes that a suspect was tried, and the platform lives.

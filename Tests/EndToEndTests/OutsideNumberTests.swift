@@ -84,10 +84,12 @@ struct OutsideNumberTests {
         try await eventually { try await martlet.client.call(id).state == "running" }
     }
 
-    @Test func `a call alone under way at two deaths by a fault of the platform is dead, and the others run`()
-        async throws
-    {
-        var martlet = try await start()
+    @Test(arguments: QueueKind.here)
+    func `a call alone under way at two deaths by a fault of the platform is dead, and the others run`(
+        queue: QueueKind
+    ) async throws {
+        let variables = try await queue.variables("t\(UInt64.random(in: 0 ... .max))")
+        var martlet = try await start(variables)
         try await deploy("slow", "sleep 60", to: martlet)
         try await deploy("cat", "cat", to: martlet)
         #expect(try await send("slow", [("X-Call-Id", "bad")], to: martlet) == 202)
@@ -95,8 +97,9 @@ struct OutsideNumberTests {
             #expect(try await runs("bad", on: martlet))
             Glibc.kill(martlet.processID, signal)
             #expect(await martlet.exitCode() == -signal)
-            martlet = try await start()
+            martlet = try await start(variables)
         }
+        #expect(try await eventually { try await martlet.client.call("bad").state == "dead" })
         let call = try await martlet.client.call("bad")
         #expect(call.state == "dead" && call.deadReason == "crashed-platform", "\(call)")
         #expect(martlet.output.contains("given up"), "\(martlet.output)")

@@ -373,7 +373,7 @@ struct JetStreamQueueTests {
             _ = try await queue.accept(NewCall(function: QueueOnNATS.function, callID: id))
             #expect(try await queue.takeOne().lease.id == id)
         }
-        #expect(queue.held.withLock { $0.values.contains { $0.id == "second" && !$0.delivery.isFetched } })
+        #expect(queue.held.withLock { $0.all.values.contains { $0.id == "second" && !$0.delivery.isFetched } })
         await queue.close()
     }
 

@@ -28,7 +28,7 @@ struct PlatformQueue: Sendable {
     init?(_ settings: PlatformSettings, folder: String, logger: Logger) throws(PlatformFault) {
         guard let wanted = settings.asynchrony else { return nil }
         if let jetStream = settings.jetStream {
-            self = try PlatformQueue(settings, wanted, jetStream, isAlone: false, logger)
+            self = try PlatformQueue(settings, wanted, jetStream, isAlone: false, folder: folder, logger)
             return
         }
         let embedded = try SQLiteQueue(folder: folder, settings: wanted.queue, logger: logger)
@@ -50,20 +50,22 @@ struct PlatformQueue: Sendable {
         _ wanted: AsynchronySettings,
         _ jetStream: JetStreamSettings,
         isAlone: Bool,
+        folder: String? = nil,
         _ logger: Logger
     ) throws(PlatformFault) {
         let name = jetStream.worker ?? Self.machineName
-        let shared = try JetStreamQueue(
-            JetStreamQueue.Settings(
-                connection: jetStream.connection("martlet \(name)"),
-                name: jetStream.queue,
-                replicas: jetStream.replicas,
-                worker: name,
-                lease: wanted.lease,
-                queue: wanted.queue
-            ),
-            logger: logger
+        var shape = JetStreamQueue.Settings(
+            connection: jetStream.connection("martlet \(name)"),
+            name: jetStream.queue,
+            replicas: jetStream.replicas,
+            worker: name,
+            lease: wanted.lease,
+            queue: wanted.queue
         )
+        // Only in a folder that this process alone has; a worker without one leaves no note.
+        shape.deathNote = folder.map { "\($0)/calls.crash" }
+        let shared = try JetStreamQueue(shape, logger: logger)
+        if folder != nil { shared.watchForCrashes() }
         queue = shared
         currentProblem = { shared.problem }
         asynchrony = Gateway.Asynchrony(

@@ -47,6 +47,8 @@ struct LogDetails: Codable, Sendable {
     var answer: Answer?
     /// The status of a callback's delivery.
     var callbackStatus: Int?
+    /// At how many deaths of a worker by a fault of its own the call, or its callback, was alone under way.
+    var deaths: Int?
     /// Where a word about the message of the request goes, from whoever has to say it.
     var acknowledge: String?
     /// All of it, in an entry that carries older ones on.
@@ -80,6 +82,9 @@ struct StoredCall: Codable, Sendable {
     private(set) var finishedAt: Int64?
     private(set) var callbackStatus: Int?
     private(set) var callbackTries = 0
+    private var crashes: Int?
+    /// Deaths of workers at which it was alone under way.
+    var deaths: Int { crashes ?? 0 }
 
     /// Where the call is; nil for what no version of ours has written.
     var line: LogLine? {
@@ -118,12 +123,13 @@ struct StoredCall: Codable, Sendable {
         (lineText, last) = (text, sequence)
         if let call = details.call { self.call = call }
         if let attempt = details.attempt { attempts.append(attempt) }
+        if let deaths = details.deaths { crashes = self.deaths &+ deaths }
         if let earlier = details.attempts { attempts = earlier }
         switch line.event {
         case .ended, .cancelled, .expired, .orphaned:
             (reason, answer, finishedAt) = (details.reason, details.answer, line.at.nanosecondsSinceEpoch)
         case .resent:
-            (reason, answer, finishedAt, callbackStatus, callbackTries) = (nil, nil, nil, nil, 0)
+            (reason, answer, finishedAt, callbackStatus, callbackTries, crashes) = (nil, nil, nil, nil, 0, nil)
             attempts = details.attempts ?? []
         case .callbackRetried, .callbackEnded:
             callbackStatus = details.callbackStatus
