@@ -32,7 +32,7 @@ public final class ConnectionOpenings: Sendable {
         var line: [@Sendable (Slot) -> Void] = []
     }
 
-    /// Fewer than the shortest lines that servers ask for.
+    /// Fewer than the shortest lines that servers ask for; with less, each that is dropped would leave the server idle.
     fileprivate static let firstWindow = 4
     /// More than any server has in its line.
     fileprivate static let widestWindow = 65_536
@@ -44,7 +44,7 @@ public final class ConnectionOpenings: Sendable {
     /// Nothing is under way.
     public init() {}
 
-    /// Connections that may be under way at the same time now, at least 1.
+    /// Connections that may be under way at the same time now, at least 4.
     public var window: Int { state.withLock { $0.window } }
 
     /// What the network has shown to be a reasonable time for a connection to come about, in nanoseconds; 0 at first.
@@ -95,7 +95,7 @@ public final class ConnectionOpenings: Sendable {
             if let shrankAt = state.shrankAt, now < shrankAt &+ duration { return }
             state.shrankAt = now
             state.patience = duration &* 2
-            state.threshold = max(1, state.window / 2)
+            state.threshold = max(ConnectionOpenings.firstWindow, state.window / 2)
             state.window = state.threshold
             (state.successes, state.most) = (0, 0)
         }

@@ -9,6 +9,7 @@ import TestSupport
 import Testing
 
 /// Many calls at once for a server that has just started and lets few connections wait to be taken.
+@Suite(.serialized)
 struct BurstTests {
     /// The servers of Python's library, whose line is 5 long.
     private static let server = """
@@ -61,7 +62,7 @@ struct BurstTests {
     }
 
     /// Without a bound most connections are dropped by the system, and tried again 1, 3 and 7 seconds later.
-    @Test(arguments: [("ThreadingHTTPServer", 1000), ("HTTPServer", 400)], ["1.0", "1.1"])
+    @Test(arguments: [("ThreadingHTTPServer", 600), ("HTTPServer", 300)], ["1.0", "1.1"])
     func `all calls of a burst on a server with a short line are answered in time`(
         server: (name: String, calls: Int),
         version: String

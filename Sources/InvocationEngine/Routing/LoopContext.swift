@@ -36,6 +36,9 @@ final class LoopContext {
     /// Connections without a client, whose calls are over.
     private var spareConnections: [FrontConnection] = []
     private static let mostSpare = 128
+    /// Ends the wait of those that nobody has needed for a while: they keep the room of large calls.
+    private let spareTimer = LoopTimer()
+    private static let sparesWait = TimeAmount.seconds(10)
     private var random: (UInt64, UInt64)
 
     init(loop: any EventLoop, engine: EngineParts) {
@@ -51,6 +54,7 @@ final class LoopContext {
         intakeOutcomes = IntakeOutcomes(loop: loop)
         var seed = SystemRandomNumberGenerator()
         random = (seed.next() | 1, seed.next())
+        spareTimer.onExpiry = { [weak self] in self?.dropSpareConnections() }
     }
 
     // MARK: Functions
@@ -133,7 +137,14 @@ final class LoopContext {
     ///
     /// The next call begins on a fresh stack: whoever was still busy with this one is done by then.
     func keepForDirectCalls(_ connection: FrontConnection) {
-        if spareConnections.count < Self.mostSpare { spareConnections.append(connection) }
+        guard spareConnections.count < Self.mostSpare else { return }
+        spareConnections.append(connection)
+        timers.set(spareTimer, at: now + Self.sparesWait)
+    }
+
+    private func dropSpareConnections() {
+        for connection in spareConnections { timers.cancel(connection.timer) }
+        spareConnections = []
     }
 
     /// From now on every answer is the last one of its connection.
