@@ -257,18 +257,20 @@ extension JetStreamQueue {
                 metadata: ["signal": "\(death.signal)", "calls under way": "\(death.total)"]
             )
         }
-        try? await eachOf(left) { [self] call throws(PlatformFault) in
-            guard let line = call.entry.facts.letGo() else { return }
-            var note = LogDetails()
-            if wasAlone(call.entry.last, at: death) {
-                if try await giveUp(call.id, call.entry) { return trial.withLock { $0.ended(call.id) } }
-                note.deaths = 1
-            }
-            let taken = try await server.message(call.entry.last, in: streams.log)
-            guard try await write(line, note, of: call.id, expected: call.entry.last) != nil else { return }
-            let details = taken.flatMap { try? JSONDecoder().decode(LogDetails.self, from: $0.payload) }
-            if let subject = details?.acknowledge { Acknowledgement.again.send(subject, over: server.connection) }
-        }
-        marker?.clear()
+        let isCounted =
+            (try? await eachOf(left) { [self] call throws(PlatformFault) in
+                guard let line = call.entry.facts.letGo() else { return }
+                var note = LogDetails()
+                if wasAlone(call.entry.last, at: death) {
+                    if try await giveUp(call.id, call.entry) { return trial.withLock { $0.ended(call.id) } }
+                    note.deaths = 1
+                }
+                let taken = try await server.message(call.entry.last, in: streams.log)
+                guard try await write(line, note, of: call.id, expected: call.entry.last) != nil else { return }
+                let details = taken.flatMap { try? JSONDecoder().decode(LogDetails.self, from: $0.payload) }
+                if let subject = details?.acknowledge { Acknowledgement.again.send(subject, over: server.connection) }
+            }) != nil
+        // What could not be counted is counted at the next start.
+        if isCounted { marker?.clear() }
     }
 }

@@ -103,7 +103,7 @@ public actor LocalProcessProvider: FunctionProvider {
             spawner: ProcessSpawner(adoptsOrphans: getpid() == 1),
             ports: PortPool(),
             logs: FunctionLogs(folder: directory.file("logs"), loop: loops[1]),
-            marks: ProcessMarks(owner: directory.instance),
+            marks: ProcessMarks(owner: directory.owner),
             secrets: SecretStore(folder: directory.file("secrets"), preferring: directory.file("incoming")),
             groups: groups,
             runFolder: directory.file("run"),

@@ -63,7 +63,7 @@ public enum SettingsTable {
         SettingDefinition(
             "body-memory",
             "67108864",
-            "Most memory of all bodies that are read whole before anybody hears of them, in bytes."
+            "Memory for all bodies that are read whole before anybody hears of them, in bytes; a quarter is kept for reading back."
         ),
         SettingDefinition(
             "body-disk",

@@ -54,6 +54,16 @@ struct InvocationCountsTests {
         #expect(counts.count(of: try id(2)) == 0)
     }
 
+    @Test func `a call that ends behind its function's deletion counts for nobody`() throws {
+        let counts = try open()
+        let late = counts.cell(for: try id(1))
+        counts.remove(try id(1))
+        let next = counts.cell(for: try id(2))
+        late.add()
+        next.add()
+        #expect(counts.count(of: try id(2)) == 1)
+    }
+
     @Test func `the file has no holes, a file with holes that is found included`() throws {
         let path = "\(folder.path)/counters"
         let descriptor = Glibc.open(path, O_RDWR | O_CREAT, 0o600)

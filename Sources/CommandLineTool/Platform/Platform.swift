@@ -2,6 +2,7 @@
 
 import FaultModel
 import Foundation
+import FunctionModel
 import GatewayService
 import InvocationEngine
 import Logging
@@ -170,7 +171,7 @@ extension PlatformSettings {
         guard let pagePort else { return nil }
         var name = [CChar](repeating: 0, count: 256)
         let machine = gethostname(&name, name.count - 1) == 0 ? String(cString: name) : ""
-        let publicHost = publicURL.flatMap { URLComponents(string: $0)?.host } ?? ""
+        let publicHost = publicURL.flatMap { ServerURL($0)?.host } ?? ""
         return Gateway.Page(
             host: pageHost,
             port: pagePort,

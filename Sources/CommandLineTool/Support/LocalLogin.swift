@@ -2,6 +2,7 @@
 
 import FaultModel
 import Foundation
+import FunctionModel
 import SystemClient
 
 /// The password of this machine's own Martlet, for its user's verbs.
@@ -28,12 +29,10 @@ struct LocalLogin {
 
     /// The password for a gateway, if it is the Martlet of the data directory.
     func answer(for url: String) -> Answer {
-        guard let address = URLComponents(string: url), let host = address.host?.trimmingCharacters(in: ["[", "]"]),
-            ["127.0.0.1", "localhost", "::1"].contains(host.lowercased()),
+        guard let address = ServerURL(url), ["127.0.0.1", "localhost", "::1"].contains(address.host),
             let password = try? String(contentsOfFile: passwordPath, encoding: .utf8)
         else { return .none }
-        let port = address.port ?? (address.scheme == "https" ? 443 : 80)
-        guard PlatformOwner(dataDirectory: dataDirectory).holds(port: port) else { return .withheld }
+        guard PlatformOwner(dataDirectory: dataDirectory).holds(port: address.port) else { return .withheld }
         return .login(
             SystemClient.Login(user: "admin", password: password.trimmingCharacters(in: .whitespacesAndNewlines))
         )

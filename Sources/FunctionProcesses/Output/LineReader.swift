@@ -27,6 +27,8 @@ public enum LineReader {
         ended: @escaping () -> Void = {}
     ) {
         let handler = NIOLoopBound(LineHandler(LineAssembler(limit: lineLimit), take, ended), eventLoop: loop)
+        // A channel that is there closes the descriptor, however its making ends.
+        let isTaken = NIOLoopBoundBox(false, eventLoop: loop)
         NIOPipeBootstrap(group: loop)
             .channelOption(.maxMessagesPerRead, value: 1)
             .channelOption(
@@ -34,11 +36,14 @@ public enum LineReader {
                 value: AdaptiveRecvByteBufferAllocator(minimum: 64, initial: 1024, maximum: readAtOnce)
             )
             .channelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(handler.value) }
+                isTaken.value = true
+                return channel.eventLoop.makeCompletedFuture {
+                    try channel.pipeline.syncOperations.addHandler(handler.value)
+                }
             }
             .takingOwnershipOfDescriptor(input: descriptor)
             .whenFailure { _ in
-                close(descriptor)
+                if !isTaken.value { close(descriptor) }
                 handler.value.end()
             }
     }

@@ -79,9 +79,8 @@ public final class InvocationCounts: InvocationLedger {
     public func keepOnly(_ functions: Set<FunctionID>) {
         state.withLock { state in
             for (id, cell) in state.cells where !functions.contains(id) {
-                cell.erase()
                 state.cells[id] = nil
-                state.free.append(cell)
+                state.free.append(cell.freed())
             }
         }
     }
@@ -90,8 +89,7 @@ public final class InvocationCounts: InvocationLedger {
     public func remove(_ id: FunctionID) {
         state.withLock { state in
             guard let cell = state.cells.removeValue(forKey: id) else { return }
-            cell.erase()
-            state.free.append(cell)
+            state.free.append(cell.freed())
         }
     }
 
@@ -155,10 +153,24 @@ public final class InvocationCounts: InvocationLedger {
     private final class Cell: InvocationCell, @unchecked Sendable {  // the pointee is only touched as said above
         private let slot: UnsafeMutableRawPointer
         private let segment: Segment
+        /// The function is gone: calls that were still under way count for nobody.
+        private let isFreed = Atomic<Bool>(false)
 
         init(_ number: Int, of segment: Segment) {
             slot = segment.start + number * InvocationCounts.slotSize
             self.segment = segment
+        }
+
+        private init(_ slot: UnsafeMutableRawPointer, of segment: Segment) {
+            self.slot = slot
+            self.segment = segment
+        }
+
+        /// The slot for somebody else.
+        func freed() -> Cell {
+            isFreed.store(true, ordering: .relaxed)
+            erase()
+            return Cell(slot, of: segment)
         }
 
         private var counter: UnsafeMutablePointer<Atomic<UInt64>> {
@@ -172,7 +184,10 @@ public final class InvocationCounts: InvocationLedger {
             return String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
         }
 
-        func add() { counter.pointee.add(1, ordering: .relaxed) }
+        func add() {
+            guard !isFreed.load(ordering: .relaxed) else { return }
+            counter.pointee.add(1, ordering: .relaxed)
+        }
 
         /// The count is made 0 before the slot bears a name: a crash in between leaves a free slot.
         func write(name: String) -> Bool {

@@ -123,7 +123,8 @@ extension FrontConnection {
         guard !held.isBusy, held.hasMore else { return }
         held.readPiece { [self] piece in
             guard heldBody === held else { return }
-            guard var piece else { return refuse(BodyBudget.unreadable) }
+            // Behind an answer that has begun nothing can be said any more.
+            guard var piece else { return answerStatus == 0 ? refuse(BodyBudget.unreadable) : close() }
             buffer.writeBuffer(&piece)
             advance()
         }

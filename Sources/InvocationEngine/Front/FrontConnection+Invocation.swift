@@ -40,8 +40,8 @@ extension FrontConnection {
             return refuse(error)
         }
         armExchangeTimer()
-        // Before a place is taken: a slow client costs the function nothing.
-        if entry.rules.buffersRequestBody, !body.isDone { return collectBody(head) }
+        // Before a place is taken: a slow client costs the function nothing. A call of the platform's own is here whole.
+        if entry.rules.buffersRequestBody, !body.isDone, directCaller == nil { return collectBody(head) }
         takePlace(entry)
     }
 

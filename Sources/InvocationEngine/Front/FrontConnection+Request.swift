@@ -33,6 +33,9 @@ extension FrontConnection {
         if scanner.foundNothing(in: buffer.readableBytes) {
             buffer = loopContext.noBytes
             scanner.reset()
+            guard phase == .head else { return }
+            phase = .idle
+            loopContext.timers.set(timer, at: idleUntil)
         } else if phase == .idle {
             phase = .head
             loopContext.timers.set(timer, at: lastActivity + loopContext.limits.head)

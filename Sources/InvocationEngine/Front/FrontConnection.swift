@@ -317,7 +317,7 @@ final class FrontConnection: ChannelInboundHandler {
     private var stallLimit: TimeAmount? {
         if !hasRoom { return loopContext.limits.write }
         if isStreamAnswer { return loopContext.limits.streamIdle }
-        if !body.isDone, origin?.isWritable == true { return loopContext.limits.read }
+        if !body.isDone, heldBody == nil, origin?.isWritable == true { return loopContext.limits.read }
         return nil
     }
 

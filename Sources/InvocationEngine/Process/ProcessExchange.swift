@@ -5,6 +5,7 @@ import FunctionModel
 import NIOCore
 import NIOPosix
 import ProviderContract
+import Synchronization
 
 #if canImport(Glibc)
 import Glibc
@@ -71,23 +72,18 @@ final class ProcessExchange: Origin {
 
     private func connect(_ process: LaunchedProcess) {
         let exchange = NIOLoopBound(self, eventLoop: loop)
-        let input = bootstrap { InputHandler(exchange.value) }
+        let (inputTaken, outputTaken) = (PipeTaken(), PipeTaken())
+        let input = bootstrap(inputTaken) { InputHandler(exchange.value) }
             .takingOwnershipOfDescriptor(output: process.standardInput)
-        let output = bootstrap { OutputHandler(exchange.value) }
+        let output = bootstrap(outputTaken) { OutputHandler(exchange.value) }
             .takingOwnershipOfDescriptor(input: process.standardOutput)
         EventLoopFuture.whenAllComplete([input, output], on: loop).assumeIsolated().whenSuccess { [self] outcomes in
             // What was not taken over is still ours to close; what was, goes with its channel.
-            self.input = Self.channel(outcomes[0], process.standardInput)
-            self.output = Self.channel(outcomes[1], process.standardOutput)
+            self.input = inputTaken.channel(outcomes[0], orClosing: process.standardInput)
+            self.output = outputTaken.channel(outcomes[1], orClosing: process.standardOutput)
             for case .failure(let error) in outcomes { return connectFailed(process, error) }
             connected()
         }
-    }
-
-    private static func channel(_ outcome: Result<any Channel, any Error>, _ descriptor: CInt) -> (any Channel)? {
-        if case .success(let channel) = outcome { return channel }
-        close(descriptor)
-        return nil
     }
 
     private func connectFailed(_ process: LaunchedProcess, _ error: any Error) {
@@ -96,11 +92,17 @@ final class ProcessExchange: Origin {
         takeFront()?.failed(.unexpected(error, doing: "connecting to a process"))
     }
 
-    private func bootstrap(_ handler: @escaping @Sendable () -> any ChannelHandler) -> NIOPipeBootstrap {
+    private func bootstrap(
+        _ taken: PipeTaken,
+        _ handler: @escaping @Sendable () -> any ChannelHandler
+    ) -> NIOPipeBootstrap {
         NIOPipeBootstrap(group: loop)
             .channelOption(.autoRead, value: false)
             .channelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(handler()) }
+                taken.note()
+                return channel.eventLoop.makeCompletedFuture {
+                    try channel.pipeline.syncOperations.addHandler(handler())
+                }
             }
     }
 
@@ -283,5 +285,23 @@ extension FrontConnection {
         origin = exchange
         exchange.launch(launcher, variables.variables)
         beginBody(head)
+    }
+}
+
+/// Whether a channel has taken a pipe's descriptor, which it then closes however its making ends.
+final class PipeTaken: Sendable {
+    private let isTaken = Atomic<Bool>(false)
+
+    /// Nothing is taken yet.
+    init() {}
+
+    /// Called when a channel is there.
+    func note() { isTaken.store(true, ordering: .relaxed) }
+
+    /// The channel; where there is none the descriptor is closed, once.
+    func channel(_ outcome: Result<any Channel, any Error>, orClosing descriptor: CInt) -> (any Channel)? {
+        if case .success(let channel) = outcome { return channel }
+        if !isTaken.load(ordering: .relaxed) { close(descriptor) }
+        return nil
     }
 }

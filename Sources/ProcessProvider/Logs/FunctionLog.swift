@@ -26,6 +26,7 @@ final class FunctionLog: Sendable {
         /// Nobody comes back to write: each line is written at once.
         var isClosed = false
         var isRemoved = false
+        var knowsEarlierFiles = false
     }
 
     let function: FunctionID
@@ -167,9 +168,10 @@ final class FunctionLog: Sendable {
         }
     }
 
-    /// Replicas of earlier runs have files too.
+    /// Replicas of earlier runs have files too; those of this run are known.
     private static func discover(_ state: inout State) {
-        guard !state.isRemoved else { return }
+        guard !state.isRemoved, !state.knowsEarlierFiles else { return }
+        state.knowsEarlierFiles = true
         for name in (try? FileManager.default.contentsOfDirectory(atPath: state.folder)) ?? [] {
             let replica = LogFile.replica(of: name)
             if state.files[replica] == nil { state.files[replica] = LogFile(name: replica, origin: state.origin) }

@@ -95,6 +95,13 @@ public final class DataDirectory: Sendable {
         return descriptor
     }
 
+    /// Names this directory on this machine: a copy has the same instance, but not the same lock.
+    var owner: String {
+        var status = stat()
+        fstat(lock, &status)
+        return "\(instance)-\(status.st_dev)-\(status.st_ino)"
+    }
+
     private static func readInstance(_ path: String) throws(PlatformFault) -> String {
         if let text = try? String(contentsOfFile: "\(path)/instance", encoding: .utf8) {
             let instance = text.trimmingCharacters(in: .whitespacesAndNewlines)

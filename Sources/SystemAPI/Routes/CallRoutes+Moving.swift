@@ -80,6 +80,7 @@ extension MovedCall {
             NameRule.isLabel(function.name), NameRule.isLabel(function.namespace),
             Self.isID(exported.id), Self.isID(exported.callId), Self.isWord(exported.method),
             exported.path.isEmpty || exported.path.hasPrefix("/") && Self.isWord(exported.path),
+            exported.clientAddress.isEmpty || Self.isWord(exported.clientAddress),
             exported.query.map({ $0.isEmpty || Self.isWord($0) }) ?? true,
             exported.callbackUrl.map({ CallbackURL($0) != nil }) ?? true
         else { return nil }
