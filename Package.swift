@@ -238,6 +238,7 @@ let package = Package(
                 "QueueConformance", "QueueContract", "TestSupport", httpTypes, hummingbird, logging, nioCore,
             ]
         ),
+        tests(of: "SystemClient", ["FaultModel", "FunctionModel", "TestSupport", httpClient]),
         tests(of: "FunctionBuilder", ["FaultModel", "FunctionModel", "ProcessControl", "TestSupport"]),
         tests(of: "RuntimeSettings", ["FaultModel"]),
         tests(of: "Telemetry", ["ProcessControl", "TestSupport"]),

@@ -237,8 +237,11 @@ private final class LineReading<Value: Decodable & Sendable>: @unchecked Sendabl
     func next() async throws -> Value? {
         while true {
             if let line = lines.popFirst() { return try JSONDecoder().decode(Value.self, from: line) }
-            guard let piece = try await body.next() else { return nil }
-            lines = splitter.take(piece)[...]
+            guard let piece = try await body.next() else {
+                guard let last = splitter.end() else { return nil }
+                return try JSONDecoder().decode(Value.self, from: last)
+            }
+            lines = try splitter.take(piece)[...]
         }
     }
 }
@@ -246,16 +249,33 @@ private final class LineReading<Value: Decodable & Sendable>: @unchecked Sendabl
 /// Puts the lines of a stream together again.
 private struct LineSplitter {
     private var rest = ByteBuffer()
+    /// Bytes of the rest that hold no line's end.
+    private var searched = 0
 
-    mutating func take(_ piece: ByteBuffer) -> [Data] {
+    /// - Throws: `providerFailed` for a line that goes on for longer than any answer may be.
+    mutating func take(_ piece: ByteBuffer) throws(PlatformFault) -> [Data] {
         rest.writeImmutableBuffer(piece)
         var lines: [Data] = []
-        while let end = rest.readableBytesView.firstIndex(of: 0x0A) {
+        while let end = rest.readableBytesView.dropFirst(searched).firstIndex(of: 0x0A) {
             let length = end - rest.readerIndex
             if length > 0 { lines.append(Data(rest.readBytes(length: length) ?? [])) }
             rest.moveReaderIndex(forwardBy: 1)
+            searched = 0
         }
         rest.discardReadBytes()
+        searched = rest.readableBytes
+        guard searched <= SystemClient.answerLimit else {
+            throw PlatformFault(
+                .providerFailed,
+                "A line of the answer is longer than \(SystemClient.answerLimit) bytes."
+            )
+        }
         return lines
+    }
+
+    /// What has come behind the last line's end: a line, too.
+    mutating func end() -> Data? {
+        defer { rest.clear() }
+        return rest.readableBytes > 0 ? Data(rest.readableBytesView) : nil
     }
 }

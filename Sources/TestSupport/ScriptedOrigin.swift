@@ -11,6 +11,8 @@ public final class ScriptedOrigin: Sendable {
     public enum Step: Sendable {
         /// Send these bytes.
         case send(String)
+        /// Send these bytes, which need not be text.
+        case sendBytes([UInt8])
         /// Close the connection.
         case close
         /// Send a short answer only when the test says so: it is handed what releases it.
@@ -76,6 +78,8 @@ private final class ScriptHandler: ChannelInboundHandler {
             for step in answer(head) {
                 switch step {
                 case .send(let bytes): context.writeAndFlush(wrapOutboundOut(ByteBuffer(string: bytes)), promise: nil)
+                case .sendBytes(let bytes):
+                    context.writeAndFlush(wrapOutboundOut(ByteBuffer(bytes: bytes)), promise: nil)
                 case .close: context.close(promise: nil)
                 case .hold(let take):
                     let channel = context.channel
