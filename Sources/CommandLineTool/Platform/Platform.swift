@@ -169,14 +169,12 @@ extension PlatformSettings {
     /// How the page is served; nil where it is left out.
     fileprivate var page: Gateway.Page? {
         guard let pagePort else { return nil }
-        var name = [CChar](repeating: 0, count: 256)
-        let machine = gethostname(&name, name.count - 1) == 0 ? String(cString: name) : ""
-        let publicHost = publicURL.flatMap { ServerURL($0)?.host } ?? ""
+        let publicHost = publicURL.flatMap { ServerURL($0)?.host }
         return Gateway.Page(
             host: pageHost,
             port: pagePort,
             apiHost: host,
-            names: [machine, publicHost].filter { !$0.isEmpty },
+            names: [MachineName.own, publicHost].compactMap(\.self),
             publicURL: publicURL
         )
     }

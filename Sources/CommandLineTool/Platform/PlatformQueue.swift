@@ -53,7 +53,7 @@ struct PlatformQueue: Sendable {
         folder: String? = nil,
         _ logger: Logger
     ) throws(PlatformFault) {
-        let name = jetStream.worker ?? Self.machineName
+        let name = jetStream.worker ?? MachineName.own ?? "martlet"
         var shape = JetStreamQueue.Settings(
             connection: jetStream.connection("martlet \(name)"),
             name: jetStream.queue,
@@ -81,13 +81,6 @@ struct PlatformQueue: Sendable {
                 }
             )
         )
-    }
-
-    /// The machine's name, without asking anybody else for it.
-    private static var machineName: String {
-        var name = [CChar](repeating: 0, count: 256)
-        guard gethostname(&name, name.count - 1) == 0 else { return "martlet" }
-        return String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }
 
     /// Waits a while for a queue elsewhere; what is wrong is told by `problem`.

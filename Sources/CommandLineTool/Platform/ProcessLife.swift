@@ -61,3 +61,14 @@ public enum StandardStreams {
         }
     }
 }
+
+/// What this machine calls itself.
+enum MachineName {
+    /// Without asking anybody else for it; nil where it has none.
+    static var own: String? {
+        var name = [CChar](repeating: 0, count: 256)
+        guard gethostname(&name, name.count - 1) == 0 else { return nil }
+        let bytes = name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }
+        return bytes.isEmpty ? nil : String(decoding: bytes, as: UTF8.self)
+    }
+}
