@@ -50,6 +50,8 @@ public final class ProcessMarks: Sendable {
     private static let pause: UInt64 = 1_000_000_000
     /// It is so many times what a look takes, so that looking never costs more than a fiftieth of a core.
     private static let rarity: UInt64 = 50
+    /// Nobody's stray lives for much longer, however many processes there are to be looked at.
+    private static let longestPause: UInt64 = 10_000_000_000
     /// What is being killed may still start something: it is looked for again so often.
     private static let rounds = 20
 
@@ -110,7 +112,7 @@ public final class ProcessMarks: Sendable {
     public func endStraysLater() {
         let delay = state.withLock { state -> UInt64? in
             defer { state.isPlanned = true }
-            return state.isPlanned ? nil : max(Self.pause, state.duration &* Self.rarity)
+            return state.isPlanned ? nil : max(Self.pause, min(state.duration &* Self.rarity, Self.longestPause))
         }
         guard let delay else { return }
         queue.asyncAfter(deadline: .now() + .nanoseconds(Int(clamping: delay))) { [weak self] in
@@ -124,9 +126,10 @@ public final class ProcessMarks: Sendable {
             defer { (state.waiting, state.isQueued) = ([], false) }
             return state.waiting
         }
-        let begun = DispatchTime.now().uptimeNanoseconds
+        // Of the CPU: on a busy machine a look lasts longer, and costs no more.
+        let begun = nanoseconds(of: CLOCK_THREAD_CPUTIME_ID)
         let found = endStraysOnce()
-        let took = DispatchTime.now().uptimeNanoseconds &- begun
+        let took = nanoseconds(of: CLOCK_THREAD_CPUTIME_ID) &- begun
         state.withLock { $0.duration = took }
         if found > 0 {
             _ = (1...Self.rounds).first(where: noneIsLeft)
@@ -198,4 +201,11 @@ private struct ProcessEnvironment {
             return nil
         }
     }
+}
+
+/// A clock's time in nanoseconds.
+private func nanoseconds(of clock: clockid_t) -> UInt64 {
+    var time = timespec()
+    clock_gettime(clock, &time)
+    return UInt64(clamping: time.tv_sec) &* 1_000_000_000 &+ UInt64(clamping: time.tv_nsec)
 }
