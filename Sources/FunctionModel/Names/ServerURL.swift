@@ -45,12 +45,12 @@ public struct ServerURL: Sendable, Hashable {
     ///
     /// Nil for anything else: for a port that is none, for control characters, for a host that nobody can be called by.
     public init?(_ text: String, defaultPorts: [String: Int] = ServerURL.webPorts) {
-        guard text.utf8.allSatisfy({ $0 >= 0x20 && $0 != 0x7F }), let colon = text.firstRange(of: "://") else {
-            return nil
-        }
-        let scheme = text[..<colon.lowerBound].lowercased()
+        guard text.utf8.allSatisfy({ $0 >= 0x20 && $0 != 0x7F }), let colon = text.firstIndex(of: ":"),
+            text[colon...].hasPrefix("://")
+        else { return nil }
+        let scheme = text[..<colon].lowercased()
         guard let defaultPort = defaultPorts[scheme] else { return nil }
-        let rest = text[colon.upperBound...].prefix { $0 != "#" }
+        let rest = text[colon...].dropFirst(3).prefix { $0 != "#" }
         let mark = rest.firstIndex(of: "?") ?? rest.endIndex
         let slash = rest[..<mark].firstIndex(of: "/") ?? mark
         var place = rest[..<slash]
@@ -66,7 +66,7 @@ public struct ServerURL: Sendable, Hashable {
         self.login = login
         self.host = host
         self.port = port
-        let name = host.contains(":") ? "[\(host.replacing("%", with: "%25"))]" : host
+        let name = host.contains(":") ? "[\(Self.joined(zones: host, by: "%25"))]" : host
         authority = name + (portText.isEmpty ? "" : ":\(port)")
         path = slash == mark ? "/" : Self.encoded(rest[slash..<mark])
         query = mark == rest.endIndex ? nil : Self.encoded(rest[rest.index(after: mark)...])
@@ -92,7 +92,7 @@ public struct ServerURL: Sendable, Hashable {
     private static func parts(_ place: Substring) -> (host: String, port: Substring)? {
         guard place.first != "[" else {
             guard let end = place.firstIndex(of: "]") else { return nil }
-            let host = place[..<end].dropFirst().lowercased().replacing("%25", with: "%")
+            let host = Self.unescapedZone(place[..<end].dropFirst().lowercased())
             let port = place[place.index(after: end)...]
             guard isAddress(host), port.isEmpty || port.first == ":" else { return nil }
             return (host, port.dropFirst())
@@ -121,6 +121,18 @@ public struct ServerURL: Sendable, Hashable {
         guard percent == host.endIndex || !zone.isEmpty, zone.utf8.allSatisfy(isAlphanumeric) else { return false }
         var address = in6_addr()
         return inet_pton(AF_INET6, String(host[..<percent]), &address) == 1
+    }
+
+    // By hand: what the library has for it makes a static program a tenth larger.
+
+    private static func joined(zones host: String, by mark: String) -> String {
+        host.split(separator: "%", omittingEmptySubsequences: false).joined(separator: mark)
+    }
+
+    private static func unescapedZone(_ host: String) -> String {
+        let parts = host.split(separator: "%", omittingEmptySubsequences: false)
+        let zones = parts.dropFirst().map { $0.hasPrefix("25") ? $0.dropFirst(2) : $0 }
+        return (parts.prefix(1) + zones).joined(separator: "%")
     }
 
     // MARK: Characters
