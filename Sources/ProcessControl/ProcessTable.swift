@@ -50,6 +50,15 @@ public enum ProcessTable {
         return variables.contains { $0.starts(with: marker.utf8) }
     }
 
+    /// Whether `/proc` shows this process, and not those of another namespace or none at all.
+    ///
+    /// The runtime looks at its own threads there now and then, and ends a process that it does not find.
+    public static var showsThisProcess: Bool {
+        var target = [UInt8](repeating: 0, count: 16)
+        let count = readlink("/proc/self", &target, target.count)
+        return count > 0 && Int32(String(decoding: target.prefix(count), as: UTF8.self)) == getpid()
+    }
+
     static func processes() -> [Int32] {
         SystemFile.names(in: "/proc").compactMap { Int32($0) }
     }

@@ -66,11 +66,13 @@ struct CrashTrial: Sendable {
         return suspect
     }
 
-    /// One has ended, and so has the trial for it; false where it was none of them.
-    mutating func ended(_ what: UnderWay) -> Bool {
-        guard !suspects.isEmpty, let place = suspects.firstIndex(where: { $0.what == what }) else { return false }
+    /// The same, while it is still to be tried or is being tried.
+    func suspect(_ what: UnderWay) -> UnderWay? { suspects.contains { $0.what == what } ? what : nil }
+
+    /// One has ended, and so has the trial for it, if it was one of them.
+    mutating func ended(_ what: UnderWay) {
+        guard !suspects.isEmpty, let place = suspects.firstIndex(where: { $0.what == what }) else { return }
         if place == 0 { next() } else { suspects.remove(at: place) }
-        return true
     }
 
     private mutating func next() {

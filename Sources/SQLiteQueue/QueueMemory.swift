@@ -38,8 +38,6 @@ struct QueueMemory {
     var callbacks: [CallbackKey: Int64] = [:]
     /// What the last death of the platform may be the fault of.
     var trial = CrashTrial()
-    /// Those of them that were tried, and are still to be noted so.
-    var tried: [UnderWay] = []
     /// Calls under way, or about to be, whose end somebody is told of.
     var toCallBack: Set<Int64> = []
     /// Calls that were accepted a moment ago and need not be read back to be carried out.
@@ -97,14 +95,9 @@ struct QueueMemory {
     mutating func finish(_ number: Int64, of function: FunctionID) {
         fresh.removeValue(forKey: number).map { freshBytes -= Self.size($0) }
         toCallBack.remove(number)
-        tried(UnderWay(number, isCallback: false))
+        trial.ended(UnderWay(number, isCallback: false))
         guard let token = schedule.token(of: number) else { return schedule.remove(number, of: function) }
         _ = schedule.end(token)
-    }
-
-    /// Something that was under way has ended, and the platform lives.
-    mutating func tried(_ suspect: UnderWay) {
-        if trial.ended(suspect) { tried.append(suspect) }
     }
 
     private mutating func add(_ deltas: CountDeltas) {

@@ -91,7 +91,7 @@ extension SQLiteQueue {
         verdict: CallbackVerdict
     ) async throws(PlatformFault) {
         let key = CallbackKey(id: callback.id, end: callback.end)
-        try await line.submit { [underWayNotes] batch in
+        try await line.submit { [self, underWayNotes] batch in
             let (state, status, due): (Int, Int, Int64) =
                 switch verdict {
                 case .delivered(let status): (2, status, 0)
@@ -107,13 +107,21 @@ extension SQLiteQueue {
                 [state, status, due, key.id, key.end],
                 batch.database
             )
+            if let suspect = suspect(key) { try CrashRows.pass(suspect, batch.database) }
             batch.then { memory in
                 if let number = memory.callbacks.removeValue(forKey: key) {
                     underWayNotes?.endedCallback(number)
-                    memory.tried(UnderWay(number, isCallback: true))
+                    memory.trial.ended(UnderWay(number, isCallback: true))
                 }
                 if state == 1 { memory.areCallbacksDue = true }
             }
+        }
+    }
+
+    /// The callback, while it is one of those that are tried alone.
+    private func suspect(_ key: CallbackKey) -> UnderWay? {
+        memory.withLock { memory in
+            memory.callbacks[key].flatMap { memory.trial.suspect(UnderWay($0, isCallback: true)) }
         }
     }
 }

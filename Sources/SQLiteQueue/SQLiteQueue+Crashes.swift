@@ -62,14 +62,6 @@ extension SQLiteQueue {
         guard let place = try CrashRows.place(suspect.number, batch.database) else { return }
         _ = try CallRows.end(place, as: .dead, reason: CallEnd.crashReason, &batch)
     }
-
-    /// Notes that a suspect was tried, and the platform lives.
-    func passed(_ suspect: UnderWay) {
-        line.submit {
-            try CrashRows.pass(suspect, $0.database)
-        } done: { _ in
-        }
-    }
 }
 
 /// The rows of what was under way when the platform died.
@@ -126,6 +118,7 @@ enum CrashRows {
         )
     }
 
+    /// Notes that a suspect was tried, and the platform lives.
     static func pass(_ suspect: UnderWay, _ database: Database) throws {
         try CallRows.run(
             "UPDATE suspects SET is_tried = 1 WHERE seq = ? AND is_callback = ?",

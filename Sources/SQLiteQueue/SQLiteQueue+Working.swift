@@ -212,7 +212,10 @@ private final class Settlement: PendingChange, Effect {
     func note(in group: inout JournalGroup) -> Bool {
         // A lease that somebody has settled in the same group, or in one before it, is still there until that is on disk.
         let isFirst = group.settled.insert(lease.token).inserted && !queue.syncs.settles(lease.token)
-        ended = isFirst ? ended(at: group.now) : nil
+        let held = isFirst ? held : nil
+        // That it was tried is kept with it, and the journal has no room for that.
+        guard held?.suspect == nil else { return false }
+        ended = held.map { ended($0.lease, at: group.now) }
         if let ended {
             isNoted = true
             group.add(.ended(ended))
@@ -223,14 +226,24 @@ private final class Settlement: PendingChange, Effect {
     }
 
     func make(_ batch: inout Batch) throws {
-        ended = ended(at: batch.now)
+        let held = held
+        ended = held.map { ended($0.lease, at: batch.now) }
         if try ended?.make(&batch) == false { ended = nil }
+        if let suspect = held?.suspect, ended != nil { try CrashRows.pass(suspect, batch.database) }
         conclude(&batch.outcome)
     }
 
-    private func ended(at now: Int64) -> EndedAttempt? {
-        guard let held = queue.memory.withLock({ $0.schedule.lease(lease.token) }) else { return nil }
-        return EndedAttempt(
+    /// What the lease is of, and the call as long as it is one of those that are tried alone.
+    private var held: (lease: CallSchedule.Lease, suspect: UnderWay?)? {
+        queue.memory.withLock { memory in
+            memory.schedule.lease(lease.token).map {
+                ($0, memory.trial.suspect(UnderWay($0.number, isCallback: false)))
+            }
+        }
+    }
+
+    private func ended(_ held: CallSchedule.Lease, at now: Int64) -> EndedAttempt {
+        EndedAttempt(
             attempt,
             of: held.number,
             held.function,
@@ -255,7 +268,7 @@ private final class Settlement: PendingChange, Effect {
         let now = queue.clock.monotonic()
         guard let token = memory.schedule.token(of: ended.number) else { return }
         _ = memory.schedule.end(token)
-        memory.tried(UnderWay(ended.number, isCallback: false))
+        memory.trial.ended(UnderWay(ended.number, isCallback: false))
         memory.wait(ended.number, ended.function, due: now + wait.nanoseconds, now: now)
     }
 

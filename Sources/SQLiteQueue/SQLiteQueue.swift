@@ -187,7 +187,6 @@ public final class SQLiteQueue: CallQueue {
     private struct Notice {
         let due: Set<FunctionID>
         let cancelled: [CallLease]
-        let tried: [UnderWay]
         let areCallbacksDue: Bool
     }
 
@@ -197,20 +196,17 @@ public final class SQLiteQueue: CallQueue {
         let notice = memory.withLock { memory in
             defer {
                 memory.cancelled.removeAll()
-                memory.tried.removeAll()
                 memory.areCallbacksDue = false
             }
             return Notice(
                 due: memory.takeDue(),
                 cancelled: memory.cancelled,
-                tried: memory.tried,
                 areCallbacksDue: memory.areCallbacksDue
             )
         }
         let listeners = listeners.withLock { $0 }
         for function in notice.due { listeners.due(function) }
         for lease in notice.cancelled { listeners.cancel(lease) }
-        for suspect in notice.tried { passed(suspect) }
         if notice.areCallbacksDue { listeners.callback() }
     }
 

@@ -80,6 +80,9 @@ private final class RunningWatchdog: Sendable {
             return 1
         }
         guard writeLock() else { return 1 }
+        if !ProcessTable.showsThisProcess {
+            log.say("Warning: /proc is not that of this container, and without it the watchdog may die; mount it")
+        }
         let code = await waitForEnd(signals, child)
         await door.drain(within: code == 0 ? settings.writeTimeout : .seconds(1))
         if code == 0 { await child?.stop(within: settings.writeTimeout) }

@@ -350,7 +350,7 @@ struct WatchdogTests {
     func `as the first process of a container it reaps what lost its parent`() async throws {
         let script = folder.write("orphan.sh", "(setsid sleep 0.1 &)\necho made\n")
         let program = try await RunningProgram(
-            ["unshare", "--pid", "--fork", "--kill-child", RunningWatchdog.binary],
+            ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child", RunningWatchdog.binary],
             environment: [
                 "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "TMPDIR": folder.path, "listen_address": "127.0.0.1",
                 "port": "0", "metrics_port": "0", "fprocess": "sh \(script)",
@@ -367,9 +367,23 @@ struct WatchdogTests {
         _ = await program.exitCode()
     }
 
+    @Test(.enabled("needs root and unshare for a process namespace", WatchdogTests.canUnshare))
+    func `where /proc is that of others it says what may come of that`() async throws {
+        let program = try await RunningProgram(
+            ["unshare", "--pid", "--fork", "--kill-child", RunningWatchdog.binary],
+            environment: [
+                "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "TMPDIR": folder.path, "listen_address": "127.0.0.1",
+                "port": "0", "metrics_port": "0", "fprocess": "cat",
+            ]
+        )
+        #expect(await program.prints("Warning: /proc is not that of this container"), "\(program.output)")
+        program.signal(SIGKILL)
+        _ = await program.exitCode()
+    }
+
     static func canUnshare() async -> Bool {
         let run = try? await ProgramRun.run(
-            ["unshare", "--pid", "--fork", "true"],
+            ["unshare", "--pid", "--fork", "--mount-proc", "true"],
             environment: ["PATH": "/usr/bin:/bin"],
             in: "/"
         )
