@@ -32,25 +32,46 @@ let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto"
 let yaml: Target.Dependency = .product(name: "Yams", package: "Yams")
 let arguments: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
 
+/// The folders of `Sources` and `Tests`, as far as they hold targets that are made here: arrows between them point down.
+enum Layer: String {
+    case programs = "Programs"
+    case services = "Services"
+    case providers = "Providers"
+    case queues = "Queues"
+    case engine = "Engine"
+    case mechanisms = "Mechanisms"
+    case vocabulary = "Vocabulary"
+}
+
 /// A Swift target with the settings that all of ours share.
-func module(_ name: String, _ dependencies: [Target.Dependency] = [], _ more: [SwiftSetting] = []) -> Target {
-    .target(name: name, dependencies: dependencies, swiftSettings: strict + more)
+func module(
+    _ layer: Layer,
+    _ name: String,
+    _ dependencies: [Target.Dependency] = [],
+    _ more: [SwiftSetting] = []
+) -> Target {
+    .target(
+        name: name,
+        dependencies: dependencies,
+        path: "Sources/\(layer.rawValue)/\(name)",
+        swiftSettings: strict + more
+    )
 }
 
 /// For what runs per request: exclusive access is checked where the tests run, in debug builds, and costs nothing later.
 let hot: [SwiftSetting] = [.unsafeFlags(["-enforce-exclusivity=unchecked"], .when(configuration: .release))]
 
-func tests(of name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+func tests(_ layer: Layer, of name: String, _ dependencies: [Target.Dependency] = []) -> Target {
     .testTarget(
         name: "\(name)Tests",
         dependencies: [.target(name: name)] + dependencies,
+        path: "Tests/\(layer.rawValue)/\(name)Tests",
         swiftSettings: strict
     )
 }
 
 let package = Package(
     name: "martlet",
-    platforms: [.macOS(.v26)],
     products: [
         .executable(name: "martlet", targets: ["martlet"]),
         .executable(name: "fwatchdog", targets: ["fwatchdog"]),
@@ -75,38 +96,36 @@ let package = Package(
         .package(url: "https://github.com/swift-server/async-http-client.git", from: "1.37.0"),
     ],
     targets: [
-        // Executables: a screenful each.
-        .executableTarget(name: "martlet", dependencies: ["CommandLineTool", arguments], swiftSettings: strict),
-
-        .executableTarget(name: "fwatchdog", dependencies: ["WatchdogService"], swiftSettings: strict),
-
-        // The engine alone, for counting what a call costs; not among the products.
+        // Programs: what is started, and what puts services and back ends together.
         .executableTarget(
-            name: "EngineBench",
-            dependencies: [
-                "FunctionModel", "InvocationEngine", "ProviderContract", nioCore, nioPosix,
-            ],
-            path: "Benchmarks/EngineBench",
+            name: "martlet",
+            dependencies: ["CommandLineTool", arguments],
+            path: "Sources/Programs/martlet",
             swiftSettings: strict
         ),
-
-        // The function of benchmarks and tests: a server in C that starts in a millisecond.
-        .executableTarget(name: "origin", path: "Benchmarks/Origin"),
-
-        // Services.
+        .executableTarget(
+            name: "fwatchdog",
+            dependencies: ["WatchdogService"],
+            path: "Sources/Programs/fwatchdog",
+            swiftSettings: strict
+        ),
         module(
+            .programs,
             "CommandLineTool",
             [
-                "Dashboard", "FaultModel", "FunctionBuilder", "FunctionModel", "GatewayService", "InvocationEngine",
+                "FaultModel", "FunctionBuilder", "FunctionModel", "GatewayService", "InvocationEngine",
                 "InvocationWorker", "JetStreamQueue", "NATSClient", "ProcessControl", "ProcessProvider",
-                "PrometheusClient", "ProviderContract",
-                "QueueContract", "RemoteProvider", "RuntimeSettings", "SQLiteQueue", "SystemAPI", "SystemClient",
+                "PrometheusClient", "QueueContract", "RemoteProvider", "RuntimeSettings", "SQLiteQueue", "SystemAPI",
+                "SystemClient",
                 "Telemetry",
-                "YAMLReading", arguments, httpClient, logging, nioCore, nioPosix, nioSSL,
+                arguments, httpClient, logging, nioCore, nioPosix, nioSSL,
                 yaml,
             ]
         ),
+
+        // Services: what the platform does; none knows a back end.
         module(
+            .services,
             "GatewayService",
             [
                 "AutoscalerService", "Dashboard", "FaultModel", "FunctionModel", "InvocationEngine", "InvocationWorker",
@@ -115,6 +134,15 @@ let package = Package(
             ]
         ),
         module(
+            .services,
+            "SystemAPI",
+            [
+                "FaultModel", "FunctionModel", "InvocationEngine", "ProviderContract", "QueueContract", crypto,
+                httpTypes, hummingbird, logging, nioCore, nioFoundation,
+            ]
+        ),
+        module(
+            .services,
             "AutoscalerService",
             [
                 "FaultModel", "FunctionModel", "InvocationEngine", "PrometheusClient", "ProviderContract",
@@ -122,31 +150,27 @@ let package = Package(
             ]
         ),
         module(
-            "SystemAPI",
-            [
-                "FaultModel", "FunctionModel", "InvocationEngine", "ProviderContract", "QueueContract", crypto,
-                httpTypes, hummingbird, logging, nioCore,
-            ]
-        ),
-        module(
-            "WatchdogService",
-            [
-                "FunctionModel", "FunctionProcesses", "InvocationEngine", "ProcessControl", "ProviderContract",
-                "Telemetry", nioCore, nioPosix,
-            ]
-        ),
-        module(
+            .services,
             "InvocationWorker",
             [
                 "FaultModel", "FunctionModel", "InvocationEngine", "QueueContract", httpClient, logging, nioCore,
                 nioHTTP1, nioPosix,
             ]
         ),
-        module("Dashboard", ["FunctionModel"]),
-        module("FunctionBuilder", ["FaultModel", "FunctionModel", "ProcessControl", "YAMLReading"]),
-
-        // Back ends: never imported by a service.
         module(
+            .services,
+            "WatchdogService",
+            [
+                "FunctionModel", "FunctionProcesses", "InvocationEngine", "ProcessControl", "ProviderContract",
+                "Telemetry", nioCore, nioPosix,
+            ]
+        ),
+        module(.services, "Dashboard", ["FunctionModel"]),
+        module(.services, "FunctionBuilder", ["FaultModel", "FunctionModel", "ProcessControl", "YAMLReading"]),
+
+        // Providers: their contract, its suite, and each back end.
+        module(
+            .providers,
             "ProcessProvider",
             [
                 "FaultModel", "FunctionModel", "FunctionProcesses", "ProcessControl", "ProviderContract", crypto,
@@ -154,11 +178,16 @@ let package = Package(
             ]
         ),
         module(
+            .providers,
             "RemoteProvider",
             ["FaultModel", "FunctionModel", "ProviderContract", "SystemClient"]
         ),
+        module(.providers, "ProviderConformance", ["FaultModel", "FunctionModel", "ProviderContract"]),
+        module(.providers, "ProviderContract", ["FaultModel", "FunctionModel"]),
 
+        // Queues: the same of those that keep calls.
         module(
+            .queues,
             "SQLiteQueue",
             [
                 "FaultModel", "FunctionModel", "ProcessControl", "QueueContract", deque, logging, nioCore,
@@ -166,60 +195,104 @@ let package = Package(
                 sqlite, sqliteC,
             ]
         ),
-
         module(
+            .queues,
             "JetStreamQueue",
             [
-                "FaultModel", "FunctionModel", "NATSClient", "ProcessControl", "QueueContract", crypto, deque, heap,
+                "FaultModel", "FunctionModel", "NATSClient", "ProcessControl", "QueueContract", deque, heap,
                 logging, nioCore, nioFoundation,
             ]
         ),
+        module(.queues, "QueueConformance", ["FaultModel", "FunctionModel", "QueueContract", nioCore]),
+        module(.queues, "QueueContract", ["FaultModel", "FunctionModel", deque, heap, nioCore]),
 
-        // Contracts.
-        module("QueueContract", ["FaultModel", "FunctionModel", deque, heap, nioCore]),
-        module("ProviderContract", ["FaultModel", "FunctionModel"]),
-
-        // Mechanisms that know nothing of functions' life.
-        module("ScalingPolicy", ["FunctionModel", deque]),
-        module("InvocationEngine", ["FaultModel", "FunctionModel", "ProviderContract", deque, nioCore, nioPosix], hot),
+        // Engine: what carries out a call.
+        module(.engine, "Telemetry", ["CProcessControl", "InvocationEngine", "ProcessControl", nioCore]),
         module(
+            .engine,
+            "InvocationEngine",
+            ["FaultModel", "FunctionModel", "ProviderContract", deque, nioCore, nioPosix],
+            hot
+        ),
+        module(
+            .engine,
             "FunctionProcesses",
             ["FunctionModel", "ProcessControl", "ProviderContract", nioCore, nioPosix]
         ),
-        module("PrometheusClient", ["FaultModel", "FunctionModel", httpClient, nioCore, nioFoundation, nioHTTP1]),
-        module("SystemClient", ["FaultModel", "FunctionModel", httpClient, nioCore, nioFoundation, nioHTTP1, nioSSL]),
-        module("NATSClient", ["CNATS", "FaultModel", nioCore]),
-        .target(name: "CNATS"),
-        module("ProcessControl", ["CProcessControl", deque]),
-        .target(name: "CProcessControl"),
-        module("RuntimeSettings", ["FaultModel", "FunctionModel", "YAMLReading"]),
-        module("YAMLReading", [yaml]),
-        module("Telemetry", ["CProcessControl", "InvocationEngine", "ProcessControl", nioCore]),
+
+        // Mechanisms: they know nothing of the life of functions.
+        module(.mechanisms, "ScalingPolicy", ["FunctionModel", deque]),
+        module(
+            .mechanisms,
+            "PrometheusClient",
+            ["FaultModel", "FunctionModel", httpClient, nioCore, nioFoundation, nioHTTP1]
+        ),
+        module(
+            .mechanisms,
+            "SystemClient",
+            ["FaultModel", "FunctionModel", httpClient, nioCore, nioFoundation, nioHTTP1, nioSSL]
+        ),
+        module(.mechanisms, "NATSClient", ["CNATS", "FaultModel", nioCore]),
+        .target(name: "CNATS", path: "Sources/Mechanisms/CNATS"),
+        module(.mechanisms, "ProcessControl", ["CProcessControl", deque]),
+        .target(name: "CProcessControl", path: "Sources/Mechanisms/CProcessControl"),
+        module(.mechanisms, "RuntimeSettings", ["FaultModel", "FunctionModel", "YAMLReading"]),
+        module(.mechanisms, "YAMLReading", [yaml]),
 
         // Vocabulary: no input, no output.
-        module("FunctionModel", ["FaultModel"]),
-        module("FaultModel"),
+        module(.vocabulary, "FunctionModel", ["FaultModel"]),
+        module(.vocabulary, "FaultModel"),
 
-        // Test support.
-        module("QueueConformance", ["FaultModel", "FunctionModel", "QueueContract", deque, nioCore]),
-        module("ProviderConformance", ["FaultModel", "FunctionModel", "ProviderContract"]),
-        module(
-            "TestSupport",
-            ["ProcessControl", "SystemClient", httpClient, nioCore, nioPosix]
+        // Support: what tests and measurements need.
+        .target(
+            name: "TestSupport",
+            dependencies: ["ProcessControl", "SystemClient", httpClient, nioCore, nioPosix],
+            path: "Tests/Support/TestSupport",
+            swiftSettings: strict
         ),
-
-        .target(name: "PowerLossRecorder", path: "Tests/PowerLossRecorder"),
-
-        // Tests.
-        tests(of: "FaultModel"),
-        tests(of: "FunctionModel", ["FaultModel", "TestSupport"]),
-        tests(
-            of: "InvocationEngine",
-            ["FaultModel", "FunctionModel", "ProcessControl", "ProviderContract", "TestSupport", nioCore, nioPosix]
+        .target(name: "PowerLossRecorder", path: "Tests/Support/PowerLossRecorder"),
+        .executableTarget(
+            name: "EngineBench",
+            dependencies: [
+                "FunctionModel", "InvocationEngine", "ProviderContract", nioCore, nioPosix,
+            ],
+            path: "Benchmarks/EngineBench",
+            swiftSettings: strict
         ),
-        tests(of: "FunctionProcesses", ["ProcessControl", "ProviderContract", "TestSupport", nioCore, nioPosix]),
-        tests(of: "ProcessControl", ["TestSupport"]),
+        .executableTarget(name: "origin", path: "Benchmarks/Origin"),
+
+        // Tests, in the same order.
         tests(
+            .programs,
+            of: "CommandLineTool",
+            ["FaultModel", "ProcessControl", "Telemetry", "TestSupport", logging]
+        ),
+        tests(.services, of: "GatewayService", ["FaultModel", "FunctionModel", "InvocationEngine", "TestSupport"]),
+        tests(
+            .services,
+            of: "SystemAPI",
+            [
+                "FaultModel", "FunctionModel", "InvocationEngine", "ProviderConformance", "ProviderContract",
+                "QueueConformance", "QueueContract", "TestSupport", httpTypes, hummingbird, logging, nioCore,
+            ]
+        ),
+        tests(
+            .services,
+            of: "AutoscalerService",
+            [
+                "FaultModel", "FunctionModel", "InvocationEngine", "ProviderConformance",
+                "ProviderContract", logging,
+            ]
+        ),
+        tests(
+            .services,
+            of: "InvocationWorker",
+            ["FaultModel", "FunctionModel", "QueueConformance", "QueueContract", "TestSupport", logging, nioCore]
+        ),
+        tests(.services, of: "WatchdogService", ["ProviderContract"]),
+        tests(.services, of: "FunctionBuilder", ["FaultModel", "FunctionModel", "ProcessControl", "TestSupport"]),
+        tests(
+            .providers,
             of: "ProcessProvider",
             [
                 "FaultModel", "FunctionBuilder", "FunctionModel", "ProcessControl", "ProviderContract", "TestSupport",
@@ -227,37 +300,15 @@ let package = Package(
             ]
         ),
         tests(
-            of: "CommandLineTool",
-            ["FaultModel", "ProcessControl", "SystemClient", "Telemetry", "TestSupport", logging]
-        ),
-        tests(of: "GatewayService", ["FaultModel", "FunctionModel", "InvocationEngine", "TestSupport"]),
-        tests(
-            of: "SystemAPI",
+            .providers,
+            of: "ProviderConformance",
             [
-                "FaultModel", "FunctionModel", "InvocationEngine", "ProviderConformance", "ProviderContract",
-                "QueueConformance", "QueueContract", "TestSupport", httpTypes, hummingbird, logging, nioCore,
+                "FaultModel", "FunctionModel", "GatewayService", "InvocationEngine", "ProcessProvider",
+                "ProviderContract", "RemoteProvider", "SystemClient", "TestSupport", logging, nioCore, nioPosix,
             ]
         ),
-        tests(of: "SystemClient", ["FaultModel", "FunctionModel", "TestSupport", httpClient]),
-        tests(of: "FunctionBuilder", ["FaultModel", "FunctionModel", "ProcessControl", "TestSupport"]),
-        tests(of: "RuntimeSettings", ["FaultModel"]),
-        tests(of: "Telemetry", ["ProcessControl", "TestSupport"]),
-        tests(of: "YAMLReading"),
-        tests(of: "WatchdogService", ["ProviderContract"]),
-        tests(of: "ScalingPolicy", ["FunctionModel", "TestSupport"]),
         tests(
-            of: "AutoscalerService",
-            [
-                "FaultModel", "FunctionModel", "InvocationEngine", "PrometheusClient", "ProviderConformance",
-                "ProviderContract", "SystemClient", "TestSupport", logging,
-            ]
-        ),
-        tests(of: "QueueContract", ["FunctionModel", "TestSupport"]),
-        tests(
-            of: "InvocationWorker",
-            ["FaultModel", "FunctionModel", "QueueConformance", "QueueContract", "TestSupport", logging, nioCore]
-        ),
-        tests(
+            .queues,
             of: "SQLiteQueue",
             [
                 "FaultModel", "FunctionModel", "ProcessControl", "QueueContract", "TestSupport", logging, nioCore,
@@ -265,20 +316,34 @@ let package = Package(
             ]
         ),
         tests(
+            .queues,
             of: "JetStreamQueue",
             ["FaultModel", "FunctionModel", "NATSClient", "QueueContract", "TestSupport", logging, nioCore]
         ),
         tests(
+            .queues,
             of: "QueueConformance",
             ["JetStreamQueue", "NATSClient", "QueueContract", "SQLiteQueue", "TestSupport", logging]
         ),
+        tests(.queues, of: "QueueContract", ["FunctionModel", "TestSupport"]),
+        tests(.engine, of: "Telemetry", ["ProcessControl", "TestSupport"]),
         tests(
-            of: "ProviderConformance",
-            [
-                "FaultModel", "FunctionModel", "GatewayService", "InvocationEngine", "ProcessProvider",
-                "ProviderContract", "RemoteProvider", "SystemClient", "TestSupport", logging, nioCore, nioPosix,
-            ]
+            .engine,
+            of: "InvocationEngine",
+            ["FaultModel", "FunctionModel", "ProviderContract", "TestSupport", nioCore, nioPosix]
         ),
+        tests(
+            .engine,
+            of: "FunctionProcesses",
+            ["ProcessControl", "ProviderContract", "TestSupport", nioCore, nioPosix]
+        ),
+        tests(.mechanisms, of: "ScalingPolicy", ["FunctionModel", "TestSupport"]),
+        tests(.mechanisms, of: "SystemClient", ["FaultModel", "FunctionModel", "TestSupport", httpClient]),
+        tests(.mechanisms, of: "ProcessControl", ["TestSupport"]),
+        tests(.mechanisms, of: "RuntimeSettings", ["FaultModel", "TestSupport"]),
+        tests(.mechanisms, of: "YAMLReading"),
+        tests(.vocabulary, of: "FunctionModel", ["FaultModel", "TestSupport"]),
+        tests(.vocabulary, of: "FaultModel"),
         .testTarget(
             name: "EndToEndTests",
             dependencies: [
@@ -286,6 +351,7 @@ let package = Package(
                 "QueueContract", "SQLiteQueue", "SystemClient", "TestSupport", "fwatchdog", "martlet", "origin",
                 crypto, httpClient, logging, nioCore,
             ],
+            path: "Tests/Programs/EndToEndTests",
             swiftSettings: strict
         ),
     ],

@@ -1,16 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import FunctionModel
+import Glibc
 import InvocationEngine
 import NIOCore
 import NIOPosix
 import ProviderContract
-
-#if canImport(Glibc)
-import Glibc
-#else
-import Darwin
-#endif
 
 /// The engine alone on one event loop, in front of one server: what is measured, and nothing else.
 ///

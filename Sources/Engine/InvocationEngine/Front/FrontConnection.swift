@@ -1,0 +1,357 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import FaultModel
+import FunctionModel
+import NIOCore
+import ProviderContract
+
+/// A client's connection: reads requests one after another, has each carried out, and writes the answers.
+///
+/// The walk of a call: bytes → `HeadScanner` → `RequestHead` → `FunctionEntry` → `Origin` → bytes. Everything happens
+/// on one event loop; an extension per direction holds the steps (`+Request`, `+Invocation`, `+Answer`).
+final class FrontConnection: ChannelInboundHandler {
+    typealias InboundIn = ByteBuffer
+
+    enum Phase {
+        /// Between two requests; nothing of the next one has come.
+        case idle
+        /// A part of a head has come.
+        case head
+        /// A request is being carried out.
+        case exchange
+        /// The answer is out and the rest of the request's body is thrown away.
+        case discarding
+        /// An upgraded connection: bytes both ways.
+        case tunnel
+        /// Everything is written; the client's last bytes are thrown away so that it can read ours.
+        case lingering
+        case closed
+    }
+
+    let loopContext: LoopContext
+    let timer = LoopTimer()
+    /// Who called, where no client did: the platform itself.
+    private(set) var directCaller: DirectCall?
+    /// Where its request is written, one after another.
+    private var directRequest: ByteBuffer
+    /// The room of a large request is not kept.
+    private static let mostToKeep = 65_536
+    var context: ChannelHandlerContext?
+    var phase = Phase.idle
+    var clientAddress = ""
+
+    // What came and was not used yet.
+    var buffer = ByteBuffer()
+    var scanner = HeadScanner()
+
+    // The request being carried out.
+    var headBytes = ByteBuffer()
+    var head: RequestHead?
+    var body = BodyDecoder(.none)
+    var bodyLeft = Int.max
+    /// The body, where it was read whole before.
+    var heldBody: HeldBody?
+    var facts = CallFacts()
+    var origin: (any Origin)?
+    var entry: FunctionEntry?
+    var replica: LocalReplica?
+    var waiting: WaitingCall?
+    var waitingIdentity: CallIdentity?
+    /// The wait for a connection to the replica.
+    var waiter: ConnectionWaiter?
+    /// Path and query behind the function's name.
+    var rest = 0..<0
+    var attempts = 0
+    var connectFailures = 0
+    var hasHandedOverBody = false
+    /// The rest of the body cannot be found, or does not come: the connection ends with the answer.
+    var bodyIsLost = false
+
+    /// Whether it is a function's call, which the access log hears of.
+    var isCall = false
+
+    // The answer.
+    var answerBytes = 0
+    let writeBuffer = WriteBuffer()
+    var answerStatus = 0
+    var answerFraming = BodyFraming.none
+    var isStreamAnswer = false
+    var mustClose = false
+    var isDraining = false
+    var lastActivity = NIODeadline.now()
+    /// How long it may wait for its next request.
+    var idleUntil = NIODeadline.distantFuture
+    /// A connection that has nothing to do for so long keeps no room for work.
+    static let restsAfter = TimeAmount.seconds(1)
+    /// Whether a read has been asked for that has not happened yet; asking twice would only cost.
+    private var isReading = false
+    private var hasRead = false
+    /// Whether the client takes more; kept here, since asking the channel costs.
+    var hasRoom = true
+
+    /// Whether another handler stands between this one and the socket.
+    private let isWrapped: Bool
+
+    init(_ context: LoopContext, isWrapped: Bool = false) {
+        loopContext = context
+        directRequest = context.noBytes
+        self.isWrapped = isWrapped
+    }
+
+    /// What this connection stands in front of.
+    var role: EngineRole { loopContext.settings.role }
+
+    // MARK: Channel events
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        self.context = context
+        writeBuffer.open(context, encodes: isWrapped)
+        if context.channel.isActive { start(context) }
+    }
+
+    func channelActive(context: ChannelHandlerContext) { start(context) }
+
+    private func start(_ context: ChannelHandlerContext) {
+        clientAddress = context.remoteAddress?.ipAddress ?? ""
+        isDraining = loopContext.isDraining
+        loopContext.add(self)
+        timer.onExpiry = { [unowned self] in timeLimitPassed() }
+        idleUntil = .now() + loopContext.limits.read
+        loopContext.timers.set(timer, at: idleUntil)
+        read()
+    }
+
+    /// Carries out one request of the platform's own, which is here whole; for a connection that no client has.
+    func carryOut(_ request: DirectRequest, for caller: DirectCall) {
+        directCaller = caller
+        clientAddress = request.clientAddress
+        if timer.onExpiry == nil { timer.onExpiry = { [unowned self] in timeLimitPassed() } }
+        lastActivity = loopContext.readClock()
+        phase = .idle
+        directRequest.clear()
+        request.write(to: &directRequest)
+        buffer = directRequest
+        advance()
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        isReading = false
+        hasRead = true
+        lastActivity = loopContext.readClock()
+        guard phase != .lingering else { return read() }
+        var piece = unwrapInboundIn(data)
+        if buffer.readableBytes == 0 {
+            buffer = piece
+        } else {
+            buffer.writeBuffer(&piece)
+        }
+        advance()
+    }
+
+    func channelReadComplete(context: ChannelHandlerContext) {
+        // A decoder before us may have used up what came, as a handshake.
+        if isReading, !hasRead { context.read() }
+        hasRead = false
+    }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        guard let event = event as? ChannelEvent, event == .inputClosed else { return }
+        clientEndedInput()
+    }
+
+    func channelWritabilityChanged(context: ChannelHandlerContext) {
+        hasRoom = context.channel.isWritable
+        guard hasRoom else { return }
+        lastActivity = loopContext.readClock()
+        origin?.resumeAnswer()
+        flushAnswer()
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        // Resets are the everyday end of a client; there is nobody left to tell.
+        context.close(promise: nil)
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        phase = .closed
+        self.context = nil
+        writeBuffer.close()
+        loopContext.timers.cancel(timer)
+        loopContext.remove(self)
+        giveUpCall(status: 499)
+    }
+
+    // MARK: Phases
+
+    /// Does what can be done with the bytes at hand.
+    func advance() {
+        while true {
+            switch phase {
+            case .idle, .head:
+                guard takeRequest() else { return }
+            case .exchange:
+                return feedBody()
+            case .discarding:
+                guard discardBody() else { return }
+            case .tunnel:
+                return feedTunnel()
+            case .lingering, .closed:
+                return
+            }
+        }
+    }
+
+    /// The client will send nothing more.
+    ///
+    /// A client that is owed an answer counts as gone, as with nginx and Go: to tell a half-closed connection from a
+    /// vanished client takes a write.
+    private func clientEndedInput() {
+        switch phase {
+        case .tunnel:
+            // The other direction goes on until the function ends it.
+            origin?.endBody(trailers: nil)
+        case .idle, .head, .exchange, .discarding, .lingering:
+            close()
+        case .closed:
+            break
+        }
+    }
+
+    func read() {
+        if let heldBody, heldBody.file != nil, !body.isDone { return readHeld(heldBody) }
+        guard !isReading, let context else { return }
+        isReading = true
+        context.read()
+    }
+
+    func close() {
+        guard directCaller == nil else { return endDirectCall() }
+        context?.close(promise: nil)
+    }
+
+    /// There is no connection to end: whatever the call still holds is let go, and this is there for the next one.
+    func endDirectCall() {
+        guard phase != .closed, let caller = directCaller else { return }
+        phase = .closed
+        loopContext.timers.set(timer, at: .distantFuture)
+        giveUpCall(status: 499)
+        directCaller = nil
+        forgetRequest()
+        buffer = loopContext.noBytes
+        if directRequest.storageCapacity > Self.mostToKeep { directRequest = loopContext.noBytes }
+        writeBuffer.forget()
+        loopContext.keepForDirectCalls(self)
+        caller.ended()
+    }
+
+    /// Ends the connection after a last answer: our side first, then the client's, so that a reset does not destroy
+    /// what the client has not read yet (RFC 9112 §9.6).
+    func linger() {
+        guard directCaller == nil else { return endDirectCall() }
+        guard let context else { return }
+        phase = .lingering
+        buffer = ByteBuffer()
+        loopContext.timers.set(timer, at: .now() + loopContext.limits.write)
+        let ended = loopContext.loop.makePromise(of: Void.self)
+        // What a slow client has not taken yet is still to be written; its time begins when all of it is.
+        ended.futureResult.assumeIsolated().whenComplete { [self] outcome in
+            guard phase == .lingering else { return }
+            if case .failure(ChannelError.operationUnsupported) = outcome {
+                // A connection that cannot be closed by halves, as with TLS, says its own goodbye.
+                return close()
+            }
+            loopContext.timers.set(timer, at: .now() + .seconds(2))
+        }
+        context.close(mode: .output, promise: ended)
+        read()
+    }
+
+    /// Ends an idle connection; one that carries a call out ends after its answer.
+    func drain() {
+        isDraining = true
+        if phase == .idle { linger() }
+    }
+
+    /// Cuts the connection.
+    func abort() {
+        close()
+    }
+
+    // MARK: Time
+
+    /// The one timer of the connection: what its passing means depends on the phase.
+    private func timeLimitPassed() {
+        loopContext.readClock()
+        switch phase {
+        case .idle: idleLimitPassed()
+        case .lingering: close()
+        case .discarding: linger()
+        case .head:
+            refuse(PlatformFault(.requestTimeout, "The client took too long to send its request."))
+        case .exchange: exchangeLimitPassed()
+        case .tunnel: tunnelLimitPassed()
+        case .closed: break
+        }
+    }
+
+    private func idleLimitPassed() {
+        guard loopContext.now < idleUntil else { return close() }
+        giveRoomBack()
+        loopContext.timers.set(timer, at: idleUntil)
+    }
+
+    /// Gives back the room of the last request and its answer.
+    private func giveRoomBack() {
+        writeBuffer.giveRoomBack(loopContext.noBytes)
+        if head == nil { scanner.forget() }
+    }
+
+    private func exchangeLimitPassed() {
+        let now = loopContext.readClock()
+        if now >= facts.deadline { return deadlinePassed() }
+        if let limit = stallLimit, now >= lastActivity + limit { return clientStalled() }
+        armExchangeTimer()
+    }
+
+    /// What the client may pause at the moment; nil while it is not its turn.
+    private var stallLimit: TimeAmount? {
+        if !hasRoom { return loopContext.limits.write }
+        if isStreamAnswer { return loopContext.limits.streamIdle }
+        if !body.isDone, heldBody == nil, origin?.isWritable == true { return loopContext.limits.read }
+        return nil
+    }
+
+    private func clientStalled() {
+        if answerStatus == 0, !body.isDone {
+            bodyIsLost = true
+            refuse(PlatformFault(.requestTimeout, "The client stopped sending in the middle of its request's body."))
+        } else {
+            close()
+        }
+    }
+
+    private func tunnelLimitPassed() {
+        let limit = loopContext.limits.streamIdle
+        let now = loopContext.now
+        if now >= lastActivity + limit { return close() }
+        if now >= lastActivity + Self.restsAfter {
+            giveRoomBack()
+            (origin as? UpstreamConnection)?.giveRoomBack()
+        }
+        loopContext.timers.set(timer, at: min(lastActivity + limit, now + .seconds(10)))
+    }
+
+    /// Of the request that asked for a tunnel nothing is needed any more, but by a log.
+    func forgetTunnelHead() {
+        guard loopContext.accessLog == nil else { return }
+        headBytes = loopContext.noBytes
+        facts.callID = .none
+        scanner.forget()
+    }
+
+    /// Wakes up at the deadline, or to look for a stalled client.
+    func armExchangeTimer() {
+        let stall = loopContext.limits.stall
+        loopContext.timers.set(timer, at: min(facts.deadline, loopContext.now + stall))
+    }
+}

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import FunctionModel
+public import NIOCore
+import NIOPosix
+import ProviderContract
+import Synchronization
+
+/// The listener and the invocation engine behind it.
+///
+/// Calls of functions are carried out here; every other request goes to the local responder. Made once; `listen` may
+/// be called for several addresses.
+public final class FrontDoor: Sendable {
+    private let group: any EventLoopGroup
+    private let loops: [LoopHandle]
+    private let turn = Atomic<Int>(0)
+    private let listeners = Mutex<[any Channel]>([])
+
+    /// Makes an engine on the event loops of a group, following a routing table.
+    public init(
+        group: any EventLoopGroup,
+        settings: EngineSettings,
+        table: RoutingTable,
+        responder: any LocalResponder,
+        ledger: (any InvocationLedger)? = nil
+    ) {
+        self.group = group
+        let bodies = BodyBudget(memory: settings.bodyMemory, disk: settings.bodyDisk, folder: settings.bodyFolder)
+        let parts = EngineParts(settings: settings, table: table, responder: responder, ledger: ledger, bodies: bodies)
+        loops = group.makeIterator().map { loop in
+            LoopHandle(loop: loop, parts: parts)
+        }
+        for (index, loop) in loops.enumerated() {
+            var siblings = loops
+            siblings.remove(at: index)
+            loop.run { [siblings] in $0.siblings = siblings }
+        }
+        for loop in loops { table.attach(loop) }
+    }
+
+    deinit {
+        for listener in listeners.withLock({ $0 }) { listener.close(promise: nil) }
+    }
+
+    /// The event loops in turn.
+    func nextLoop() -> LoopHandle {
+        loops[turn.add(1, ordering: .relaxed).oldValue & .max % loops.count]
+    }
+
+    /// Begins to accept connections; returns the address with the port that was taken.
+    ///
+    /// Throws the system's error, as when the port is in use.
+    ///
+    /// `prepare` puts what decodes bytes before they are HTTP/1.1, TLS say, into the pipeline of each connection.
+    public func listen(
+        host: String,
+        port: Int,
+        prepare: (@Sendable (any Channel) throws -> Void)? = nil
+    ) async throws -> SocketAddress {
+        try await bind(host: host, port: port, prepare: prepare).get()
+    }
+
+    /// The same, for programs without tasks.
+    package func bind(
+        host: String,
+        port: Int,
+        prepare: (@Sendable (any Channel) throws -> Void)? = nil
+    ) -> EventLoopFuture<SocketAddress> {
+        let byLoop = Dictionary(uniqueKeysWithValues: loops.map { (ObjectIdentifier($0.loop), $0) })
+        return ServerBootstrap(group: group)
+            .serverChannelOption(.backlog, value: 1024)
+            .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            .serverChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    // Without descriptors left nothing can be accepted; in a moment some may have come back.
+                    let backOff = AcceptBackoffHandler { _ in .milliseconds(50) }
+                    try channel.pipeline.syncOperations.addHandler(backOff)
+                }
+            }
+            .childChannelOption(.autoRead, value: false)
+            .childChannelOption(.maxMessagesPerRead, value: 1)
+            .childChannelOption(.recvAllocator, value: ReadSizes())
+            .childChannelOption(.allowRemoteHalfClosure, value: true)
+            .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
+            .childChannelInitializer { channel in
+                guard let loop = byLoop[ObjectIdentifier(channel.eventLoop)] else {
+                    return channel.eventLoop.makeFailedFuture(ChannelError.inappropriateOperationForState)
+                }
+                return loop.welcome(channel, prepare)
+            }
+            .bind(host: host, port: port)
+            .flatMapThrowing { [self] channel in
+                listeners.withLock { $0.append(channel) }
+                guard let address = channel.localAddress else { throw ChannelError.unknownLocalAddress }
+                return address
+            }
+    }
+
+    /// What was counted, summed over the event loops.
+    public func metrics() async throws -> [FunctionMetrics] {
+        let sums = try await sum([FunctionID: FunctionMetrics]()) { $0.addMetrics(to: &$1) }
+        return sums.values.sorted { $0.id < $1.id }
+    }
+
+    /// How busy some functions are; those that are not known are left out.
+    public func activity(of functions: [FunctionID]) async throws -> [FunctionID: FunctionActivity] {
+        try await sum([:]) { $0.addActivity(of: functions, to: &$1) }
+    }
+
+    private func sum<Sums: Sendable>(
+        _ nothing: Sums,
+        _ add: @escaping @Sendable (LoopContext, inout Sums) -> Void
+    ) async throws -> Sums {
+        var sums = nothing
+        for loop in loops {
+            let before = sums
+            sums = try await loop.submit { context in
+                var sums = before
+                add(context, &sums)
+                return sums
+            }.get()
+        }
+        return sums
+    }
+
+    /// Stops accepting, lets calls in flight end, and cuts what is left when the limit has passed.
+    ///
+    /// Kept connections are told by `Connection: close` on their last answer, and are lingered on, so that no client
+    /// meets a reset.
+    public func drain(within limit: Duration) async {
+        // Before anybody can see that nothing is accepted any more: whoever is answered after that is told to go.
+        for loop in loops { try? await loop.submit { $0.announceDrain() }.get() }
+        for listener in listeners.withLock({ $0 }) { try? await listener.close().get() }
+        let drained = loops.map { loop in loop.flatSubmit { $0.drain() } }
+        await withTaskGroup(of: Void.self) { tasks in
+            tasks.addTask { for future in drained { try? await future.get() } }
+            tasks.addTask { try? await Task.sleep(for: limit) }
+            await tasks.next()
+            tasks.cancelAll()
+            for loop in loops { loop.run { $0.closeAll() } }
+        }
+    }
+}

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import FaultModel
+public import FunctionModel
+import NIOCore
+public import ProviderContract
+import Synchronization
+
+/// Which functions can be called and where: fed by a provider's pushes, read by event loops from copies of their own.
+///
+/// Thread-safe. A change reaches the event loops before any call that it lets in.
+public final class RoutingTable: Sendable {
+    private struct State {
+        var rooms: [FunctionID: AdmissionQueue] = [:]
+        var routes: [FunctionID: FunctionRoute] = [:]
+        var loops: [LoopHandle] = []
+        var expectations: [FunctionID: [AsyncStream<Void>.Continuation]] = [:]
+    }
+
+    /// The namespace of calls that name none.
+    public let defaultNamespace: String
+    private let state = Mutex(State())
+    private let activate: @Sendable (FunctionID, Int) -> Void
+
+    /// Makes an empty table.
+    ///
+    /// `activate` is called, on any thread and once per need, when a call arrives for a function of which no replica is
+    /// desired; it asks the provider for so many, and reports a failure by `activationFailed`.
+    public init(
+        defaultNamespace: String = NameRule.defaultNamespace,
+        activate: @escaping @Sendable (_ id: FunctionID, _ minimum: Int) -> Void
+    ) {
+        self.defaultNamespace = defaultNamespace
+        self.activate = activate
+    }
+
+    /// Takes over what a provider pushed.
+    ///
+    /// Events of one provider are applied in their order, by one task.
+    public func apply(_ event: RoutingEvent) {
+        switch event {
+        case .snapshot(let routes):
+            let gone = state.withLock { Set($0.routes.keys).subtracting(routes.map(\.id)) }
+            for id in gone.sorted() { remove(id) }
+            for route in routes { change(route) }
+        case .changed(let route):
+            change(route)
+        case .removed(let id):
+            remove(id)
+        }
+    }
+
+    /// Turns away the calls that wait for an activation that could not be had.
+    public func activationFailed(_ id: FunctionID, _ fault: PlatformFault) {
+        state.withLock { $0.rooms[id] }?.refuseWaiting(fault)
+    }
+
+    /// Whether the table knows a function.
+    public func contains(_ id: FunctionID) -> Bool { state.withLock { $0.routes[id] != nil } }
+
+    /// What is known of a function; nil where there is none.
+    public func route(of id: FunctionID) -> FunctionRoute? { state.withLock { $0.routes[id] } }
+
+    /// The routes of functions whose replicas follow the load.
+    public var scalingRoutes: [FunctionRoute] {
+        state.withLock { state in state.routes.values.filter { $0.rules.scaling != nil } }
+    }
+
+    /// Waits until every event loop lets calls of a function in, or until a limit has passed.
+    ///
+    /// Whoever was told that a function is deployed may call it at once.
+    public func awaitFunction(_ id: FunctionID, within limit: Duration) async {
+        if let expected = expect(id) {
+            await withTaskGroup(of: Void.self) { tasks in
+                tasks.addTask { for await _ in expected {} }
+                // Ends early when the function came first; the limit is for providers that never tell of it.
+                tasks.addTask { try? await Task.sleep(for: limit) }
+                await tasks.next()
+                tasks.cancelAll()
+            }
+        }
+        for loop in state.withLock({ $0.loops }) {
+            // Fails only while the event loops are being shut down.
+            try? await loop.submit { _ in }.get()
+        }
+    }
+
+    /// A stream that ends when the function is known; nil where it is.
+    private func expect(_ id: FunctionID) -> AsyncStream<Void>? {
+        state.withLock { state in
+            guard state.routes[id] == nil else { return nil }
+            let (stream, continuation) = AsyncStream.makeStream(of: Void.self)
+            state.expectations[id, default: []].append(continuation)
+            return stream
+        }
+    }
+
+    /// All functions known now.
+    public var functions: [FunctionID] { state.withLock { $0.routes.keys.sorted() } }
+
+    /// Everything that is known now, sorted by function.
+    public var routes: [FunctionRoute] { state.withLock { Array($0.routes.values) }.sorted { $0.id < $1.id } }
+
+    /// Lets an event loop follow the table, beginning with what is known now.
+    func attach(_ loop: LoopHandle) {
+        state.withLock { state in
+            state.loops.append(loop)
+            for (id, route) in state.routes {
+                if let room = state.rooms[id] { loop.change(route, room) }
+            }
+        }
+    }
+
+    private func change(_ route: FunctionRoute) {
+        let (room, expectations) = state.withLock { state in
+            let room = state.rooms[route.id] ?? AdmissionQueue(id: route.id, activate: activate)
+            state.rooms[route.id] = room
+            state.routes[route.id] = route
+            for loop in state.loops { loop.change(route, room) }
+            return (room, state.expectations.removeValue(forKey: route.id) ?? [])
+        }
+        room.update(route)
+        for expectation in expectations { expectation.finish() }
+    }
+
+    private func remove(_ id: FunctionID) {
+        let room = state.withLock { state in
+            state.routes[id] = nil
+            for loop in state.loops { loop.remove(id) }
+            return state.rooms.removeValue(forKey: id)
+        }
+        room?.refuseWaiting(
+            PlatformFault(.functionNotFound, "The function \(id) was deleted while the call waited for it.")
+        )
+    }
+}

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import DequeModule
+import NIOCore
+
+/// A call that has a place at a replica and waits for a connection to it.
+final class ConnectionWaiter {
+    /// Nil when it has one, or does not want one any more.
+    private var front: FrontConnection?
+    private var local: LocalReplica?
+    /// Whether only a connection will do that has not carried a call yet.
+    let isFresh: Bool
+    let since: NIODeadline
+
+    init(_ front: FrontConnection, at local: LocalReplica, isFresh: Bool) {
+        (self.front, self.local, self.isFresh) = (front, local, isFresh)
+        since = .now()
+    }
+
+    var isWaiting: Bool { front != nil }
+
+    func fulfil(with connection: UpstreamConnection) {
+        guard let front = take() else { return }
+        front.connected(connection)
+    }
+
+    func fail(_ error: any Error) {
+        guard let front = take() else { return }
+        front.notConnected(error)
+    }
+
+    /// The call is over.
+    func giveUp() {
+        guard let local else { return }
+        _ = take()
+        local.waiters.noteGivenUp()
+    }
+
+    private func take() -> FrontConnection? {
+        local = nil
+        return front.take()
+    }
+}
+
+/// The calls that wait for a connection to one replica on one event loop, the oldest first.
+struct WishLine {
+    private var line = Deque<ConnectionWaiter>()
+    /// How many there are that have not given up.
+    private(set) var count = 0
+
+    /// When the oldest began to wait.
+    var oldest: NIODeadline? { line.first { $0.isWaiting }?.since }
+
+    /// One that wants a fresh connection has waited for an answer before: it comes first.
+    mutating func add(_ waiter: ConnectionWaiter) {
+        count += 1
+        if waiter.isFresh { line.prepend(waiter) } else { line.append(waiter) }
+    }
+
+    /// The oldest of those that a new connection, or a kept one, is good enough for.
+    mutating func next(isFresh: Bool) -> ConnectionWaiter? {
+        while let first = line.first, !first.isWaiting { line.removeFirst() }
+        guard let index = line.firstIndex(where: { $0.isWaiting && (isFresh || !$0.isFresh) }) else { return nil }
+        count -= 1
+        return line.remove(at: index)
+    }
+
+    /// Those that gave up behind one that waits on are swept out when they are the most.
+    mutating func noteGivenUp() {
+        count -= 1
+        if line.count > 2 * count + 64 { line.removeAll { !$0.isWaiting } }
+    }
+}

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import NIOCore
+import NIOPosix
+import ProviderContract
+
+/// Opening connections: as many as calls wait for one, but no more at a time than the server has shown to take.
+extension LocalReplica {
+    /// A connection on its way.
+    struct Attempt {
+        let connection: UpstreamConnection
+        let slot: ConnectionOpenings.Slot
+        let since: NIODeadline
+        /// How often it was looked at.
+        ///
+        /// Between two looks the event loop has heard of what happened: a loop that is busy does not take its own slowness
+        /// for the network's.
+        var looks = 0
+    }
+
+    private var openings: ConnectionOpenings { replica.connections.openings }
+
+    /// Lets a call wait for a connection: one that is opened or one that falls free, whichever is ready first.
+    func add(_ waiter: ConnectionWaiter, in context: LoopContext) {
+        waiters.add(waiter)
+        openMore(context)
+        watch(context)
+    }
+
+    /// Hands kept connections to calls that wait.
+    @inline(__always)
+    func serveWishes() {
+        if waiters.count > 0 { serveFromIdle() }
+    }
+
+    private func serveFromIdle() {
+        while hasIdle, let waiter = waiters.next(isFresh: false) {
+            guard let connection = takeIdle() else { return }
+            waiter.fulfil(with: connection)
+        }
+    }
+
+    // MARK: Opening
+
+    private func openMore(_ context: LoopContext) {
+        guard let upstream else { return }
+        while attempts.count < waiters.count, !isInLine {
+            guard let slot = openings.take(at: Self.now) else { return standInLine(context) }
+            open(upstream, slot, context)
+        }
+    }
+
+    private func standInLine(_ context: LoopContext) {
+        isInLine = true
+        let bound = NIOLoopBound((self, context), eventLoop: context.loop)
+        openings.enlist { slot in
+            bound.eventLoop.execute {
+                let (local, context) = bound.value
+                local.take(slot, context)
+            }
+        }
+    }
+
+    /// A slot has become free for this event loop, which may not need it any more.
+    private func take(_ slot: ConnectionOpenings.Slot, _ context: LoopContext) {
+        isInLine = false
+        guard let upstream, attempts.count < waiters.count else { return openings.noteEnded(slot) }
+        open(upstream, slot, context)
+        openMore(context)
+    }
+
+    private func open(_ upstream: HTTPUpstream, _ slot: ConnectionOpenings.Slot, _ context: LoopContext) {
+        let connection = UpstreamConnection(self, context)
+        attempts.append(Attempt(connection: connection, slot: slot, since: .now()))
+        connect(connection, upstream, in: context).assumeIsolated().whenComplete { [self] outcome in
+            switch outcome {
+            case .success: established(connection)
+            case .failure(let error): failed(connection, error, context)
+            }
+        }
+    }
+
+    private func established(_ connection: UpstreamConnection) {
+        guard let attempt = remove(connection) else { return connection.close() }
+        let now = NIODeadline.now()
+        openings.noteConnected(attempt.slot, after: Self.nanoseconds(now - attempt.since), at: Self.now)
+        connection.slot = attempt.slot
+        if let waiter = waiters.next(isFresh: true) {
+            waiter.fulfil(with: connection)
+        } else {
+            connection.rest()
+        }
+    }
+
+    private func failed(_ connection: UpstreamConnection, _ error: any Error, _ context: LoopContext) {
+        connection.noteEnd()
+        guard let attempt = remove(connection) else { return }
+        openings.noteEnded(attempt.slot)
+        suspect()
+        waiters.next(isFresh: true)?.fail(error)
+        openMore(context)
+    }
+
+    private func remove(_ connection: UpstreamConnection) -> Attempt? {
+        guard let index = attempts.firstIndex(where: { $0.connection === connection }) else { return nil }
+        attempts.swapAt(index, attempts.count - 1)
+        return attempts.removeLast()
+    }
+
+    // MARK: Watching
+
+    private static var interval: TimeAmount { .milliseconds(5) }
+
+    /// Looks after those that wait, as long as there are any.
+    private func watch(_ context: LoopContext) {
+        guard !isWatched else { return }
+        isWatched = true
+        context.loop.assumeIsolated().scheduleTask(in: Self.interval) { [self] in
+            isWatched = false
+            guard waiters.count > 0 else { return }
+            giveDroppedUp(context)
+            openings.renew(at: Self.now)
+            openMore(context)
+            watch(context)
+        }
+    }
+
+    /// What came to a full line was dropped, and the system would try it again after a second: a new attempt is quicker.
+    ///
+    /// A call that has waited for as long as connecting may take is told so, as if it had been its own attempt.
+    private func giveDroppedUp(_ context: LoopContext) {
+        let limit = TimeAmount(context.settings.connectTimeout)
+        let patience = max(leastPatience, .nanoseconds(Int64(clamping: openings.patience)))
+        for index in attempts.indices { attempts[index].looks += 1 }
+        guard patience < limit else { return }
+        let dropped = attempts.filter { Self.interval * $0.looks >= patience && $0.connection.hasChannel }
+        for attempt in dropped {
+            _ = remove(attempt.connection)
+            openings.noteDropped(attempt.slot, after: Self.nanoseconds(patience), at: Self.now)
+            attempt.connection.close()
+        }
+        guard !dropped.isEmpty, let oldest = waiters.oldest, NIODeadline.now() - oldest >= limit else { return }
+        suspect()
+        waiters.next(isFresh: true)?.fail(ChannelError.connectTimeout(limit))
+    }
+
+    /// On this machine a connection comes about at once or not at all.
+    private var leastPatience: TimeAmount {
+        .milliseconds(upstream?.host.hasPrefix("127.") == true || upstream?.host == "::1" ? 25 : 250)
+    }
+
+    private static var now: UInt64 { NIODeadline.now().uptimeNanoseconds }
+
+    private static func nanoseconds(_ amount: TimeAmount) -> UInt64 { UInt64(clamping: amount.nanoseconds) }
+}

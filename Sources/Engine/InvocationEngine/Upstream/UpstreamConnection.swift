@@ -1,0 +1,376 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import FaultModel
+import NIOCore
+import ProviderContract
+
+/// A connection to a replica's HTTP server: carries out one call at a time, kept open between calls.
+final class UpstreamConnection: ChannelInboundHandler, Origin {
+    typealias InboundIn = ByteBuffer
+
+    private enum Phase {
+        case idle
+        case head
+        case body
+        case tunnel
+        case closed
+    }
+
+    private enum Standing {
+        case unanswered
+        case answered
+        /// It ended, or its server ends it.
+        case none
+    }
+
+    let local: LocalReplica
+    private let loopContext: LoopContext
+    /// The way to the replica.
+    let writeBuffer = WriteBuffer()
+    private var context: ChannelHandlerContext?
+    private var phase = Phase.idle
+    private var front: FrontConnection?
+    private var buffer = ByteBuffer()
+    private var scanner = HeadScanner()
+    private var body = BodyDecoder(.none)
+    private let idleTimer = LoopTimer()
+    private var sendsChunks = false
+    private var isToHEAD = false
+    private var requestEnded = false
+    private var mayKeep = false
+    /// What the replica's count of connections has been told of this one.
+    private var standing = Standing.unanswered
+    private var sawByte = false
+    /// Whether a read has been asked for that has not happened yet.
+    private var isReading = false
+    private var failure: (any Error)?
+    /// Whether it has been kept behind a call.
+    private(set) var isReused = false
+    /// The right to be on its way, until it has answered.
+    var slot: ConnectionOpenings.Slot?
+    /// Shorter than any server's own limit, so that a call seldom meets a connection that is just being closed.
+    private static let idleLimit = TimeAmount.milliseconds(1500)
+
+    init(_ local: LocalReplica, _ context: LoopContext) {
+        self.local = local
+        loopContext = context
+    }
+
+    // MARK: The call
+
+    private(set) var isWritable = true
+
+    /// Begins a call, whose head has been written to `writeBuffer`.
+    func begin(_ front: FrontConnection, isToHEAD: Bool, sendsChunks: Bool) {
+        self.front = front
+        self.isToHEAD = isToHEAD
+        self.sendsChunks = sendsChunks
+        phase = .head
+        requestEnded = false
+        sawByte = false
+        scanner.reset()
+        loopContext.timers.set(idleTimer, at: .distantFuture)
+        // Closed between being chosen and being used.
+        guard context != nil else { return fail() }
+        read()
+    }
+
+    func takeBody(_ piece: ByteBuffer) {
+        guard sendsChunks, phase != .tunnel else { return writeBuffer.write(piece) }
+        writeBuffer.bytes.writeChunkSize(piece.readableBytes)
+        writeBuffer.write(piece)
+        writeBuffer.bytes.writeStaticString("\r\n")
+    }
+
+    func endBody(trailers: ByteBuffer?) {
+        requestEnded = true
+        if phase == .tunnel {
+            writeBuffer.flush()
+            context?.close(mode: .output, promise: nil)
+            return
+        }
+        guard sendsChunks else { return }
+        writeBuffer.bytes.writeStaticString("0\r\n")
+        if let trailers { writeBuffer.bytes.writeImmutableBuffer(trailers) }
+        writeBuffer.bytes.writeStaticString("\r\n")
+    }
+
+    func flush() { writeBuffer.flush() }
+
+    func resumeAnswer() {
+        guard phase == .head || phase == .body || phase == .tunnel else { return }
+        process()
+    }
+
+    func abandon() {
+        front = nil
+        close()
+    }
+
+    /// Closes the connection; the call in flight, if any, has been told or does not care.
+    func close() {
+        guard phase != .closed else { return }
+        phase = .closed
+        guard let context else { return }
+        noteEnd()
+        context.close(promise: nil)
+    }
+
+    /// Keeps no room for work while there is none.
+    func giveRoomBack() {
+        writeBuffer.giveRoomBack(loopContext.noBytes)
+        scanner.forget()
+    }
+
+    /// Whether there is a channel to close.
+    var hasChannel: Bool { context != nil }
+
+    /// Waits for a call that may want it: the one that it was opened for has another.
+    func rest() {
+        giveSlotBack()
+        guard phase == .idle, context != nil, local.replica.connections.areServedInParallel, local.keep(self) else {
+            return close()
+        }
+        loopContext.timers.set(idleTimer, at: .now() + Self.idleLimit)
+        read()
+    }
+
+    /// There is no connection any more, or will be none.
+    func noteEnd() {
+        switch standing {
+        case .unanswered: local.replica.connections.noteClosedUnanswered()
+        case .answered: local.replica.connections.noteClosed()
+        case .none: break
+        }
+        standing = .none
+        giveSlotBack()
+    }
+
+    private func giveSlotBack() {
+        if let slot = slot.take() { local.replica.connections.openings.noteEnded(slot) }
+    }
+
+    // MARK: Channel events
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        self.context = context
+        writeBuffer.open(context, encodes: false)
+        idleTimer.onExpiry = { [unowned self] in expire() }
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) { forgetContext() }
+
+    private func forgetContext() {
+        context = nil
+        writeBuffer.close()
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        isReading = false
+        loopContext.readClock()
+        var piece = unwrapInboundIn(data)
+        sawByte = true
+        if buffer.readableBytes == 0 {
+            buffer = piece
+        } else {
+            buffer.writeBuffer(&piece)
+        }
+        process()
+    }
+
+    func channelReadComplete(context: ChannelHandlerContext) {
+        front?.flushAnswer()
+    }
+
+    func channelWritabilityChanged(context: ChannelHandlerContext) {
+        isWritable = context.channel.isWritable
+        if isWritable { front?.originBecameWritable() }
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        failure = error
+        context.close(promise: nil)
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        let ended = phase
+        phase = .closed
+        noteEnd()
+        loopContext.timers.cancel(idleTimer)
+        forgetContext()
+        switch ended {
+        case .idle: local.drop(self)
+        case .head: fail()
+        case .body: endWithConnection()
+        case .tunnel: front.take()?.tunnelEnded()
+        case .closed: break
+        }
+    }
+
+    // MARK: The answer
+
+    private func process() {
+        do {
+            try takeAnswer()
+        } catch let error as WireError {
+            let front = front.take()
+            close()
+            front?.failed(error.functionFault(front?.functionName ?? ""))
+        } catch {
+            let front = front.take()
+            close()
+            front?.failed(.unexpected(error, doing: "reading a function's answer"))
+        }
+    }
+
+    private func takeAnswer() throws {
+        if let front { try takeAnswer(for: front) }
+        // Nobody asked for what comes now.
+        if phase == .idle, buffer.readableBytes > 0 { close() }
+    }
+
+    private func takeAnswer(for front: FrontConnection) throws {
+        while self.front === front, front.canTakeAnswer {
+            switch phase {
+            case .head:
+                guard try takeHead(front) else { return readMore() }
+            case .body where body.isDone:
+                endAnswer(nil)
+            case .body:
+                guard let event = try body.next(&buffer) else { return readMore() }
+                switch event {
+                case .data(let piece): front.answerBody(piece)
+                case .end(let trailers): endAnswer(trailers)
+                }
+            case .tunnel:
+                guard buffer.readableBytes > 0 else { return readMore() }
+                front.answerBody(buffer)
+                buffer = ByteBuffer()
+            case .idle, .closed:
+                return
+            }
+        }
+    }
+
+    private func readMore() {
+        letGoOfBuffer()
+        read()
+    }
+
+    /// Asks for a read unless one is still to come.
+    private func read() {
+        guard !isReading, let context else { return }
+        isReading = true
+        context.read()
+    }
+
+    /// Storage that nothing is left in goes back to the event loop, which reads into it again.
+    @inline(__always)
+    private func letGoOfBuffer() {
+        if buffer.readableBytes == 0 { buffer = loopContext.noBytes }
+    }
+
+    /// Takes one head; false when it is not complete.
+    private func takeHead(_ front: FrontConnection) throws(WireError) -> Bool {
+        let limit = loopContext.settings.headLimit
+        let come = buffer
+        let length = try come.withBytes { bytes throws(WireError) in
+            try scanner.scan(bytes, limit: limit)
+        }
+        guard let length else { return false }
+        buffer.moveReaderIndex(forwardBy: length)
+        try come.withBytes { bytes throws(WireError) in
+            try takeHead(front, in: UnsafeRawBufferPointer(rebasing: bytes[..<length]))
+        }
+        return true
+    }
+
+    private func takeHead(_ front: FrontConnection, in bytes: UnsafeRawBufferPointer) throws(WireError) {
+        let head = try ResponseHead(scanner.startLine, scanner.fields, in: bytes, toHEAD: isToHEAD)
+        if head.options.namesFields { scanner.markNamedFields(in: bytes) }
+        if head.status == 101 {
+            try switchProtocols(head, bytes, front)
+        } else if head.isInterim {
+            if head.status != 100 { front.answerInterim(head, scanner.fields, in: bytes) }
+            scanner.reset()
+        } else {
+            body = BodyDecoder(head.framing)
+            mayKeep = head.keepsAlive
+            noteAnswer()
+            phase = .body
+            front.answerHead(head, scanner.fields, in: bytes)
+        }
+    }
+
+    private func switchProtocols(
+        _ head: ResponseHead,
+        _ bytes: UnsafeRawBufferPointer,
+        _ front: FrontConnection
+    ) throws(WireError) {
+        guard front.askedForUpgrade, let chosen = head.upgrade, UpgradeList.offersMore(chosen, in: bytes) else {
+            throw WireError("it switches protocols, which nobody asked for.")
+        }
+        mayKeep = true
+        noteAnswer()
+        phase = .tunnel
+        front.answerUpgrade(head, scanner.fields, in: bytes)
+    }
+
+    private func noteAnswer() {
+        guard standing == .unanswered else { return }
+        standing = mayKeep ? .answered : .none
+        local.replica.connections.noteFirstAnswer(staysOpen: mayKeep)
+        if let slot = slot.take() { local.replica.connections.openings.noteAnswered(slot) }
+    }
+
+    /// Gives the connection back before the front goes on: its next request may want it.
+    private func endAnswer(_ trailers: ByteBuffer?) {
+        let front = front.take()
+        letGoOfBuffer()
+        phase = .idle
+        if mayKeep, requestEnded, buffer.readableBytes == 0, failure == nil, local.keep(self) {
+            isReused = true
+            loopContext.timers.set(idleTimer, at: loopContext.now + Self.idleLimit)
+            read()
+        } else {
+            close()
+        }
+        front?.answerEnded(trailers: trailers)
+        local.serveWishes()
+    }
+
+    private func expire() {
+        guard phase == .idle else { return }
+        local.drop(self)
+        close()
+    }
+
+    private func endWithConnection() {
+        let front = front.take()
+        if body.endsWithConnection, failure == nil {
+            front?.answerEnded(trailers: nil)
+        } else {
+            front?.answerBroke()
+        }
+        front?.flushAnswer()
+    }
+
+    /// The connection ended before an answer came.
+    private func fail() {
+        phase = .closed
+        let front = front.take()
+        if !sawByte, front?.retryOnFreshConnection() == true { return }
+        let name = front?.functionName ?? ""
+        let hint = front?.logHint
+        front?.failed(
+            PlatformFault(
+                .functionUnreachable,
+                sawByte
+                    ? "\(name) closed the connection in the middle of its answer's head."
+                    : "\(name) closed the connection without an answer.",
+                hint: hint,
+                cause: failure
+            )
+        )
+    }
+}

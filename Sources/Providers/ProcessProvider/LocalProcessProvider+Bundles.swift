@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import FaultModel
+import Foundation
+public import FunctionModel
+public import ProviderContract
+
+/// Images of our own: bundles, immutable and named by their content (martlet-api "Bundles").
+extension LocalProcessProvider: BundleStore {
+    /// See the contract's `bundles`.
+    public func bundles() async throws(PlatformFault) -> [BundleRecord] { try await store.images() }
+
+    /// See the contract's `makeUploadPath`.
+    public func makeUploadPath() async throws(PlatformFault) -> String {
+        settings.dataDirectory.file("spill/upload-\(UUID().uuidString).tar")
+    }
+
+    /// See the contract's `storeBundle`.
+    public func storeBundle(
+        name: String,
+        tag: String,
+        archivePath: String
+    ) async throws(PlatformFault) -> BundleRecord {
+        try Self.checkImage(name: name, tag: tag)
+        let contents = contents
+        let unpacked = try await Self.onDisk(unpacking) { () throws(PlatformFault) in try contents.unpack(archivePath) }
+        do throws(PlatformFault) {
+            // Placed in the same change as named: whoever removes what nobody uses comes before or after both.
+            return try await change { () throws(PlatformFault) in
+                try await Self.onDisk(self.parts.disk) { () throws(PlatformFault) in try contents.place(unpacked) }
+                let record = BundleRecord(
+                    name: name,
+                    tag: tag,
+                    digest: unpacked.digest,
+                    language: unpacked.description.language,
+                    createdAt: .now()
+                )
+                try await self.store.put(record)
+                return record
+            }
+        } catch {
+            unpacking.async { unpacked.discard() }
+            throw error
+        }
+    }
+
+    /// See the contract's `deleteBundle`.
+    public func deleteBundle(name: String, tag: String) async throws(PlatformFault) {
+        try await change { () throws(PlatformFault) in
+            let images = try await self.store.images()
+            guard let image = images.first(where: { $0.name == name && $0.tag == tag }) else {
+                throw PlatformFault(.notFound, "There is no bundle \(NameRule.printable("\(name):\(tag)")).")
+            }
+            let isNamedElsewhere = images.contains { $0.digest == image.digest && ($0.name, $0.tag) != (name, tag) }
+            if !isNamedElsewhere, let user = try await self.store.usedBundles()[image.digest] {
+                throw PlatformFault(
+                    .conflict,
+                    "The function \(user) uses the bundle \(name):\(tag).",
+                    hint: "Remove it first: martlet remove \(user.name) --namespace \(user.namespace)"
+                )
+            }
+            try await self.store.deleteImage(name: name, tag: tag)
+            try await self.removeUnusedBundles()
+        }
+    }
+
+    /// The digest that an image name stands for now.
+    func digest(of image: String, for id: FunctionID) async throws(PlatformFault) -> String {
+        let parts = ImageName(image)
+        if let found = try await store.images().first(where: { $0.name == parts.name && $0.tag == parts.tag }) {
+            return found.digest
+        }
+        throw PlatformFault(
+            .imageNotFound,
+            "The image \"\(NameRule.printable(image))\" is not in the local store.",
+            hint: """
+                Build it here: martlet build -f stack.yaml --filter \(id.name). \
+                Or run a program of this machine: martlet deploy \(id.name) --image host --fprocess "COMMAND".
+                """
+        )
+    }
+
+    private static func checkImage(name: String, tag: String) throws(PlatformFault) {
+        let letters = Set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
+        let isName =
+            name != "host" && name.count <= 255
+            && name.split(separator: "/", omittingEmptySubsequences: false).allSatisfy { part in
+                !part.isEmpty && part.allSatisfy { letters.contains($0) || $0 == ":" } && part != ".."
+            }
+        guard isName, !tag.isEmpty, tag.count <= 128, tag.allSatisfy(letters.contains) else {
+            throw PlatformFault(
+                .invalidValue,
+                "\"\(NameRule.printable("\(name):\(tag)"))\" cannot be a bundle's name and tag.",
+                hint: "Use letters, digits, \"/\", \".\", \"_\" and \"-\", as: hello:1.0"
+            )
+        }
+    }
+
+    /// Removes content that neither a name, nor a revision in use, nor a replica that is still there refers to.
+    ///
+    /// Within a change.
+    func removeUnusedBundles() async throws(PlatformFault) {
+        var used = Set(try await store.images().map(\.digest))
+        used.formUnion(try await store.usedBundles().keys)
+        let running = (Array(functions.values) + leaving).flatMap(\.bundleFolders)
+        used.formUnion(running.map { ($0 as NSString).lastPathComponent })
+        let contents = contents
+        let retired = try await Self.onDisk(parts.disk) { [used] in contents.retire(besides: used) }
+        discard(retired)
+    }
+
+    /// Removes folders that nobody finds any more.
+    func discard(_ folders: [String]) {
+        unpacking.async {
+            for folder in folders { try? FileManager.default.removeItem(atPath: folder) }
+        }
+    }
+
+    nonisolated var contents: BundleContents { BundleContents(folder: settings.dataDirectory.file("bundles")) }
+}

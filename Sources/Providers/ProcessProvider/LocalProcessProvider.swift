@@ -1,0 +1,328 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import FaultModel
+import Foundation
+public import FunctionModel
+import FunctionProcesses
+public import Logging
+import NIOCore
+import NIOPosix
+import ProcessControl
+public import ProviderContract
+
+/// Runs functions as child processes of this process, supervised by the watchdog's rules.
+///
+/// An actor on an event loop of its own: what happens to processes arrives there in order, and no call's thread waits
+/// for a disk. Everything acknowledged is in the data directory before the acknowledgement.
+public actor LocalProcessProvider: FunctionProvider {
+    /// How a provider is set up.
+    public struct Settings: Sendable {
+        /// Where state lives; owned by the provider from now on.
+        public var dataDirectory: DataDirectory
+        /// The namespace of deployments that name none.
+        public var defaultNamespace: String
+        /// `OPENFAAS_URL` of functions.
+        public var platformURL: String
+        /// Refuses deployments whose limits the system does not enforce.
+        public var requiresLimits: Bool
+        /// What `info` says.
+        public var version: ProviderInfo.Version
+
+        /// Makes settings.
+        public init(
+            dataDirectory: DataDirectory,
+            defaultNamespace: String = NameRule.defaultNamespace,
+            platformURL: String,
+            requiresLimits: Bool = false,
+            version: ProviderInfo.Version
+        ) {
+            self.dataDirectory = dataDirectory
+            self.defaultNamespace = defaultNamespace
+            self.platformURL = platformURL
+            self.requiresLimits = requiresLimits
+            self.version = version
+        }
+    }
+
+    /// Everything that a provider can do, this one does.
+    public nonisolated let capabilities = ProviderCapabilities()
+    /// Whether the system enforces limits of memory, CPU and processes.
+    public nonisolated let limitsAreEnforced: Bool
+
+    /// See the contract's `unownedExecutor`.
+    public nonisolated var unownedExecutor: UnownedSerialExecutor { loop.executor.asUnownedSerialExecutor() }
+
+    nonisolated let settings: Settings
+    nonisolated let logger: Logger
+    nonisolated let parts: ReplicaParts
+    nonisolated let hub = RouteHub()
+    nonisolated let store: StateStore
+    /// Where bundles are unpacked and removed: it may take long, and no replica waits for it.
+    nonisolated let unpacking = DispatchQueue(label: "martlet.bundles")
+    private nonisolated let loop: any EventLoop
+    private nonisolated let group: MultiThreadedEventLoopGroup
+
+    var functions: [FunctionID: FunctionSupervisor] = [:]
+    /// Functions that were deleted and whose last calls are still ending.
+    var leaving: [FunctionSupervisor] = []
+    var namespaceRecords: [String: NamespaceRecord] = [:]
+    var desired = DesiredReplicas()
+    private let crowd = ProbeCrowd()
+    private var isChanging = false
+    private var changes: [CheckedContinuation<Void, Never>] = []
+    private var isStopped = false
+    private var memoryWatch: RepeatedTask?
+    private var isWatchingMemory = false
+    private var lastProcessTable: (at: ContinuousClock.Instant, table: [Int32: ResourceUsage])?
+
+    /// Opens the state, ends what a killed Martlet left running, and starts everything that was deployed.
+    ///
+    /// - Throws: `storageUnavailable` when the state cannot be read.
+    public init(_ settings: Settings, logger: Logger) async throws(PlatformFault) {
+        self.settings = settings
+        self.logger = logger
+        let directory = settings.dataDirectory
+        let disk = DispatchQueue(label: "martlet.disk")
+        // One loop for supervision, one for logs, whose thread may wait for the disk.
+        group = MultiThreadedEventLoopGroup(numberOfThreads: 2)
+        let loops = Array(group.makeIterator())
+        loop = loops[0]
+        do {
+            store = try await Self.onDisk(disk) { () throws(PlatformFault) in
+                try StateStore(path: directory.file("martlet.sqlite"))
+            }
+        } catch {
+            group.shutdownGracefully { _ in }
+            throw error
+        }
+        let groups = ControlGroupTree.detect(name: "martlet-\(directory.instance)", processID: getpid())
+        limitsAreEnforced = groups != nil
+        parts = ReplicaParts(
+            loop: loops[0],
+            // As the first process of a container it inherits whatever loses its parent.
+            spawner: ProcessSpawner(adoptsOrphans: getpid() == 1),
+            ports: PortPool(),
+            logs: FunctionLogs(folder: directory.file("logs"), loop: loops[1]),
+            marks: ProcessMarks(owner: directory.owner),
+            secrets: SecretStore(folder: directory.file("secrets"), preferring: directory.file("incoming")),
+            groups: groups,
+            runFolder: directory.file("run"),
+            platformURL: settings.platformURL,
+            disk: disk,
+            folders: DispatchQueue(label: "martlet.folders"),
+            tidying: FolderTidying(loop: loops[0])
+        )
+        await removeLeftovers()
+        try await restore()
+        await tidyBundles()
+    }
+
+    /// Runs something that blocks on a queue of its own.
+    static func onDisk<Value: Sendable>(
+        _ queue: DispatchQueue,
+        _ body: @escaping @Sendable () throws(PlatformFault) -> Value
+    ) async throws(PlatformFault) -> Value {
+        let result: Result<Value, PlatformFault> = await withCheckedContinuation { continuation in
+            queue.async { continuation.resume(returning: Result { () throws(PlatformFault) in try body() }) }
+        }
+        return try result.get()
+    }
+
+    // MARK: Start
+
+    /// Orphans are recognised by their marks, or by their home, which lies in this data directory.
+    private func removeLeftovers() async {
+        await parts.marks.endStrays()
+        let (runFolder, groups, secrets) = (parts.runFolder, parts.groups, parts.secrets)
+        await withCheckedContinuation { continuation in
+            parts.disk.async {
+                ProcessTable.killOrphans(carrying: "HOME=\(runFolder)/")
+                groups?.removeLeftovers()
+                secrets.removeLeftovers()
+                Self.discardContents(of: runFolder)
+                continuation.resume()
+            }
+        }
+    }
+
+    /// Empties the folder of replicas' folders.
+    ///
+    /// There may be thousands of them: they are moved aside, and nobody waits until they are gone.
+    private static func discardContents(of folder: String) {
+        let aside = "\(folder)/.discarded-\(UInt32.random(in: 0 ... .max))"
+        let names = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
+        guard !names.isEmpty, mkdir(aside, 0o700) == 0 else { return }
+        for name in names { rename("\(folder)/\(name)", "\(aside)/\(name)") }
+        // What a crash leaves of it is discarded by the next start.
+        DispatchQueue.global(qos: .utility).async { try? FileManager.default.removeItem(atPath: aside) }
+    }
+
+    private func restore() async throws(PlatformFault) {
+        for record in try await store.namespaces() { namespaceRecords[record.name] = record }
+        if namespaceRecords[settings.defaultNamespace] == nil {
+            let record = NamespaceRecord(name: settings.defaultNamespace, labels: ["openfaas": "1"])
+            try await store.put(record)
+            namespaceRecords[record.name] = record
+        }
+        let stored = try await store.functions()
+        parts.logs.removeLeftovers(besides: Set(stored.map(\.id)))
+        for function in stored {
+            do throws(PlatformFault) {
+                try adopt(function).setDesired(function.desiredReplicas)
+            } catch {
+                logger.error(
+                    "a stored function cannot be run",
+                    metadata: ["function": "\(function.id)", "why": "\(error)"]
+                )
+            }
+        }
+        if !limitsAreEnforced { watchMemory() }
+    }
+
+    /// What is not removed now is removed another time.
+    private func tidyBundles() async {
+        discard(contents.leftovers())
+        do throws(PlatformFault) { try await removeUnusedBundles() } catch {
+            logger.warning("unused bundles were not removed", metadata: ["why": "\(error)"])
+        }
+    }
+
+    /// Makes the supervisor of a function, which begins with no replica.
+    func adopt(_ function: StateStore.StoredFunction) throws(PlatformFault) -> FunctionSupervisor {
+        let newest = try parse(function.revision, of: function.id)
+        let serving = function.readyRevision.flatMap { try? parse($0, of: function.id) }
+        let supervisor = FunctionSupervisor(
+            function,
+            newest: newest,
+            serving: serving,
+            parts: parts,
+            log: parts.logs.log(of: function.id),
+            crowd: crowd,
+            hub: hub,
+            logger: logger,
+            onServing: { [store, logger, createdAt = function.createdAt] id, number in
+                // Not awaited by anybody: a restart that finds the older number merely begins with the newest.
+                Task {
+                    do { try await store.setReadyRevision(number, of: id, createdAt: createdAt) } catch {
+                        logger.warning("the serving revision was not noted", metadata: ["why": "\(error)"])
+                    }
+                }
+            }
+        )
+        functions[function.id] = supervisor
+        return supervisor
+    }
+
+    /// Reads a revision's rules together with its bundle's.
+    func parse(
+        _ revision: StateStore.StoredRevision,
+        of id: FunctionID
+    ) throws(PlatformFault) -> FunctionRevision {
+        let folder = revision.bundleDigest.map(bundleFolder)
+        return try FunctionRevision(
+            id: id,
+            number: revision.number,
+            deployment: revision.deployment,
+            bundle: try folder.map { folder throws(PlatformFault) in try BundleDescription(folder: folder) } ?? nil,
+            bundleFolder: folder
+        )
+    }
+
+    nonisolated func bundleFolder(_ digest: String) -> String { contents.place(of: digest) }
+
+    // MARK: Stop
+
+    /// Lets all replicas end their calls, then ends them; what still runs after the limit is killed.
+    ///
+    /// State is kept.
+    public nonisolated func shutdown(within limit: Duration) async {
+        await stopAll(within: limit)
+        // Not on the actor, whose own event loop ends here.
+        try? await group.shutdownGracefully()
+    }
+
+    private func stopAll(within limit: Duration) async {
+        isStopped = true
+        memoryWatch?.cancel()
+        parts.tidying.close()
+        hub.close()
+        let deadline = loop.scheduleTask(in: TimeAmount(limit)) {
+            self.assumeIsolated { provider in
+                for function in provider.functions.values + provider.leaving { function.killAll() }
+            }
+        }
+        let ending = Array(functions.values) + leaving
+        await withCheckedContinuation { continuation in
+            // All at once; the last one to be gone ends the wait.
+            var left = ending.count
+            guard left > 0 else { return continuation.resume() }
+            for function in ending {
+                function.stopAll(deleting: function.isDeleting) {
+                    left -= 1
+                    if left == 0 { continuation.resume() }
+                }
+            }
+        }
+        deadline.cancel()
+        // Calls' processes that were killed just now, and what has left its group.
+        parts.marks.withdrawAll()
+        await parts.marks.endStrays()
+        parts.logs.close()
+        let (store, logger) = (store, logger)
+        await withCheckedContinuation { continuation in
+            parts.disk.async {
+                do { try store.close() } catch {
+                    // Everything is in the log beside it, which the next start reads.
+                    logger.warning("the database was not closed", metadata: ["why": "\(error)"])
+                }
+                continuation.resume()
+            }
+        }
+        parts.spawner.shutdown()
+    }
+
+    // MARK: One change at a time
+
+    /// Runs a change alone, so that what it checked still holds when it writes.
+    func change<Value: Sendable>(
+        _ body: () async throws(PlatformFault) -> Value
+    ) async throws(PlatformFault) -> Value {
+        if isChanging { await withCheckedContinuation { changes.append($0) } }
+        isChanging = true
+        defer {
+            if changes.isEmpty { isChanging = false } else { changes.removeFirst().resume() }
+        }
+        guard !isStopped else { throw PlatformFault(.shuttingDown, "Martlet is stopping.") }
+        return try await body()
+    }
+
+    /// What the system knows of process groups, at most a moment old: many functions are asked about at once.
+    func processTable() async -> [Int32: ResourceUsage] {
+        let now = ContinuousClock.now
+        if let known = lastProcessTable, now - known.at < .milliseconds(200) { return known.table }
+        let table = await withCheckedContinuation { continuation in
+            DispatchQueue.global(qos: .utility).async { continuation.resume(returning: ProcessTable.groupUsages()) }
+        }
+        lastProcessTable = (now, table)
+        return table
+    }
+
+    private func watchMemory() {
+        memoryWatch = loop.scheduleRepeatedTask(initialDelay: .milliseconds(250), delay: .milliseconds(250)) { _ in
+            self.assumeIsolated { provider in
+                guard !provider.isWatchingMemory, provider.functions.values.contains(where: \.needsMemoryWatch) else {
+                    return
+                }
+                provider.isWatchingMemory = true
+                Task { await provider.enforceMemory() }
+            }
+        }
+    }
+
+    /// The table is read elsewhere: where there are many processes that takes long, and no function waits for it.
+    private func enforceMemory() async {
+        let table = await processTable()
+        for function in functions.values where function.needsMemoryWatch { function.enforceMemory(table) }
+        isWatchingMemory = false
+    }
+}

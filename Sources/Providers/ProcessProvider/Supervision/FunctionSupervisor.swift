@@ -1,0 +1,351 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Dispatch
+import FunctionModel
+import FunctionProcesses
+import Logging
+import NIOCore
+import ProcessControl
+import ProviderContract
+
+/// Keeps one function as it is desired: carries out what `FunctionPlan` decides, and tells it what happens.
+///
+/// Confined to the supervision loop. Costs next to nothing while the function has no replica: no task, timer
+/// or open file; an empty folder waits for the next one.
+final class FunctionSupervisor {
+    let id: FunctionID
+    let createdAt: Timestamp
+    /// Found by the function itself, never by its name, which may be another one's by now.
+    let log: FunctionLog
+    private(set) var newest: FunctionRevision
+    /// Digest and deployment of the newest revision, to tell a change from none.
+    private(set) var stored: StateStore.StoredRevision
+    private(set) var state: MartletStatus.State = .starting
+    private(set) var reason = ""
+    private(set) var since = Timestamp.now()
+    private(set) var isDeleting = false
+
+    private let parts: ReplicaParts
+    private let crowd: ProbeCrowd
+    private let hub: RouteHub
+    private let logger: Logger
+    private let onServing: (FunctionID, Int) -> Void
+    private var plan: FunctionPlan
+    private var serving: FunctionRevision?
+    private var replicas: [Int: ReplicaProcess] = [:]
+    private var failures: [Int: Int] = [:]
+    private var lastFailure: [Int: String] = [:]
+    private var retries: [Int: Scheduled<Void>] = [:]
+    private var spareFolder: ReplicaFolder?
+    private var drainLimits: [Int: Scheduled<Void>] = [:]
+    private var whenEmpty: [() -> Void] = []
+    private var lastUsage: (at: NIODeadline, cpuNanoseconds: UInt64, milliCPU: Double)?
+    /// Over less time the use of CPU would be noise; who asks so soon gets the answer of the one before.
+    private static let shortestUsageInterval = TimeAmount.milliseconds(200)
+    /// What replicas had used when they were last looked at, and what those that have ended had.
+    private var usedCPU: [Int: UInt64] = [:]
+    private var usedByEnded: UInt64 = 0
+
+    init(
+        _ function: StateStore.StoredFunction,
+        newest: FunctionRevision,
+        serving: FunctionRevision?,
+        parts: ReplicaParts,
+        log: FunctionLog,
+        crowd: ProbeCrowd,
+        hub: RouteHub,
+        logger: Logger,
+        onServing: @escaping (FunctionID, Int) -> Void
+    ) {
+        id = function.id
+        createdAt = function.createdAt
+        stored = function.revision
+        self.newest = newest
+        self.serving = serving
+        self.parts = parts
+        self.log = log
+        self.crowd = crowd
+        self.hub = hub
+        self.logger = logger
+        self.onServing = onServing
+        plan = FunctionPlan(
+            newest: newest.number,
+            serving: serving?.number ?? 0,
+            desired: 0,
+            isExclusive: newest.isExclusive || serving?.isExclusive == true
+        )
+    }
+
+    /// Whether no replica is left.
+    var isGone: Bool { replicas.isEmpty }
+
+    /// The bundles of all replicas, ending ones too, and of those that may yet be started.
+    var bundleFolders: Set<String> {
+        Set((replicas.values.map(\.revision) + [newest, serving].compactMap { $0 }).compactMap(\.bundleFolder))
+    }
+
+    /// The folders of replicas that were given a secret.
+    func folders(holding secret: String) -> [ReplicaFolder] {
+        replicas.values.filter { $0.revision.holds(secret) }.map(\.folder)
+    }
+
+    /// Whether a replica may yet be started that needs a secret.
+    func mayStart(with secret: String) -> Bool { newest.holds(secret) || serving?.holds(secret) == true }
+
+    // MARK: Waiters
+
+    var desired: Int { plan.desired }
+
+    func setDesired(_ count: Int) {
+        carryOut(plan.setDesired(count))
+    }
+
+    func setNewest(_ revision: FunctionRevision, _ stored: StateStore.StoredRevision) {
+        let isExclusive = revision.isExclusive || newest.isExclusive
+        newest = revision
+        self.stored = stored
+        carryOut(plan.setNewest(revision.number, isExclusive: isExclusive))
+    }
+
+    /// Ends everything; calls back when nothing is left.
+    func stopAll(deleting: Bool, whenDone: @escaping () -> Void) {
+        isDeleting = deleting
+        if deleting, let folder = spareFolder {
+            spareFolder = nil
+            parts.disk.async { folder.remove() }
+        }
+        for retry in retries.values { retry.cancel() }
+        retries = [:]
+        carryOut(plan.stopAll())
+        if replicas.isEmpty { whenDone() } else { whenEmpty.append(whenDone) }
+    }
+
+    /// Ends at once what is left.
+    func killAll() {
+        for replica in replicas.values { replica.kill() }
+    }
+
+    // MARK: Carrying out
+
+    private func carryOut(_ actions: [FunctionPlan.Action]) {
+        for action in actions {
+            switch action {
+            case .start(let id, let revision): start(id, revision)
+            case .drain(let id): drain(id)
+            case .boundDrain(let id): boundDrain(id)
+            case .stop(let id): replicas[id]?.stop()
+            }
+        }
+        noteServing()
+        publish()
+    }
+
+    private func start(_ number: Int, _ revisionNumber: Int) {
+        guard let revision = revision(revisionNumber) else { return }
+        let replica = ReplicaProcess(
+            revision,
+            name: "\(id.name)-\(revisionNumber)-\(number)",
+            parts: parts,
+            log: log,
+            spareFolder: spareFolder,
+            crowd: crowd,
+            onReady: { [unowned self] in becameReady(number) },
+            onEnd: { [unowned self] end in ended(number, end) },
+            onTidied: { [self] folder in keep(folder) }
+        )
+        spareFolder = nil
+        replicas[number] = replica
+        replica.start()
+    }
+
+    /// Keeps an ended replica's folder for the next one; one is enough to start from zero without delay.
+    private func keep(_ folder: ReplicaFolder) {
+        if spareFolder == nil, !isDeleting { return spareFolder = folder }
+        parts.disk.async { folder.remove() }
+    }
+
+    private func revision(_ number: Int) -> FunctionRevision? {
+        if number == newest.number { return newest }
+        return number == serving?.number ? serving : nil
+    }
+
+    /// A replica gets no call from now on; when its last one has ended it is stopped.
+    private func drain(_ number: Int) {
+        guard let replica = replicas[number]?.replica else { return }
+        let supervisor = NIOLoopBound(self, eventLoop: parts.loop)
+        let loop = parts.loop
+        replica.drain { loop.execute { supervisor.value.drained(number) } }
+    }
+
+    /// A draining replica is stopped after the longest that a call may take: streams and upgraded connections may last
+    /// for ever.
+    private func boundDrain(_ number: Int) {
+        guard let process = replicas[number] else { return }
+        guard drainLimits[number] == nil else { return }
+        let limit = process.revision.rules.execTimeout ?? .seconds(300)
+        drainLimits[number] = parts.loop.assumeIsolated().scheduleTask(in: TimeAmount(limit)) { [self] in
+            drained(number)
+        }
+    }
+
+    private func drained(_ number: Int) { carryOut(plan.drained(number)) }
+
+    private func becameReady(_ number: Int) {
+        guard let revision = replicas[number]?.revision.number else { return }
+        lastFailure[revision] = nil
+        carryOut(plan.becameReady(number))
+    }
+
+    private func ended(_ number: Int, _ end: ReplicaProcess.End) {
+        guard let process = replicas.removeValue(forKey: number) else { return }
+        drainLimits.removeValue(forKey: number)?.cancel()
+        usedByEnded += usedCPU.removeValue(forKey: number) ?? 0
+        process.replica?.drain {}
+        if case .failed(let why) = end { noteFailure(of: process, why) }
+        log.prune(living: Set(replicas.values.map(\.name)))
+        carryOut(plan.ended(number))
+        guard replicas.isEmpty, !whenEmpty.isEmpty else { return }
+        let waiting = whenEmpty
+        whenEmpty = []
+        for callback in waiting { callback() }
+    }
+
+    // MARK: Failures
+
+    /// A replica that lived for long is replaced at once; one that fails soon, with a back-off that doubles.
+    private func noteFailure(of process: ReplicaProcess, _ why: String) {
+        let number = process.revision.number
+        lastFailure[number] = why
+        log.note("martlet: \(process.name) \(why)", replica: process.name)
+        logger.warning("replica failed", metadata: ["replica": "\(process.name)", "reason": "\(why)"])
+        if let readyAt = process.readyAt, NIODeadline.now() - readyAt > .seconds(10) {
+            failures[number] = 0
+            return
+        }
+        let count = failures[number, default: 0]
+        failures[number] = count + 1
+        plan.holdBack(number)
+        let delay = min(TimeAmount.seconds(30), .milliseconds(100 << Int64(min(count, 10))))
+        retries[number] = parts.loop.assumeIsolated().scheduleTask(in: delay) { [self] in
+            retries[number] = nil
+            carryOut(plan.release(number))
+        }
+    }
+
+    // MARK: Telling
+
+    /// Remembers which revision serves, so that a restart begins with it.
+    private func noteServing() {
+        guard plan.serving == newest.number, serving?.number != newest.number else { return }
+        serving = newest
+        failures = failures.filter { $0.key == newest.number }
+        lastFailure = lastFailure.filter { $0.key == newest.number }
+        onServing(id, newest.number)
+    }
+
+    private func publish() {
+        updateState()
+        guard !isDeleting else { return }
+        let ready = plan.published.compactMap { replicas[$0]?.replica }
+        let rules = (revision(plan.answering) ?? newest).rules
+        hub.publish(
+            FunctionRoute(
+                id: id,
+                revision: ready.isEmpty ? 0 : plan.answering,
+                desiredReplicas: plan.desired,
+                rules: rules,
+                replicas: ready,
+                notReadyReason: ready.isEmpty ? reason : ""
+            )
+        )
+    }
+
+    private func updateState() {
+        let (newState, newReason) = describe()
+        guard newState != state || newReason != reason else { return }
+        if newState != state { since = .now() }
+        (state, reason) = (newState, newReason)
+    }
+
+    private func describe() -> (MartletStatus.State, String) {
+        if isDeleting { return (.deleting, "") }
+        if let why = lastFailure[newest.number] {
+            let old = plan.serving != 0 && plan.serving != newest.number ? "; revision \(plan.serving) serves on" : ""
+            return (.failing, "revision \(newest.number) \(why)\(old)")
+        }
+        if plan.desired == 0 { return (.idle, "") }
+        if plan.serving != 0, plan.serving != newest.number {
+            return (.updating, "revision \(newest.number) is being started")
+        }
+        if plan.published.count >= plan.desired { return (.ready, "") }
+        return (.starting, "")
+    }
+
+    /// The status as the API has it; without usage.
+    func status(limitsEnforced: Bool) -> FunctionStatus {
+        var status = FunctionStatus(newest.deployment, namespace: id.namespace, createdAt: createdAt)
+        status.replicas = plan.desired
+        status.availableReplicas = plan.published.count
+        status.martlet = MartletStatus(
+            revision: newest.number,
+            readyRevision: plan.serving,
+            state: state,
+            reason: reason,
+            since: since,
+            limitsEnforced: newest.limits.isEmpty || limitsEnforced
+        )
+        return status
+    }
+
+    // MARK: Usage
+
+    /// What the replicas use: memory now, and CPU over the time since the last reading.
+    ///
+    /// `table` is what the system knows of process groups, for replicas without a control group.
+    func usage(_ table: [Int32: ResourceUsage]) -> FunctionUsage {
+        var memory: UInt64 = 0
+        for (number, replica) in replicas {
+            guard let reading = replica.group?.usage() ?? replica.processID.flatMap({ table[$0] }) else {
+                continue
+            }
+            // Processes that have ended take their share of a group's time with them; what was used stays used.
+            usedCPU[number] = max(usedCPU[number] ?? 0, reading.cpuNanoseconds)
+            memory += reading.memoryBytes
+        }
+        let cpu = usedCPU.values.reduce(usedByEnded, +)
+        return FunctionUsage(
+            cpu: milliCPU(cpu),
+            totalMemoryBytes: Double(memory),
+            cpuSecondsTotal: Double(cpu) / 1e9
+        )
+    }
+
+    private func milliCPU(_ cpu: UInt64) -> Double {
+        let now = NIODeadline.now()
+        guard let last = lastUsage else {
+            lastUsage = (now, cpu, 0)
+            return 0
+        }
+        guard now - last.at >= Self.shortestUsageInterval else { return last.milliCPU }
+        let milli = Double(cpu - last.cpuNanoseconds) / Double((now - last.at).nanoseconds) * 1000
+        lastUsage = (now, cpu, milli)
+        return milli
+    }
+
+    /// Whether use can only be read from the table of all processes.
+    var needsProcessTable: Bool { replicas.values.contains { $0.group == nil && $0.processID != nil } }
+
+    /// Whether memory has to be watched here, since no control group does it.
+    var needsMemoryWatch: Bool { newest.limits.memoryBytes != nil && needsProcessTable }
+
+    /// Ends replicas that use more memory than they may, where no control group does it.
+    func enforceMemory(_ table: [Int32: ResourceUsage]) {
+        guard let limit = newest.limits.memoryBytes else { return }
+        for replica in replicas.values where replica.group == nil {
+            guard let processID = replica.processID, let usage = table[processID],
+                usage.memoryBytes > UInt64(limit)
+            else { continue }
+            replica.killForMemory()
+        }
+    }
+}

@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import FaultModel
+public import FunctionModel
+public import ProviderContract
+
+/// A provider that keeps everything in memory and runs nothing: for tests of what stands in front of providers.
+///
+/// Each function's replicas lead to one upstream. A function whose image is `never-ready` never becomes ready.
+public actor InMemoryProvider: FunctionProvider {
+    private struct Stored {
+        var deployment: FunctionDeployment
+        var revision = 1
+        var readyRevision = 0
+        /// The deployment of that revision.
+        var serving: FunctionDeployment?
+        var desired: Int
+        var replicas: [Replica] = []
+        let createdAt = Timestamp.now()
+    }
+
+    /// Everything but surviving its end and replacing what replicas were given.
+    public nonisolated let capabilities = ProviderCapabilities(isDurable: false, replacesSecrets: false)
+    private let upstream: HTTPUpstream
+    private let defaultNamespace = NameRule.defaultNamespace
+    private var functions: [FunctionID: Stored] = [:]
+    private var secretNames: [String: Set<String>] = [:]
+    private var records: [String: NamespaceRecord]
+    private var watchers: [Int: AsyncStream<RoutingEvent>.Continuation] = [:]
+    private var nextWatcher = 0
+
+    /// Makes a provider whose functions all lead to one server.
+    public init(upstream: HTTPUpstream = HTTPUpstream(host: "127.0.0.1", port: 9)) {
+        self.upstream = upstream
+        records = [NameRule.defaultNamespace: NamespaceRecord(name: NameRule.defaultNamespace)]
+    }
+
+    /// See the contract's `info`.
+    public func info() async throws(PlatformFault) -> ProviderInfo {
+        ProviderInfo(provider: "in-memory", version: .init(release: "0", sha: "0"), orchestration: "memory")
+    }
+
+    /// See the contract's `checkHealth`.
+    public func checkHealth() async throws(PlatformFault) {}
+
+    // MARK: Functions
+
+    /// See the contract's `functions`.
+    public func functions(in namespace: String) async throws(PlatformFault) -> [FunctionStatus] {
+        try checkNamespace(namespace)
+        return functions.keys.filter { $0.namespace == namespace }.sorted().compactMap(status)
+    }
+
+    /// See the contract's `function`.
+    public func function(_ id: FunctionID, includingUsage: Bool) async throws(PlatformFault) -> FunctionStatus {
+        guard var status = status(id) else { throw Self.missing(id) }
+        if includingUsage { status.usage = FunctionUsage(cpu: 0, totalMemoryBytes: 0) }
+        return status
+    }
+
+    /// See the contract's `create`.
+    public func create(_ deployment: FunctionDeployment) async throws(PlatformFault) {
+        let (id, rules) = try check(deployment)
+        guard functions[id] == nil else { throw PlatformFault(.alreadyExists, "The function \(id) exists already.") }
+        functions[id] = Stored(deployment: deployment.asWritten, desired: rules.minReplicas)
+        settle(id)
+    }
+
+    /// See the contract's `update`.
+    @discardableResult
+    public func update(_ deployment: FunctionDeployment, forced: Bool) async throws(PlatformFault) -> UpdateOutcome {
+        let (id, _) = try check(deployment)
+        guard let stored = functions[id] else { throw Self.missing(id) }
+        guard forced || !stored.deployment.asksForTheSame(as: deployment) else { return .unchanged }
+        functions[id]?.deployment = deployment.asWritten
+        functions[id]?.revision += 1
+        settle(id)
+        return .newRevision
+    }
+
+    /// See the contract's `restart`.
+    public func restart(_ id: FunctionID) async throws(PlatformFault) {
+        guard functions[id] != nil else { throw Self.missing(id) }
+        functions[id]?.revision += 1
+        settle(id)
+    }
+
+    /// See the contract's `delete`.
+    public func delete(_ id: FunctionID) async throws(PlatformFault) {
+        guard let stored = functions.removeValue(forKey: id) else { throw Self.missing(id) }
+        for replica in stored.replicas { replica.drain {} }
+        for watcher in watchers.values { watcher.yield(.removed(id)) }
+    }
+
+    /// See the contract's `scale`.
+    public func scale(_ id: FunctionID, to replicas: Int) async throws(PlatformFault) {
+        guard functions[id] != nil else { throw Self.missing(id) }
+        functions[id]?.desired = replicas
+        settle(id)
+    }
+
+    /// Brings a function to what is desired, at once.
+    private func settle(_ id: FunctionID) {
+        guard var stored = functions[id] else { return }
+        // One that never becomes ready leaves the one before serving, if there is one.
+        let serving = stored.deployment.image == "never-ready" ? stored.readyRevision : stored.revision
+        if serving > 0, stored.readyRevision != serving || stored.replicas.count != stored.desired {
+            for replica in stored.replicas { replica.drain {} }
+            stored.replicas = (0..<stored.desired).map { number in
+                Replica(id: "\(id.name)-\(serving)-\(number)", target: .http(upstream), maxInFlight: nil)
+            }
+        }
+        stored.readyRevision = serving
+        if serving == stored.revision { stored.serving = stored.deployment }
+        functions[id] = stored
+        if let route = route(id) { for watcher in watchers.values { watcher.yield(.changed(route)) } }
+    }
+
+    private func route(_ id: FunctionID) -> FunctionRoute? {
+        guard let stored = functions[id], let rules = try? FunctionRules(stored.deployment) else { return nil }
+        return FunctionRoute(
+            id: id,
+            revision: stored.replicas.isEmpty ? 0 : stored.readyRevision,
+            desiredReplicas: stored.desired,
+            rules: rules,
+            replicas: stored.replicas,
+            notReadyReason: stored.replicas.isEmpty ? "it was told never to become ready" : ""
+        )
+    }
+
+    private func status(_ id: FunctionID) -> FunctionStatus? {
+        guard let stored = functions[id] else { return nil }
+        var status = FunctionStatus(stored.deployment, namespace: id.namespace, createdAt: stored.createdAt)
+        status.replicas = stored.desired
+        status.availableReplicas = stored.replicas.count
+        status.martlet = MartletStatus(
+            revision: stored.revision,
+            readyRevision: stored.readyRevision,
+            state: stored.readyRevision == stored.revision ? (stored.desired == 0 ? .idle : .ready) : .failing,
+            reason: "",
+            since: stored.createdAt,
+            limitsEnforced: false
+        )
+        return status
+    }
+
+    private func check(_ deployment: FunctionDeployment) throws(PlatformFault) -> (FunctionID, FunctionRules) {
+        let namespace = deployment.namespace.flatMap { $0.isEmpty ? nil : $0 } ?? defaultNamespace
+        let id = try FunctionID(validatingName: deployment.service, namespace: namespace)
+        try checkNamespace(namespace)
+        for name in deployment.secrets ?? [] where secretNames[namespace]?.contains(name) != true {
+            throw PlatformFault(.secretMissing, "unable to find secret: \(name)")
+        }
+        return (id, try FunctionRules(deployment))
+    }
+
+    private static func missing(_ id: FunctionID) -> PlatformFault {
+        PlatformFault(.functionNotFound, "The function \(id) does not exist.")
+    }
+
+    // MARK: Routing
+
+    /// See the contract's `watch`.
+    public nonisolated func watch() -> AsyncStream<RoutingEvent> {
+        let (stream, continuation) = AsyncStream.makeStream(of: RoutingEvent.self)
+        // Ends with the stream, whose end takes it out again.
+        Task { await self.add(continuation) }
+        return stream
+    }
+
+    private func add(_ continuation: AsyncStream<RoutingEvent>.Continuation) {
+        nextWatcher += 1
+        let number = nextWatcher
+        watchers[number] = continuation
+        continuation.onTermination = { _ in Task { await self.remove(number) } }
+        continuation.yield(.snapshot(functions.keys.sorted().compactMap(route)))
+    }
+
+    private func remove(_ number: Int) { watchers[number] = nil }
+
+    /// See the contract's `logs`.
+    public func logs(_ query: LogQuery) async throws(PlatformFault) -> AsyncThrowingStream<LogLine, any Error> {
+        guard functions[query.function] != nil else { throw Self.missing(query.function) }
+        return AsyncThrowingStream { $0.finish() }
+    }
+
+    // MARK: Secrets
+
+    /// See the contract's `secrets`.
+    public func secrets(in namespace: String) async throws(PlatformFault) -> [String] {
+        try checkNamespace(namespace)
+        return (secretNames[namespace] ?? []).sorted()
+    }
+
+    /// See the contract's `createSecret`.
+    public func createSecret(_ name: String, in namespace: String, value: [UInt8]) async throws(PlatformFault) {
+        try checkNamespace(namespace)
+        try NameRule.checkSecret(name)
+        guard secretNames[namespace, default: []].insert(name).inserted else {
+            throw PlatformFault(.alreadyExists, "The secret \(name) exists already.")
+        }
+    }
+
+    /// See the contract's `updateSecret`.
+    @discardableResult
+    public func updateSecret(
+        _ name: String,
+        in namespace: String,
+        value: [UInt8]
+    ) async throws(PlatformFault) -> SecretReach {
+        try checkSecret(name, namespace)
+        return .laterReplicas
+    }
+
+    /// See the contract's `deleteSecret`.
+    public func deleteSecret(_ name: String, in namespace: String) async throws(PlatformFault) {
+        try checkSecret(name, namespace)
+        let isUsed = functions.contains { id, stored in
+            id.namespace == namespace
+                && [stored.deployment, stored.serving].contains { $0?.secrets?.contains(name) == true }
+        }
+        guard !isUsed else { throw PlatformFault(.conflict, "A function uses the secret \(name).") }
+        secretNames[namespace]?.remove(name)
+    }
+
+    private func checkSecret(_ name: String, _ namespace: String) throws(PlatformFault) {
+        try checkNamespace(namespace)
+        try NameRule.checkSecret(name)
+        guard secretNames[namespace]?.contains(name) == true else {
+            throw PlatformFault(.notFound, "There is no secret \(name).")
+        }
+    }
+
+    // MARK: Namespaces
+
+    private func checkNamespace(_ name: String) throws(PlatformFault) {
+        guard records[name] != nil else { throw PlatformFault(.namespaceMissing, "There is no namespace \(name).") }
+    }
+
+    /// See the contract's `namespaces`.
+    public func namespaces() async throws(PlatformFault) -> [String] {
+        [defaultNamespace] + records.keys.filter { $0 != defaultNamespace }.sorted()
+    }
+
+    /// See the contract's `namespace`.
+    public func namespace(_ name: String) async throws(PlatformFault) -> NamespaceRecord {
+        guard let record = records[name] else { throw PlatformFault(.notFound, "namespace \(name) not found") }
+        return record
+    }
+
+    /// See the contract's `createNamespace`.
+    public func createNamespace(_ record: NamespaceRecord) async throws(PlatformFault) {
+        try NameRule.checkNamespace(record.name)
+        guard records[record.name] == nil else {
+            throw PlatformFault(.alreadyExists, "namespace \(record.name) already exists")
+        }
+        records[record.name] = record
+    }
+
+    /// See the contract's `updateNamespace`.
+    public func updateNamespace(_ record: NamespaceRecord) async throws(PlatformFault) {
+        _ = try await namespace(record.name)
+        records[record.name] = record
+    }
+
+    /// See the contract's `deleteNamespace`.
+    public func deleteNamespace(_ name: String) async throws(PlatformFault) {
+        _ = try await namespace(name)
+        let isUsed = functions.keys.contains { $0.namespace == name } || secretNames[name]?.isEmpty == false
+        guard name != defaultNamespace, !isUsed else {
+            throw PlatformFault(.conflict, "The namespace \(name) cannot be removed.")
+        }
+        records[name] = nil
+    }
+}

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import FunctionModel
+
+/// A change of what can be called, pushed by a provider.
+public enum RoutingEvent: Sendable {
+    /// All functions there are; what is not in it is gone.
+    case snapshot([FunctionRoute])
+    /// A function is new, or anything about it changed.
+    case changed(FunctionRoute)
+    /// A function is gone.
+    case removed(FunctionID)
+}
+
+/// What a router knows of one function.
+public struct FunctionRoute: Sendable {
+    /// The function.
+    public var id: FunctionID
+    /// The revision that `replicas` belong to; 0 when none is ready.
+    public var revision: Int
+    /// The desired number of replicas; 0 means that a call has to ask for one.
+    public var desiredReplicas: Int
+    /// Limits and slots of calls.
+    public var rules: FunctionRules
+    /// The ready replicas, none of which is draining.
+    public var replicas: [Replica]
+    /// Why there is no ready replica, as a sentence; empty when there is nothing to say.
+    public var notReadyReason: String
+
+    /// Makes a route.
+    public init(
+        id: FunctionID,
+        revision: Int,
+        desiredReplicas: Int,
+        rules: FunctionRules,
+        replicas: [Replica],
+        notReadyReason: String = ""
+    ) {
+        self.id = id
+        self.revision = revision
+        self.desiredReplicas = desiredReplicas
+        self.rules = rules
+        self.replicas = replicas
+        self.notReadyReason = notReadyReason
+    }
+}
+
+/// Where a call can be carried out.
+public enum InvocationTarget: Sendable {
+    /// An HTTP server.
+    case http(HTTPUpstream)
+    /// A process that is started for each call.
+    case process(any ProcessLauncher)
+    /// The files of a folder.
+    case files(folder: String)
+}
+
+/// An HTTP server that carries out calls.
+public struct HTTPUpstream: Sendable, Hashable {
+    /// An address or a name.
+    public var host: String
+    /// The port, 1 to 65535.
+    public var port: Int
+    /// What stands before the call's path, without a slash at its end; empty for none.
+    public var pathPrefix: String
+
+    /// Reads `http://HOST[:PORT][/PATH]`; nil for anything else.
+    public init?(url: String) {
+        guard let server = ServerURL(url, defaultPorts: ["http": 80]), server.query == nil else { return nil }
+        let path = server.path
+        self.init(
+            host: server.host,
+            port: server.port,
+            pathPrefix: path.hasSuffix("/") ? String(path.dropLast()) : path
+        )
+    }
+
+    /// Makes an upstream.
+    public init(host: String, port: Int, pathPrefix: String = "") {
+        self.host = host
+        self.port = port
+        self.pathPrefix = pathPrefix
+    }
+}
+
+/// Starts a process for each call of a function in a fork mode (contract §15.4).
+public protocol ProcessLauncher: Sendable {
+    /// The type of what the process prints, unless it says otherwise.
+    var contentType: String { get }
+
+    /// Starts a process with the function's environment and these variables besides.
+    ///
+    /// Returns at once; `started` is called once, on any thread, with the process or with why there is none.
+    /// `ended` is called once after `started` succeeded, on any thread, when the process has been reaped.
+    func launch(
+        requestVariables: [(name: String, value: String)],
+        started: @escaping @Sendable (Result<LaunchedProcess, ProcessLaunchError>) -> Void,
+        ended: @escaping @Sendable (ProcessEnd) -> Void
+    )
+}
+
+/// A process that was started for a call.
+///
+/// The receiver owns and closes both descriptors.
+public struct LaunchedProcess: Sendable {
+    /// The process, which leads a group of its own.
+    public var processID: Int32
+    /// Write end of the process's standard input; non-blocking.
+    public var standardInput: Int32
+    /// Read end of the process's standard output; non-blocking.
+    public var standardOutput: Int32
+    /// Ends the process and its group at once (SIGKILL); harmless when it has ended.
+    public var kill: @Sendable () -> Void
+
+    /// Describes a started process.
+    public init(
+        processID: Int32,
+        standardInput: Int32,
+        standardOutput: Int32,
+        kill: @escaping @Sendable () -> Void
+    ) {
+        self.processID = processID
+        self.standardInput = standardInput
+        self.standardOutput = standardOutput
+        self.kill = kill
+    }
+}
+
+/// Why a process could not be started, as of-watchdog words it: `fork/exec /x: no such file or directory`.
+public struct ProcessLaunchError: Error, Sendable {
+    /// The sentence.
+    public var message: String
+
+    /// Makes an error.
+    public init(message: String) { self.message = message }
+}
+
+/// How a process ended.
+public enum ProcessEnd: Sendable, Equatable {
+    /// It ended itself with a code, 0 to 255.
+    case exited(Int32)
+    /// A signal ended it.
+    case signalled(Int32)
+
+    /// Whether it ended itself with code 0.
+    public var isSuccess: Bool { self == .exited(0) }
+}
+
+extension ProcessEnd: CustomStringConvertible {
+    /// As Go words it: `exit status 1`, `signal: killed` (contract §15.4).
+    public var description: String {
+        switch self {
+        case .exited(let code): "exit status \(code)"
+        case .signalled(9): "signal: killed"
+        case .signalled(15): "signal: terminated"
+        case .signalled(11): "signal: segmentation fault"
+        case .signalled(6): "signal: aborted"
+        case .signalled(let number): "signal: \(number)"
+        }
+    }
+}

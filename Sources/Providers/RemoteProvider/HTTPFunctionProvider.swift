@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import FaultModel
+import Foundation
+public import FunctionModel
+public import ProviderContract
+public import SystemClient
+
+/// Any OpenFaaS provider, reached over HTTP (contract §21, martlet-api "Provider watch").
+///
+/// Calls of functions go to the provider's own `/function/` proxy. Where the provider cannot push, it is asked once a
+/// second.
+public struct HTTPFunctionProvider: FunctionProvider {
+    /// What the other side can do.
+    public let capabilities: ProviderCapabilities
+    private let client: SystemClient
+    private let upstream: HTTPUpstream
+    private let pollInterval: Duration
+
+    /// Makes a provider of an API at `http://HOST:PORT`.
+    ///
+    /// - Throws: `badSettings` for a URL that is none.
+    public init(
+        client: SystemClient,
+        capabilities: ProviderCapabilities = ProviderCapabilities(),
+        pollInterval: Duration = .seconds(1)
+    ) throws(PlatformFault) {
+        guard let upstream = HTTPUpstream(url: client.baseURL) else {
+            throw PlatformFault(
+                .badSettings,
+                "\(client.baseURL) is not a provider's address.",
+                hint: "Write http://HOST:PORT/"
+            )
+        }
+        self.client = client
+        self.capabilities = capabilities
+        self.pollInterval = pollInterval
+        self.upstream = upstream
+    }
+
+    /// See the contract's `info`.
+    public func info() async throws(PlatformFault) -> ProviderInfo {
+        guard let info = try await client.info().provider else {
+            throw PlatformFault(.providerFailed, "The provider does not say what it is.")
+        }
+        return info
+    }
+
+    /// See the contract's `checkHealth`.
+    public func checkHealth() async throws(PlatformFault) { try await client.checkHealth() }
+
+    /// See the contract's `functions`.
+    public func functions(in namespace: String) async throws(PlatformFault) -> [FunctionStatus] {
+        try await client.functions(in: namespace).map(Self.labelled)
+    }
+
+    private static func labelled(_ status: FunctionStatus) -> FunctionStatus {
+        var status = status
+        status.addNameLabel()
+        return status
+    }
+
+    /// See the contract's `function`.
+    public func function(_ id: FunctionID, includingUsage: Bool) async throws(PlatformFault) -> FunctionStatus {
+        do throws(PlatformFault) {
+            return Self.labelled(
+                try await client.function(id.name, in: id.namespace, includingUsage: includingUsage)
+            )
+        } catch {
+            throw Self.named(error, id)
+        }
+    }
+
+    /// See the contract's `create`.
+    public func create(_ deployment: FunctionDeployment) async throws(PlatformFault) {
+        try await client.create(deployment.asWritten)
+    }
+
+    /// See the contract's `update`.
+    @discardableResult
+    public func update(_ deployment: FunctionDeployment, forced: Bool) async throws(PlatformFault) -> UpdateOutcome {
+        try await client.update(deployment.asWritten, forced: forced)
+    }
+
+    /// See the contract's `restart`.
+    public func restart(_ id: FunctionID) async throws(PlatformFault) {
+        do throws(PlatformFault) { try await client.restart(id.name, in: id.namespace) } catch {
+            guard error.code == .notFound || error.code == .notSupported else { throw error }
+            // Which of the two is missing, the function or the route?
+            _ = try await function(id, includingUsage: false)
+            throw PlatformFault(
+                .notSupported,
+                "The provider cannot restart \(id).",
+                hint: "Deploy it again: martlet deploy --force",
+                cause: error
+            )
+        }
+    }
+
+    /// See the contract's `delete`.
+    public func delete(_ id: FunctionID) async throws(PlatformFault) {
+        do throws(PlatformFault) { try await client.delete(id.name, in: id.namespace) } catch {
+            throw Self.named(error, id)
+        }
+    }
+
+    /// See the contract's `scale`.
+    public func scale(_ id: FunctionID, to replicas: Int) async throws(PlatformFault) {
+        do throws(PlatformFault) { try await client.scale(id.name, in: id.namespace, to: replicas) } catch {
+            throw Self.named(error, id)
+        }
+    }
+
+    /// OpenFaaS' providers answer a missing function with a bare 404.
+    private static func named(_ fault: PlatformFault, _ id: FunctionID) -> PlatformFault {
+        guard fault.code == .notFound else { return fault }
+        return PlatformFault(.functionNotFound, "The function \(id) does not exist.", cause: fault)
+    }
+
+    /// See the contract's `logs`.
+    public func logs(_ query: LogQuery) async throws(PlatformFault) -> AsyncThrowingStream<LogLine, any Error> {
+        do throws(PlatformFault) { return try await client.logs(query) } catch {
+            throw Self.named(error, query.function)
+        }
+    }
+
+    // MARK: Secrets
+
+    /// See the contract's `secrets`.
+    public func secrets(in namespace: String) async throws(PlatformFault) -> [String] {
+        try await client.secrets(in: namespace).map(\.name).sorted()
+    }
+
+    /// See the contract's `createSecret`.
+    public func createSecret(_ name: String, in namespace: String, value: [UInt8]) async throws(PlatformFault) {
+        try await client.createSecret(name, in: namespace, value: Data(value))
+    }
+
+    /// See the contract's `updateSecret`.
+    @discardableResult
+    public func updateSecret(
+        _ name: String,
+        in namespace: String,
+        value: [UInt8]
+    ) async throws(PlatformFault) -> SecretReach {
+        try await client.updateSecret(name, in: namespace, value: Data(value))
+    }
+
+    /// See the contract's `deleteSecret`.
+    public func deleteSecret(_ name: String, in namespace: String) async throws(PlatformFault) {
+        try await client.deleteSecret(name, in: namespace)
+    }
+
+    // MARK: Namespaces
+
+    /// See the contract's `namespaces`.
+    public func namespaces() async throws(PlatformFault) -> [String] { try await client.namespaces() }
+
+    /// See the contract's `namespace`.
+    public func namespace(_ name: String) async throws(PlatformFault) -> NamespaceRecord {
+        try await client.namespace(name)
+    }
+
+    /// See the contract's `createNamespace`.
+    public func createNamespace(_ record: NamespaceRecord) async throws(PlatformFault) {
+        try await client.createNamespace(record)
+    }
+
+    /// See the contract's `updateNamespace`.
+    public func updateNamespace(_ record: NamespaceRecord) async throws(PlatformFault) {
+        try await client.updateNamespace(record)
+    }
+
+    /// See the contract's `deleteNamespace`.
+    public func deleteNamespace(_ name: String) async throws(PlatformFault) { try await client.deleteNamespace(name) }
+
+    // MARK: Routing
+
+    /// See the contract's `watch`.
+    public func watch() -> AsyncStream<RoutingEvent> {
+        let (stream, continuation) = AsyncStream.makeStream(of: RoutingEvent.self)
+        let follower = RemoteRoutes(client: client, upstream: upstream, pollInterval: pollInterval)
+        let task = Task {
+            await follower.follow { continuation.yield($0) }
+            continuation.finish()
+        }
+        continuation.onTermination = { _ in task.cancel() }
+        return stream
+    }
+}

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// One line of `GET /system/watch` (martlet-api "Provider watch").
+public struct WatchRecord: Sendable, Codable, Equatable {
+    /// What the line tells.
+    public enum Kind: String, Sendable, Codable {
+        /// All functions there are.
+        case snapshot
+        /// One function changed.
+        case changed
+        /// One function is gone.
+        case removed
+        /// Nothing happened, and the connection is alive.
+        case heartbeat
+    }
+
+    /// How a function's asynchronous calls are tried again; nil where the platform's settings hold.
+    public struct Retry: Sendable, Codable, Equatable {
+        /// Most attempts in all.
+        public var attempts: Int?
+        /// Statuses that are tried again.
+        public var codes: [Int]?
+        /// The wait behind the first attempt in seconds.
+        public var firstWaitSeconds: Double?
+        /// The longest wait in seconds.
+        public var longestWaitSeconds: Double?
+
+        /// What a function's annotations say; nil where they say nothing.
+        public init?(_ retry: FunctionRules.Retry) {
+            guard retry != FunctionRules.Retry() else { return nil }
+            attempts = retry.attempts
+            codes = retry.codes
+            firstWaitSeconds = retry.firstWait?.inSeconds
+            longestWaitSeconds = retry.longestWait?.inSeconds
+        }
+
+        /// The same as a router has it.
+        public var rules: FunctionRules.Retry {
+            var rules = FunctionRules.Retry()
+            rules.attempts = attempts
+            rules.codes = codes
+            rules.firstWait = firstWaitSeconds.map { .clamped(seconds: $0) }
+            rules.longestWait = longestWaitSeconds.map { .clamped(seconds: $0) }
+            return rules
+        }
+    }
+
+    /// A function as a router needs it.
+    public struct Function: Sendable, Codable, Equatable {
+        /// The function's name.
+        public var name: String
+        /// Its namespace.
+        public var namespace: String
+        /// The revision that answers calls; 0 when none is ready.
+        public var revision: Int
+        /// The desired number of replicas.
+        public var replicas: Int
+        /// The number of ready replicas.
+        public var availableReplicas: Int
+        /// The limit of one call in seconds; nil means none.
+        public var execTimeoutSeconds: Double?
+        /// Calls that all its ready replicas take together; nil means no limit.
+        public var maxInFlight: Int?
+        /// Calls that may wait for a slot.
+        public var queueDepth: Int
+        /// The least number of replicas to ask for.
+        public var minReplicas: Int
+        /// The greatest number of replicas; nil where the provider does not tell.
+        public var maxReplicas: Int?
+        /// The labels of the autoscaler (`ScalingRules.labels`); nil for a function that it leaves alone.
+        public var scaling: [String: String]?
+        /// How its asynchronous calls are tried again, where it differs from the platform's settings.
+        public var retry: Retry?
+        /// Why no replica is ready.
+        public var notReadyReason: String
+
+        /// Makes a record.
+        public init(
+            name: String,
+            namespace: String,
+            revision: Int,
+            replicas: Int,
+            availableReplicas: Int,
+            execTimeoutSeconds: Double?,
+            maxInFlight: Int?,
+            queueDepth: Int,
+            minReplicas: Int,
+            maxReplicas: Int? = nil,
+            scaling: [String: String]? = nil,
+            retry: Retry? = nil,
+            notReadyReason: String
+        ) {
+            self.name = name
+            self.namespace = namespace
+            self.revision = revision
+            self.replicas = replicas
+            self.availableReplicas = availableReplicas
+            self.execTimeoutSeconds = execTimeoutSeconds
+            self.maxInFlight = maxInFlight
+            self.queueDepth = queueDepth
+            self.minReplicas = minReplicas
+            self.maxReplicas = maxReplicas
+            self.scaling = scaling
+            self.retry = retry
+            self.notReadyReason = notReadyReason
+        }
+    }
+
+    /// What the line tells.
+    public var kind: Kind
+    /// The functions of a snapshot, or the one that changed or is gone.
+    public var functions: [Function]?
+
+    /// Makes a line.
+    public init(kind: Kind, functions: [Function]? = nil) {
+        self.kind = kind
+        self.functions = functions
+    }
+}

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import FaultModel
+import Foundation
+import RuntimeSettings
+import TestSupport
+import Testing
+
+struct PlatformSettingsTests {
+    private func settings(
+        flags: [String: String] = [:],
+        environment: [String: String] = [:],
+        file: String? = nil
+    ) throws -> PlatformSettings {
+        try PlatformSettings(
+            flags: flags,
+            environment: environment.merging(["HOME": "/home/u"]) { own, _ in own },
+            readFile: { _ in file }
+        )
+    }
+
+    @Test func `a flag wins over a variable, a variable over the file, the file over the default`() throws {
+        let file = "port: 3\nmetrics-port: 4\nhost: 0.0.0.0\n"
+        let all = try settings(
+            flags: ["port": "1"],
+            environment: ["MARTLET_PORT": "2", "MARTLET_METRICS_PORT": "5"],
+            file: file
+        )
+        #expect(all.port == 1)
+        #expect(all.metricsPort == 5)
+        #expect(all.host == "0.0.0.0")
+        #expect(all.upstreamTimeout == .seconds(60))
+        #expect(all.values["host"]?.source == .file)
+    }
+
+    @Test func `OpenFaaS' own names are understood (§22)`() throws {
+        let all = try settings(environment: [
+            "upstream_timeout": "5m", "basic_auth": "false", "function_namespace": "fn",
+        ])
+        #expect(all.upstreamTimeout == .seconds(300))
+        #expect(!all.requiresCredentials)
+        #expect(all.defaultNamespace == "fn")
+    }
+
+    @Test func `an empty value counts as absent`() throws {
+        #expect(try settings(environment: ["MARTLET_PORT": ""]).port == 8080)
+    }
+
+    @Test func `the data directory is below home`() throws {
+        #expect(try settings().dataDirectory == "/home/u/.martlet")
+    }
+
+    @Test func `a value in the file is what was typed`() throws {
+        let all = try settings(file: "access-log: off\nui-port: off\nport: 08080\nfile: 2020-01-01\nmetrics-port: ~\n")
+        #expect(all.accessLog == "off" && all.pagePort == nil && all.port == 8080 && all.stackFile == "2020-01-01")
+        #expect(all.metricsPort == 8082)
+        let fault = #expect(throws: PlatformFault.self) { try settings(file: "host: [a, b]\n") }
+        #expect(fault?.message.contains("host") == true)
+    }
+
+    @Test func `the page is where the API is, unless it is told otherwise`() throws {
+        let all = try settings(flags: ["host": "10.0.0.1"])
+        #expect(all.pagePort == 8083 && all.pageHost == "10.0.0.1")
+        let own = try settings(flags: ["ui-port": "0", "ui-host": "127.0.0.1"])
+        #expect(own.pagePort == 0 && own.pageHost == "127.0.0.1")
+        for wrong in ["on", "70000", "-1", "of"] {
+            let fault = #expect(throws: PlatformFault.self) { try settings(flags: ["ui-port": wrong]) }
+            #expect(fault?.message.contains("nor off") == true)
+        }
+    }
+
+    @Test(arguments: [
+        "public-url", "gateway-url", "functions-provider-url", "nats-url", "prometheus-host", "nats-host",
+    ]) func `an address that nobody can be reached at stops the start`(name: String) throws {
+        let isHost = name.hasSuffix("-host")
+        let scheme = isHost ? "" : name == "nats-url" ? "nats://" : "http://"
+        for place in ["127.0.0.1:65536", "127.0.0.1:0", "[::1]:99999", "h:99999999999999999999", "h h", "[::1", "h?x"] {
+            let fault = #expect(throws: PlatformFault.self, "\(place)") { try settings(flags: [name: scheme + place]) }
+            #expect(fault?.code == .badSettings && fault?.message.contains(name) == true, "\(place)")
+        }
+        _ = try settings(flags: [name: isHost ? "::1" : scheme + "[::1]:65535"])
+    }
+
+    @Test func `whatever is said of a setting, it is understood or refused`() {
+        let words = [
+            "9223372036854775807", "-9223372036854775808", "18446744073709551616", "1e300", "-1", "0", "65536", "nan",
+            "2562047h47m16.854775807s", "9223372036854775807ns", "h", ".", "://", "[", "%", "\u{0}", "٣", "true,false",
+            "http://[::1]:65536", "nats://a:1,nats://b:99999", ",",
+        ]
+        for definition in SettingsTable.definitions {
+            for word in words { _ = try? settings(flags: [definition.name: word]) }
+        }
+        for word in words { _ = try? settings(file: "port: \(word)\nbody-limit: \(word)\n") }
+    }
+
+    @Test func `Prometheus and NATS are found at addresses of IPv6, too`() throws {
+        let all = try settings(flags: ["prometheus-host": "::1", "prometheus-port": "1", "nats-host": "[fe80::1]"])
+        #expect(all.prometheusURL == "http://[::1]:1")
+        #expect(all.jetStream?.servers == ["nats://[fe80::1]:4222"])
+    }
+
+    @Test func `everything that is wrong is told at once`() throws {
+        let fault = #expect(throws: PlatformFault.self) {
+            try settings(
+                flags: ["port": "many"],
+                environment: ["read_timeout": "soon", "basic_auth": "maybe"],
+                file: "prot: 1\n"
+            )
+        }
+        #expect(fault?.code == .badSettings)
+        for word in ["port", "many", "read-timeout", "soon", "auth", "maybe", "prot"] {
+            #expect(fault?.message.contains(word) == true, "\(word) is not told")
+        }
+    }
+
+    @Test func `every setting has a variable of its own`() {
+        let variables = SettingsTable.definitions.map { $0.variables[0] }
+        #expect(Set(variables).count == variables.count)
+        #expect(variables.allSatisfy { $0.hasPrefix("MARTLET_") })
+    }
+
+    @Test func `the documentation has every setting as it is`() throws {
+        let page = Repository.file("Documentation/settings.md")
+        let lines = try String(contentsOf: page, encoding: .utf8).split(separator: "\n").filter { $0.hasPrefix("| `") }
+        let rows = SettingsTable.definitions.map { setting in
+            let variables = setting.variables.map { "`\($0)`" }.joined(separator: ", ")
+            let fallback = setting.fallback.isEmpty ? "" : "`\(setting.fallback)`"
+            return "| `\(setting.name)` | \(variables) | \(fallback) | \(setting.help) |"
+        }
+        #expect(lines.map(String.init) == rows)
+    }
+}
