@@ -24,7 +24,6 @@ struct EngineBench {
             table: table,
             responder: NoResponder()
         )
-        let deployment = FunctionDeployment(service: "fn", image: "host", envProcess: "x", envVars: ["mode": "http"])
         let target = InvocationTarget.http(HTTPUpstream(host: "127.0.0.1", port: upstream))
         table.apply(
             .snapshot([
@@ -32,7 +31,6 @@ struct EngineBench {
                     id: FunctionID(name: "fn", namespace: "openfaas-fn"),
                     revision: 1,
                     desiredReplicas: 1,
-                    rules: try FunctionRules(deployment),
                     replicas: [Replica(id: "fn-1", target: target, maxInFlight: nil)]
                 )
             ])

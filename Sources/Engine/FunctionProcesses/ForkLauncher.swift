@@ -16,6 +16,8 @@ public final class ForkLauncher: ProcessLauncher {
 
     /// The type of what its processes print.
     public let contentType: String
+    /// Whether a call is answered only when its process has ended.
+    public let collectsOutput: Bool
     private let spec: ProcessSpec
     /// What the function's own environment says is not for its callers to change.
     private let ownNames: Set<String>
@@ -31,6 +33,7 @@ public final class ForkLauncher: ProcessLauncher {
     public init(
         spec: ProcessSpec,
         contentType: String,
+        collectsOutput: Bool = false,
         spawner: ProcessSpawner,
         marks: ProcessMarks,
         takeErrors: @escaping @Sendable (Int32) -> Void
@@ -40,6 +43,7 @@ public final class ForkLauncher: ProcessLauncher {
         self.spec = spec
         ownNames = Set(spec.environment.map { $0.name })
         self.contentType = contentType
+        self.collectsOutput = collectsOutput
         self.spawner = spawner
         self.marks = marks
         self.takeErrors = takeErrors

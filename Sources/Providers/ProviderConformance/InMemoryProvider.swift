@@ -122,7 +122,8 @@ public actor InMemoryProvider: FunctionProvider {
             id: id,
             revision: stored.replicas.isEmpty ? 0 : stored.readyRevision,
             desiredReplicas: stored.desired,
-            rules: rules,
+            policy: rules.calls,
+            scaling: rules.scale,
             replicas: stored.replicas,
             notReadyReason: stored.replicas.isEmpty ? "it was told never to become ready" : ""
         )

@@ -20,8 +20,10 @@ public struct FunctionRoute: Sendable {
     public var revision: Int
     /// The desired number of replicas; 0 means that a call has to ask for one.
     public var desiredReplicas: Int
-    /// Limits and slots of calls.
-    public var rules: FunctionRules
+    /// How its calls are dealt with.
+    public var policy: CallPolicy
+    /// How many replicas it may have, and what decides on their number.
+    public var scaling: ScalingSpec
     /// The ready replicas, none of which is draining.
     public var replicas: [Replica]
     /// Why there is no ready replica, as a sentence; empty when there is nothing to say.
@@ -32,14 +34,16 @@ public struct FunctionRoute: Sendable {
         id: FunctionID,
         revision: Int,
         desiredReplicas: Int,
-        rules: FunctionRules,
+        policy: CallPolicy = CallPolicy(),
+        scaling: ScalingSpec = ScalingSpec(),
         replicas: [Replica],
         notReadyReason: String = ""
     ) {
         self.id = id
         self.revision = revision
         self.desiredReplicas = desiredReplicas
-        self.rules = rules
+        self.policy = policy
+        self.scaling = scaling
         self.replicas = replicas
         self.notReadyReason = notReadyReason
     }
@@ -87,6 +91,8 @@ public struct HTTPUpstream: Sendable, Hashable {
 public protocol ProcessLauncher: Sendable {
     /// The type of what the process prints, unless it says otherwise.
     var contentType: String { get }
+    /// Whether what the process prints is answered only when it has ended (mode `serializing`).
+    var collectsOutput: Bool { get }
 
     /// Starts a process with the function's environment and these variables besides.
     ///

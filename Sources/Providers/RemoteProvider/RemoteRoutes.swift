@@ -106,7 +106,8 @@ actor RemoteRoutes {
             id: id,
             revision: function.revision,
             desiredReplicas: function.replicas,
-            rules: FunctionRules(function),
+            policy: CallPolicy(function),
+            scaling: ScalingSpec(function),
             replicas: function.availableReplicas > 0 ? [replica(id, function.maxInFlight)] : withdraw(id),
             notReadyReason: function.notReadyReason
         )
@@ -160,7 +161,7 @@ extension WatchRecord.Function {
             availableReplicas: status.availableReplicas,
             execTimeoutSeconds: nil,
             maxInFlight: nil,
-            queueDepth: 100,
+            queueDepth: CallPolicy.usualQueueDepth,
             minReplicas: max(1, status.labels?["com.openfaas.scale.min"].flatMap { Int($0) } ?? 1),
             maxReplicas: status.labels?["com.openfaas.scale.max"].flatMap { Int($0) },
             // What another provider let pass may be no rule of ours: such a function is left alone.
@@ -170,27 +171,25 @@ extension WatchRecord.Function {
     }
 }
 
-extension FunctionRules {
-    /// What a router needs to know of a function elsewhere; the rest is the other side's.
+extension CallPolicy {
+    /// What the other side says of calls; their bodies are its own affair.
     fileprivate init(_ function: WatchRecord.Function) {
         self.init(
-            mode: .http,
-            command: [],
-            upstreamURL: nil,
-            execTimeout: function.execTimeoutSeconds.map { .clamped(seconds: $0) },
-            gracePeriod: .zero,
+            deadline: function.execTimeoutSeconds.map { .clamped(seconds: $0) },
             maxInFlight: function.maxInFlight,
             queueDepth: function.queueDepth,
-            contentType: "",
-            buffersRequestBody: false,
-            readiness: Probe(),
-            liveness: nil,
-            minReplicas: function.minReplicas,
-            maxReplicas: function.maxReplicas ?? Self.usualMaximum,
-            scaleFactor: 10,
-            logLineLimit: nil
+            retry: function.retry?.policy ?? Retry()
         )
-        scaling = try? ScalingRules(labels: function.scaling ?? [:], annotations: [:])
-        retry = function.retry?.rules ?? Retry()
+    }
+}
+
+extension ScalingSpec {
+    /// What the other side says of the number of replicas.
+    fileprivate init(_ function: WatchRecord.Function) {
+        self.init(
+            min: function.minReplicas,
+            max: function.maxReplicas ?? Self.usualMaximum,
+            rules: try? ScalingRules(labels: function.scaling ?? [:], annotations: [:])
+        )
     }
 }

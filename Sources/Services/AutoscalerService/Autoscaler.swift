@@ -88,7 +88,7 @@ public actor Autoscaler {
         forget(allBut: routes)
         guard !routes.isEmpty else { return ([], []) }
         let asked = routes.compactMap { route in
-            route.rules.scaling.map { LoadReadings.Question(id: route.id, mode: $0.mode) }
+            route.scaling.rules.map { LoadReadings.Question(id: route.id, mode: $0.mode) }
         }.filter { LoadReadings.concerns($0.mode) }
         async let activity = sources.activity(routes.map(\.id))
         async let backlog = sources.backlog()
@@ -119,7 +119,7 @@ public actor Autoscaler {
         _ reading: LoadReadings.Reading?,
         now: Duration
     ) -> Change? {
-        guard let rules = route.rules.scaling else { return nil }
+        guard let rules = route.scaling.rules else { return nil }
         var function = watched.removeValue(forKey: route.id) ?? WatchedFunction(route, rules, now: now)
         defer { watched[route.id] = function }
         return function.consider(route, rules, sample, reading, now: now)

@@ -26,7 +26,7 @@ struct WatchedFunction {
 
     init(_ route: FunctionRoute, _ rules: ScalingRules, now: Duration) {
         self.rules = rules
-        bounds = ScalingBounds(route.rules)
+        bounds = ScalingBounds(route.scaling)
         history = ScalingHistory(now: now)
         current = route.desiredReplicas
         revision = route.revision
@@ -63,7 +63,7 @@ struct WatchedFunction {
     private mutating func takeOver(_ route: FunctionRoute, _ rules: ScalingRules, now: Duration) {
         if self.rules.mode != rules.mode { history = ScalingHistory(now: now) }
         self.rules = rules
-        bounds = ScalingBounds(route.rules)
+        bounds = ScalingBounds(route.scaling)
         if route.desiredReplicas != current {
             if route.desiredReplicas == asked {
                 asked = nil
@@ -126,5 +126,5 @@ struct WatchedFunction {
 
 extension ScalingBounds {
     /// The labels `com.openfaas.scale.min` and `.max`.
-    init(_ rules: FunctionRules) { self.init(min: rules.minReplicas, max: rules.maxReplicas) }
+    init(_ spec: ScalingSpec) { self.init(min: spec.min, max: spec.max) }
 }

@@ -202,7 +202,7 @@ public final class InvocationWorker: Sendable {
         if answer.fault?.code == .functionNotFound || known == nil && !isAnswered {
             return .end(.dead, reason: "The function \(leased.call.function) was deleted.", result: result)
         }
-        let policy = settings.retry.changed(by: known?.retry ?? FunctionRules.Retry())
+        let policy = settings.retry.changed(by: known?.retry ?? CallPolicy.Retry())
         let decision = policy.decide(
             status: answer.status,
             isPlatformFault: answer.isPlatformAnswer && answer.status >= 500,

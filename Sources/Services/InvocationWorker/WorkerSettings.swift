@@ -58,10 +58,10 @@ public struct WorkerLimits: Sendable {
     /// Calls that all its replicas together take at a time; nil means no limit.
     public var slots: Int?
     /// How its calls are tried again, where it differs from the settings.
-    public var retry: FunctionRules.Retry
+    public var retry: CallPolicy.Retry
 
     /// Describes a function.
-    public init(slots: Int?, retry: FunctionRules.Retry = FunctionRules.Retry()) {
+    public init(slots: Int?, retry: CallPolicy.Retry = CallPolicy.Retry()) {
         self.slots = slots
         self.retry = retry
     }
@@ -69,7 +69,7 @@ public struct WorkerLimits: Sendable {
 
 extension RetryPolicy {
     /// The policy of a function.
-    func changed(by retry: FunctionRules.Retry) -> RetryPolicy {
+    func changed(by retry: CallPolicy.Retry) -> RetryPolicy {
         var policy = self
         if let attempts = retry.attempts { policy.attempts = attempts }
         if let codes = retry.codes { policy.codes = Set(codes) }

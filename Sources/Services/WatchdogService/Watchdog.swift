@@ -69,7 +69,7 @@ private final class RunningWatchdog: Sendable {
         let (door, metricsDoor) = makeDoors()
         let child: RunningChild?
         do {
-            table.apply(.snapshot([try route(WatchdogFunction.calls, []), try route(WatchdogFunction.probes, [])]))
+            table.apply(.snapshot([route(WatchdogFunction.calls, []), route(WatchdogFunction.probes, [])]))
             try await listen(door, metricsDoor)
             child = try await startFunction()
         } catch let error as SpawnError {
@@ -175,6 +175,7 @@ private final class RunningWatchdog: Sendable {
         return ForkLauncher(
             spec: spec,
             contentType: settings.contentType,
+            collectsOutput: settings.mode == .serializing,
             spawner: spawner,
             marks: marks,
             takeErrors: { [log, group] in log.read($0, from: .errors, on: group.next()) }
@@ -204,29 +205,23 @@ private final class RunningWatchdog: Sendable {
         let calls = Replica(id: "function", target: target, maxInFlight: settings.maxInFlight)
         replica.withLock { $0 = calls }
         let probes = Replica(id: "probes", target: target, maxInFlight: nil)
-        do {
-            table.apply(.changed(try route(WatchdogFunction.calls, [calls])))
-            table.apply(.changed(try route(WatchdogFunction.probes, [probes])))
-        } catch {
-            // The same rules were understood at the start.
-            log.say("The function cannot be called: \(error)")
-        }
+        table.apply(.changed(route(WatchdogFunction.calls, [calls])))
+        table.apply(.changed(route(WatchdogFunction.probes, [probes])))
     }
 
-    private func route(_ name: String, _ replicas: [Replica]) throws -> FunctionRoute {
-        var rules = try FunctionRules(FunctionDeployment(service: name, image: "host", envProcess: "x"))
-        rules.mode = FunctionRules.Mode(rawValue: settings.mode.rawValue) ?? .http
-        rules.execTimeout = settings.execTimeout
-        rules.maxInFlight = name == WatchdogFunction.calls ? settings.maxInFlight : nil
-        // A full watchdog says so at once (contract §15.6); only a server that is just being started is waited for.
-        rules.queueDepth = 0
-        rules.contentType = settings.contentType
-        rules.buffersRequestBody = settings.buffersBody
-        return FunctionRoute(
+    private func route(_ name: String, _ replicas: [Replica]) -> FunctionRoute {
+        FunctionRoute(
             id: FunctionID(name: name, namespace: Self.namespace),
             revision: 1,
             desiredReplicas: 1,
-            rules: rules,
+            policy: CallPolicy(
+                deadline: settings.execTimeout,
+                maxInFlight: name == WatchdogFunction.calls ? settings.maxInFlight : nil,
+                // A full watchdog says so at once (contract §15.6); only a server that is just being started is waited
+                // for.
+                queueDepth: 0,
+                buffersRequestBody: settings.buffersBody
+            ),
             replicas: replicas
         )
     }

@@ -70,25 +70,7 @@ public struct FunctionRules: Sendable, Equatable {
     /// How the number of replicas follows the load; nil for a function that the autoscaler leaves alone.
     public var scaling: ScalingRules?
     /// How asynchronous calls are tried again, where it differs from the platform's settings (contract §7.4).
-    public var retry = Retry()
-
-    /// The annotations `com.openfaas.retry.*`; nil means as the platform's settings have it.
-    public struct Retry: Sendable, Equatable {
-        /// Most attempts in all, at least 1.
-        public var attempts: Int?
-        /// Statuses that are tried again.
-        public var codes: [Int]?
-        /// The wait behind the first attempt.
-        public var firstWait: Duration?
-        /// The longest wait.
-        public var longestWait: Duration?
-
-        /// As the platform's settings have it.
-        public init() {}
-    }
-
-    /// `com.openfaas.scale.max` where there is none.
-    public static let usualMaximum = 20
+    public var retry = CallPolicy.Retry()
 
     /// Makes rules from parts.
     public init(
@@ -127,6 +109,22 @@ public struct FunctionRules: Sendable, Equatable {
 }
 
 extension FunctionRules {
+    /// What a router needs of them.
+    public var calls: CallPolicy {
+        CallPolicy(
+            deadline: execTimeout,
+            maxInFlight: maxInFlight,
+            queueDepth: queueDepth,
+            buffersRequestBody: buffersRequestBody,
+            retry: retry
+        )
+    }
+
+    /// What decides on the number of replicas.
+    public var scale: ScalingSpec {
+        ScalingSpec(min: minReplicas, max: maxReplicas, factor: scaleFactor, rules: scaling)
+    }
+
     /// Reads the rules of a deployment whose bundle or host process may bring defaults of its own.
     ///
     /// - Throws: `invalidValue` naming the variable, label or annotation that cannot be understood.
@@ -151,14 +149,14 @@ extension FunctionRules {
         gracePeriod = try reader.limit("grace_period", default: .seconds(10)) ?? .zero
         let inFlight = try reader.number("max_inflight", in: 0...Int(Int32.max)) ?? 0
         maxInFlight = inFlight == 0 ? nil : inFlight
-        queueDepth = try reader.setting("com.martlet.queue.depth", in: 0...1_000_000) ?? 100
+        queueDepth = try reader.setting("com.martlet.queue.depth", in: 0...1_000_000) ?? CallPolicy.usualQueueDepth
         contentType = reader.text("content_type") ?? "application/octet-stream"
         buffersRequestBody = reader.flag("http_buffer_req_body") || reader.flag("buffer_http")
         readiness = try reader.probe("com.openfaas.ready.http") ?? Probe(path: reader.text("ready_path"))
         liveness = try reader.probe("com.openfaas.health.http")
         minReplicas = max(1, try reader.label("com.openfaas.scale.min", in: 0...Int(Int32.max)) ?? 1)
-        maxReplicas = try reader.label("com.openfaas.scale.max", in: 1...Int(Int32.max)) ?? Self.usualMaximum
-        scaleFactor = try reader.label("com.openfaas.scale.factor", in: 0...100) ?? 10
+        maxReplicas = try reader.label("com.openfaas.scale.max", in: 1...Int(Int32.max)) ?? ScalingSpec.usualMaximum
+        scaleFactor = try reader.label("com.openfaas.scale.factor", in: 0...100) ?? ScalingSpec.usualFactor
         scaling = try ScalingRules(labels: deployment.labels ?? [:], annotations: deployment.annotations ?? [:])
         retry = try reader.retry()
         let lineLimit = try reader.number("log_buffer_size", in: -1...Int(Int32.max)) ?? 65_536

@@ -57,9 +57,9 @@ struct RuleReader {
     }
 
     /// What the annotations say of asynchronous calls.
-    func retry() throws(PlatformFault) -> FunctionRules.Retry {
+    func retry() throws(PlatformFault) -> CallPolicy.Retry {
         let prefix = "com.openfaas.retry"
-        var retry = FunctionRules.Retry()
+        var retry = CallPolicy.Retry()
         retry.attempts = try Self.number(
             annotations["\(prefix).attempts"],
             of: "The annotation \(prefix).attempts",

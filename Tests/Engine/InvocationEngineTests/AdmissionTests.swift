@@ -48,7 +48,7 @@ struct AdmissionTests {
     @Test func `calls wait for a place, and beyond the queue's depth get OpenFaaS' 429 (§15.6)`() async throws {
         let fixture = try await EngineFixture(environment: ["max_inflight": "1"]) { _ in [] }
         var route = try EngineFixture.route(replicas: [fixture.replica], ["max_inflight": "1"])
-        route.rules.queueDepth = 0
+        route.policy.queueDepth = 0
         fixture.table.apply(.changed(route))
         let first = try RawConnection(port: fixture.port)
         try await first.send(EngineFixture.request())
@@ -77,7 +77,7 @@ struct AdmissionTests {
         let old = try gone()
         old.drain {}
         var route = try EngineFixture.route(replicas: [old])
-        route.rules.queueDepth = 0
+        route.policy.queueDepth = 0
         fixture.table.apply(.changed(route))
         async let answer = fixture.exchange(EngineFixture.request())
         #expect(try await eventually { try await fixture.metrics()?.started == 1 })

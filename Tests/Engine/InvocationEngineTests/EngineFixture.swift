@@ -27,11 +27,10 @@ final class EngineFixture: Sendable {
         origin = try await ScriptedOrigin(answer: answer)
         let activations = activations
         table = RoutingTable { _, _ in activations.add() }
-        let rules = try Self.rules(environment)
         replica = Replica(
             id: "fn-1",
             target: .http(HTTPUpstream(host: "127.0.0.1", port: origin.port)),
-            maxInFlight: rules.maxInFlight
+            maxInFlight: try Self.policy(environment).maxInFlight
         )
         door = FrontDoor(
             group: .singletonMultiThreadedEventLoopGroup,
@@ -43,9 +42,9 @@ final class EngineFixture: Sendable {
         table.apply(.snapshot([try Self.route(replicas: isReady ? [replica] : [], environment)]))
     }
 
-    static func rules(_ environment: [String: String]) throws -> FunctionRules {
+    static func policy(_ environment: [String: String]) throws -> CallPolicy {
         let variables = environment.merging(["mode": "http"]) { own, _ in own }
-        return try FunctionRules(FunctionDeployment(service: "fn", image: "host", envProcess: "x", envVars: variables))
+        return try FunctionRules(FunctionDeployment(service: "fn", image: "host", envVars: variables)).calls
     }
 
     static func route(replicas: [Replica], _ environment: [String: String] = [:]) throws -> FunctionRoute {
@@ -53,7 +52,7 @@ final class EngineFixture: Sendable {
             id: FunctionID(name: "fn", namespace: "openfaas-fn"),
             revision: 1,
             desiredReplicas: replicas.count,
-            rules: try rules(environment),
+            policy: try policy(environment),
             replicas: replicas
         )
     }

@@ -207,7 +207,6 @@ struct ForwardingTests {
             id: FunctionID(name: "fn2", namespace: "openfaas-fn"),
             revision: 1,
             desiredReplicas: 1,
-            rules: try EngineFixture.rules([:]),
             replicas: [Replica(id: "fn2-1", target: target, maxInFlight: nil)]
         )
         fixture.table.apply(.changed(second))

@@ -19,6 +19,7 @@ struct ProcessExchangeTests {
 
     private final class Launcher: ProcessLauncher {
         let contentType = "text/plain"
+        let collectsOutput = false
         let streams: (input: CInt, output: CInt)
         let kills = Counter()
 

@@ -67,7 +67,7 @@ struct DocumentedExamplesTests {
         let rules = try #require(try ScalingRules(labels: ["com.openfaas.scale.zero": "true"], annotations: [:]))
         for (label, value) in [
             ("type", "`\(rules.mode.name)`"), ("target", "\(Int(rules.target))"),
-            ("target-proportion", "0.\(Int(rules.proportion * 100))"), ("max", "\(FunctionRules.usualMaximum)"),
+            ("target-proportion", "0.\(Int(rules.proportion * 100))"), ("max", "\(ScalingSpec.usualMaximum)"),
             ("zero-duration", "`\(GoDuration.format(rules.zeroAfter ?? .zero))`"),
         ] {
             #expect(Self.page.contains("| `com.openfaas.scale.\(label)` | \(value) |"), "\(label)")

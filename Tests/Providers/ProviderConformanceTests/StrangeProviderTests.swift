@@ -32,8 +32,8 @@ struct StrangeProviderTests {
             "retry":{"firstWaitSeconds":\(seconds),"longestWaitSeconds":\(seconds)}}
             """
         )
-        let rules = try #require(routes.first?.rules)
-        for duration in [rules.execTimeout, rules.retry.firstWait, rules.retry.longestWait] {
+        let policy = try #require(routes.first?.policy)
+        for duration in [policy.deadline, policy.retry.firstWait, policy.retry.longestWait] {
             let duration = try #require(duration)
             #expect(duration >= .zero && duration <= .seconds(9_223_372_036))
         }
@@ -51,11 +51,11 @@ struct StrangeProviderTests {
         let route = try #require(routes.first)
         #expect((0...Int(Int32.max)).contains(route.desiredReplicas) && route.revision >= 0)
         #expect(
-            (1...Int(Int32.max)).contains(route.rules.minReplicas)
-                && (0...Int(Int32.max)).contains(route.rules.queueDepth)
+            (1...Int(Int32.max)).contains(route.scaling.min)
+                && (0...Int(Int32.max)).contains(route.policy.queueDepth)
         )
-        #expect((1...Int(Int32.max)).contains(route.rules.maxReplicas))
-        #expect(route.rules.maxInFlight.map { (1...Int(Int32.max)).contains($0) } ?? true)
+        #expect((1...Int(Int32.max)).contains(route.scaling.max))
+        #expect(route.policy.maxInFlight.map { (1...Int(Int32.max)).contains($0) } ?? true)
     }
 
     @Test(arguments: ["http://127.0.0.1:65536", "http://[::1]:0", "https://h", "h", "http://h?x", "http://"])

@@ -41,7 +41,7 @@ extension FrontConnection {
         }
         armExchangeTimer()
         // Before a slot is taken: a slow client costs the function nothing. A call of the platform's own is here whole.
-        if entry.rules.buffersRequestBody, !body.isDone, directCaller == nil { return collectBody(head) }
+        if entry.policy.buffersRequestBody, !body.isDone, directCaller == nil { return collectBody(head) }
         takePlace(entry)
     }
 
@@ -159,7 +159,7 @@ extension FrontConnection {
             carryOut(at: enter(replica, of: entry))
         case .full:
             waiting = nil
-            refuse(full(entry.rules))
+            refuse(full(entry.policy))
         case .crowded:
             waiting = nil
             refuse(crowded(limit))
@@ -176,10 +176,10 @@ extension FrontConnection {
     }
 
     /// The wording is OpenFaaS' (contract §15.6).
-    private func full(_ rules: FunctionRules) -> PlatformFault {
+    private func full(_ policy: CallPolicy) -> PlatformFault {
         PlatformFault(
             .tooManyCalls,
-            "Concurrent request limit exceeded. Max concurrent requests: \(rules.maxInFlight ?? 0)",
+            "Concurrent request limit exceeded. Max concurrent requests: \(policy.maxInFlight ?? 0)",
             retryAfterSeconds: role == .gateway ? 1 : nil
         )
     }

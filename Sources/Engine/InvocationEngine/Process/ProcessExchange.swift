@@ -250,7 +250,7 @@ private final class OutputHandler: ChannelInboundHandler {
 extension FrontConnection {
     /// Carries the call out by a process of its own.
     func startProcess(_ launcher: any ProcessLauncher) {
-        guard let head, let entry else { return }
+        guard let head else { return }
         let rest = rest
         let variables = headBytes.withUnsafeReadableBytes { bytes in
             RequestVariables(
@@ -269,7 +269,7 @@ extension FrontConnection {
         let exchange = ProcessExchange(
             front: self,
             contentType: launcher.contentType,
-            collectsOutput: entry.rules.mode == .serializing
+            collectsOutput: launcher.collectsOutput
         )
         origin = exchange
         exchange.launch(launcher, variables.variables)

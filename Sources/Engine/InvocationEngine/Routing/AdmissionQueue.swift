@@ -69,8 +69,8 @@ final class AdmissionQueue: Sendable {
         let minimum = state.withLock { state in
             state.replicas = route.replicas
             state.desired = route.desiredReplicas
-            state.minimum = route.rules.minReplicas
-            state.depth = route.rules.queueDepth
+            state.minimum = route.scaling.min
+            state.depth = route.policy.queueDepth
             state.reason = route.notReadyReason
             if route.desiredReplicas > 0 { state.isActivating = false }
             // Scaled to zero while calls were waiting: they need a replica all the same.

@@ -12,24 +12,24 @@ final class FunctionEntry {
     let room: AdmissionQueue
     let counters = FunctionCounters()
     let cell: (any InvocationCell)?
-    private(set) var rules: FunctionRules
-    /// The rules' limit of a call, as the event loop's clock has it.
+    private(set) var policy: CallPolicy
+    /// The policy's limit of a call, as the event loop's clock has it.
     private(set) var execLimit: TimeAmount?
     private(set) var replicas: [LocalReplica] = []
 
     init(_ route: FunctionRoute, room: AdmissionQueue, cell: (any InvocationCell)?) {
         id = route.id
         name = route.id.description
-        rules = route.rules
-        execLimit = route.rules.execTimeout.map { TimeAmount($0) }
+        policy = route.policy
+        execLimit = route.policy.deadline.map { TimeAmount($0) }
         self.room = room
         self.cell = cell
     }
 
     /// Takes over a route; connections to replicas that stay are kept.
     func update(_ route: FunctionRoute) {
-        rules = route.rules
-        execLimit = route.rules.execTimeout.map { TimeAmount($0) }
+        policy = route.policy
+        execLimit = route.policy.deadline.map { TimeAmount($0) }
         let old = replicas
         replicas = route.replicas.map { replica in
             old.first { $0.replica === replica } ?? LocalReplica(replica)

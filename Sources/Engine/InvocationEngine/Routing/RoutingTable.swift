@@ -63,7 +63,7 @@ public final class RoutingTable: Sendable {
 
     /// The routes of functions whose replicas follow the load.
     public var scalingRoutes: [FunctionRoute] {
-        state.withLock { state in state.routes.values.filter { $0.rules.scaling != nil } }
+        state.withLock { state in state.routes.values.filter { $0.scaling.rules != nil } }
     }
 
     /// Waits until every event loop lets calls of a function in, or until a limit has passed.

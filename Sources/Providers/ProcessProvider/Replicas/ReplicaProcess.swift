@@ -133,6 +133,7 @@ final class ReplicaProcess {
         let launcher = ForkLauncher(
             spec: spec(environment, .allPiped),
             contentType: revision.rules.contentType,
+            collectsOutput: revision.rules.mode == .serializing,
             spawner: parts.spawner,
             marks: parts.marks,
             takeErrors: { [log, name, lineLimit = revision.rules.logLineLimit] in

@@ -253,7 +253,8 @@ final class FunctionSupervisor {
                 id: id,
                 revision: ready.isEmpty ? 0 : plan.answering,
                 desiredReplicas: plan.desired,
-                rules: rules,
+                policy: rules.calls,
+                scaling: rules.scale,
                 replicas: ready,
                 notReadyReason: ready.isEmpty ? reason : ""
             )

@@ -27,7 +27,7 @@ enum GatewayMetrics {
             gauge("gateway_service_count", "Desired replicas of functions.", routes) { $0.desiredReplicas },
             gauge("gateway_service_ready_count", "Ready replicas of functions.", routes) { $0.replicas.count },
             gauge("gateway_service_min", "The least replicas of functions that are awake.", routes) {
-                $0.rules.minReplicas
+                $0.scaling.min
             },
             targets(routes),
         ]
@@ -107,7 +107,7 @@ enum GatewayMetrics {
             .gauge,
             help: "The load that one replica of a function is meant for, in the unit of its kind.",
             samples: routes.compactMap { route in
-                route.rules.scaling.map { scalingSample(route.id, $0.mode.name, $0.target) }
+                route.scaling.rules.map { scalingSample(route.id, $0.mode.name, $0.target) }
             }
         )
     }

@@ -101,8 +101,8 @@ struct AlertScaling: Equatable {
         }
         self.init(
             min: Swift.max(1, number("min") ?? 1),
-            max: number("max") ?? FunctionRules.usualMaximum,
-            factor: number("factor") ?? 10
+            max: number("max") ?? ScalingSpec.usualMaximum,
+            factor: number("factor") ?? ScalingSpec.usualFactor
         )
     }
 

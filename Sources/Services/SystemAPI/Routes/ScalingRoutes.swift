@@ -47,7 +47,7 @@ public struct ScalingRoutes: Sendable {
             function: status.id.description,
             mode: rules?.mode.name ?? "none",
             min: max(1, number("min") ?? 1),
-            max: number("max") ?? FunctionRules.usualMaximum,
+            max: number("max") ?? ScalingSpec.usualMaximum,
             target: rules?.target,
             proportion: rules?.proportion,
             current: status.replicas,

@@ -73,13 +73,13 @@ extension WatchRecord.Function {
             revision: route.revision,
             replicas: route.desiredReplicas,
             availableReplicas: route.replicas.count,
-            execTimeoutSeconds: route.rules.execTimeout?.inSeconds,
-            maxInFlight: route.rules.maxInFlight.map { $0 * max(1, route.replicas.count) },
-            queueDepth: route.rules.queueDepth,
-            minReplicas: route.rules.minReplicas,
-            maxReplicas: route.rules.maxReplicas,
-            scaling: route.rules.scaling?.labels,
-            retry: WatchRecord.Retry(route.rules.retry),
+            execTimeoutSeconds: route.policy.deadline?.inSeconds,
+            maxInFlight: route.policy.maxInFlight.map { $0 * max(1, route.replicas.count) },
+            queueDepth: route.policy.queueDepth,
+            minReplicas: route.scaling.min,
+            maxReplicas: route.scaling.max,
+            scaling: route.scaling.rules?.labels,
+            retry: WatchRecord.Retry(route.policy.retry),
             notReadyReason: route.notReadyReason
         )
     }

@@ -4,7 +4,7 @@ public import FaultModel
 
 /// How the number of a function's replicas follows its load: the labels of the autoscaler (contract §13, §14.1).
 ///
-/// The least and the greatest number are `FunctionRules`'.
+/// The least and the greatest number are `ScalingSpec`'s.
 public struct ScalingRules: Sendable, Equatable {
     /// What is taken for the load.
     public enum Mode: Sendable, Equatable {

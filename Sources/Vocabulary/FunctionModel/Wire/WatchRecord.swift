@@ -26,8 +26,8 @@ public struct WatchRecord: Sendable, Codable, Equatable {
         public var longestWaitSeconds: Double?
 
         /// What a function's annotations say; nil where they say nothing.
-        public init?(_ retry: FunctionRules.Retry) {
-            guard retry != FunctionRules.Retry() else { return nil }
+        public init?(_ retry: CallPolicy.Retry) {
+            guard retry != CallPolicy.Retry() else { return nil }
             attempts = retry.attempts
             codes = retry.codes
             firstWaitSeconds = retry.firstWait?.inSeconds
@@ -35,13 +35,13 @@ public struct WatchRecord: Sendable, Codable, Equatable {
         }
 
         /// The same as a router has it.
-        public var rules: FunctionRules.Retry {
-            var rules = FunctionRules.Retry()
-            rules.attempts = attempts
-            rules.codes = codes
-            rules.firstWait = firstWaitSeconds.map { .clamped(seconds: $0) }
-            rules.longestWait = longestWaitSeconds.map { .clamped(seconds: $0) }
-            return rules
+        public var policy: CallPolicy.Retry {
+            CallPolicy.Retry(
+                attempts: attempts,
+                codes: codes,
+                firstWait: firstWaitSeconds.map { .clamped(seconds: $0) },
+                longestWait: longestWaitSeconds.map { .clamped(seconds: $0) }
+            )
         }
     }
 
