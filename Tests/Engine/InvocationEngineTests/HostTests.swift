@@ -49,7 +49,7 @@ struct HostTests {
             "GET http://a/function/fn HTTP/1.1\r\nHost: \(host)\r\n\r\n",
         ] {
             let answer = try await fixture.exchange(request)
-            #expect(answer.hasPrefix("HTTP/1.1 400 ") && answer.contains("no host"), "\(request) \(answer)")
+            #expect(answer.hasPrefix("HTTP/1.1 400 ") && answer.contains("not a host"), "\(request) \(answer)")
         }
     }
 

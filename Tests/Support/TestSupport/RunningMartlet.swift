@@ -22,6 +22,8 @@ public final class RunningMartlet: Sendable {
     /// A client with the credentials.
     public let client: SystemClient
     private let login: SystemClient.Login
+    /// What follows `Authorization: Basic`.
+    public let token: String
     private let program: RunningProgram
     /// Follows no redirects, as the tests want to see them; lives as long as the tests.
     public static let http = SystemClient.makeHTTPClient(verifiesCertificates: false)
@@ -68,11 +70,10 @@ public final class RunningMartlet: Sendable {
         port = program.number(after: "is ready at \(scheme)://127.0.0.1:")
         pagePort = program.number(after: "Page      \(scheme)://127.0.0.1:")
         metricsPort = program.number(after: "Metrics   http://127.0.0.1:")
-        let password = (try? String(contentsOfFile: "\(dataDirectory)/basic-auth-password", encoding: .utf8)) ?? ""
-        login = SystemClient.Login(
-            user: "admin",
-            password: password.trimmingCharacters(in: .whitespacesAndNewlines)
-        )
+        let text = (try? String(contentsOfFile: "\(dataDirectory)/basic-auth-password", encoding: .utf8)) ?? ""
+        let password = text.trimmingCharacters(in: .whitespacesAndNewlines)
+        login = SystemClient.Login(user: "admin", password: password)
+        token = Data("admin:\(password)".utf8).base64EncodedString()
         client = SystemClient(baseURL: "\(scheme)://127.0.0.1:\(port)", login: login, http: Self.http)
     }
 
