@@ -36,9 +36,10 @@ extension LocalProcessProvider {
     }
 
     /// See the contract's `create`.
-    public func create(_ deployment: FunctionDeployment) async throws(PlatformFault) {
+    public func create(_ spec: FunctionSpec) async throws(PlatformFault) {
         try await change { () throws(PlatformFault) in
-            let id = try self.identify(deployment)
+            let id = spec.id
+            try self.checkNamespace(id.namespace)
             guard self.functions[id] == nil else {
                 throw PlatformFault(
                     .alreadyExists,
@@ -46,39 +47,40 @@ extension LocalProcessProvider {
                     hint: "Update it (PUT), or choose another name."
                 )
             }
-            let revision = try await self.revise(deployment, of: id, number: 1)
-            let parsed = try self.parse(revision, of: id)
-            try self.checkPort(parsed)
-            try self.checkScaling(parsed)
+            let stored = try await self.pinned(spec, number: 1)
+            let revision = try self.revision(spec, stored)
+            try self.checkPort(revision)
+            try self.checkScaling(revision)
             let function = StateStore.StoredFunction(
                 id: id,
-                desiredReplicas: parsed.isExclusive ? 1 : parsed.rules.minReplicas,
+                desiredReplicas: revision.isExclusive ? 1 : revision.spec.scaling.min,
                 createdAt: .now(),
-                revision: revision
+                revision: stored
             )
             try await self.store.insert(function)
-            try self.adopt(function).setDesired(function.desiredReplicas)
+            self.adopt(function, newest: revision).setDesired(function.desiredReplicas)
         }
     }
 
     /// See the contract's `update`.
     @discardableResult
-    public func update(_ deployment: FunctionDeployment, forced: Bool) async throws(PlatformFault) -> UpdateOutcome {
+    public func update(_ spec: FunctionSpec, forced: Bool) async throws(PlatformFault) -> UpdateOutcome {
         try await change { () throws(PlatformFault) in
-            let id = try self.identify(deployment)
+            let id = spec.id
+            try self.checkNamespace(id.namespace)
             let supervisor = try self.existing(id)
-            let revision = try await self.revise(deployment, of: id, number: supervisor.stored.number + 1)
             let old = supervisor.stored
+            let stored = try await self.pinned(spec, number: old.number + 1)
             guard
-                forced || old.bundleDigest != revision.bundleDigest
-                    || !old.deployment.asksForTheSame(as: revision.deployment)
+                forced || old.bundleDigest != stored.bundleDigest
+                    || !old.deployment.asksForTheSame(as: stored.deployment)
             else { return .unchanged }
-            let parsed = try self.parse(revision, of: id)
-            try self.checkPort(parsed)
-            try self.checkScaling(parsed)
-            guard !parsed.isExclusive || supervisor.desired <= 1 else { throw Self.onePort(id) }
-            try await self.store.insert(revision, of: id)
-            supervisor.setNewest(parsed, revision)
+            let revision = try self.revision(spec, stored)
+            try self.checkPort(revision)
+            try self.checkScaling(revision)
+            guard !revision.isExclusive || supervisor.desired <= 1 else { throw Self.onePort(id) }
+            try await self.store.insert(stored, of: id)
+            supervisor.setNewest(revision, stored)
             return .newRevision
         }
     }
@@ -87,11 +89,11 @@ extension LocalProcessProvider {
     public func restart(_ id: FunctionID) async throws(PlatformFault) {
         try await change { () throws(PlatformFault) in
             let supervisor = try self.existing(id)
-            var revision = supervisor.stored
-            revision.number += 1
-            let parsed = try self.parse(revision, of: id)
-            try await self.store.insert(revision, of: id)
-            supervisor.setNewest(parsed, revision)
+            var (stored, revision) = (supervisor.stored, supervisor.newest)
+            stored.number += 1
+            revision.number = stored.number
+            try await self.store.insert(stored, of: id)
+            supervisor.setNewest(revision, stored)
         }
     }
 
@@ -183,49 +185,26 @@ extension LocalProcessProvider {
         return supervisor
     }
 
-    private func identify(_ deployment: FunctionDeployment) throws(PlatformFault) -> FunctionID {
-        let namespace = deployment.namespace.flatMap { $0.isEmpty ? nil : $0 } ?? settings.defaultNamespace
-        let id = try FunctionID(validatingName: deployment.service, namespace: namespace)
-        try checkNamespace(namespace)
-        return id
-    }
-
-    /// Checks everything that a deployment refers to and pins its image.
-    private func revise(
-        _ deployment: FunctionDeployment,
-        of id: FunctionID,
+    /// Checks everything that a spec refers to and pins its image.
+    private func pinned(
+        _ spec: FunctionSpec,
         number: Int
     ) async throws(PlatformFault) -> StateStore.StoredRevision {
-        guard !deployment.image.isEmpty else {
-            throw PlatformFault(
-                .invalidValue,
-                "validation failed: image: is required",
-                hint: "Use \"host\" to run a program of this machine."
-            )
-        }
-        try EnvironmentRule.check(deployment)
-        try checkSecrets(deployment.secrets ?? [], of: id)
-        let digest = deployment.runsOnHost ? nil : try await digest(of: deployment.image, for: id)
-        guard limitsAreEnforced || !settings.requiresLimits || !Self.asksForLimits(deployment) else {
+        try checkSecrets(spec.run.secrets, of: spec.id)
+        let deployment = spec.deployment
+        let digest = deployment.runsOnHost ? nil : try await digest(of: spec.run.image, for: spec.id)
+        guard limitsAreEnforced || !settings.requiresLimits || ResourceLimits(spec.run.limits).isEmpty else {
             throw PlatformFault(
                 .invalidValue,
                 "This machine does not enforce limits, and Martlet was started with --require-limits.",
                 hint: "Leave the limits out, or start Martlet where it may write control groups."
             )
         }
-        var pinned = deployment.asWritten
-        pinned.namespace = id.namespace
-        return StateStore.StoredRevision(number: number, deployment: pinned, bundleDigest: digest)
-    }
-
-    private static func asksForLimits(_ deployment: FunctionDeployment) -> Bool {
-        deployment.limits?.memory != nil || deployment.limits?.cpu != nil
-            || deployment.labels?["com.martlet.limits.pids"] != nil
+        return StateStore.StoredRevision(number: number, deployment: deployment, bundleDigest: digest)
     }
 
     private func checkSecrets(_ names: [String], of id: FunctionID) throws(PlatformFault) {
         for name in names {
-            try NameRule.checkSecret(name)
             guard parts.secrets.exists(name, in: id.namespace) else {
                 throw PlatformFault(
                     .secretMissing,
@@ -237,8 +216,8 @@ extension LocalProcessProvider {
     }
 
     private func checkPort(_ revision: FunctionRevision) throws(PlatformFault) {
-        guard case .fixed(let port) = revision.portPlan else { return }
-        let owner = functions.values.first { $0.id != revision.id && $0.newest.portPlan == .fixed(port) }
+        guard case .fixed(let port) = revision.run.port else { return }
+        let owner = functions.values.first { $0.id != revision.id && $0.newest.run.port == .fixed(port) }
         if let owner {
             throw PlatformFault(
                 .conflict,
@@ -246,13 +225,13 @@ extension LocalProcessProvider {
                 hint: "Write $PORT instead of a number, and let the function listen on the variable PORT."
             )
         }
-        guard revision.rules.minReplicas <= 1 else { throw Self.onePort(revision.id) }
+        guard revision.spec.scaling.min <= 1 else { throw Self.onePort(revision.id) }
     }
 
     /// What a process per call uses is known of control groups only.
     private func checkScaling(_ revision: FunctionRevision) throws(PlatformFault) {
-        guard let mode = revision.rules.scaling?.mode, mode == .cpu || mode == .memory,
-            revision.rules.mode.startsProcessPerCall, parts.groups == nil || revision.limits.isEmpty
+        guard let mode = revision.spec.scaling.rules?.mode, mode == .cpu || mode == .memory,
+            revision.run.mode.startsProcessPerCall, parts.groups == nil || revision.limits.isEmpty
         else { return }
         throw PlatformFault(
             .invalidValue,

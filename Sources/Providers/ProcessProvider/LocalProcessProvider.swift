@@ -168,7 +168,7 @@ public actor LocalProcessProvider: FunctionProvider {
         parts.logs.removeLeftovers(besides: Set(stored.map(\.id)))
         for function in stored {
             do throws(PlatformFault) {
-                try adopt(function).setDesired(function.desiredReplicas)
+                try restore(function)
             } catch {
                 logger.error(
                     "a stored function cannot be run",
@@ -187,10 +187,26 @@ public actor LocalProcessProvider: FunctionProvider {
         }
     }
 
-    /// Makes the supervisor of a function, which begins with no replica.
-    func adopt(_ function: StateStore.StoredFunction) throws(PlatformFault) -> FunctionSupervisor {
-        let newest = try parse(function.revision, of: function.id)
+    /// Starts a stored function; what an older or newer version let pass and this one cannot read is told once.
+    private func restore(_ function: StateStore.StoredFunction) throws(PlatformFault) {
+        var faults: [String] = []
+        let newest = try parse(function.revision, of: function.id) { faults.append($0) }
         let serving = function.readyRevision.flatMap { try? parse($0, of: function.id) }
+        if !faults.isEmpty {
+            logger.warning(
+                "a part of a stored function's deployment counts as absent",
+                metadata: ["function": "\(function.id)", "why": "\(faults.joined(separator: " "))"]
+            )
+        }
+        adopt(function, newest: newest, serving: serving).setDesired(function.desiredReplicas)
+    }
+
+    /// Makes the supervisor of a function, which begins with no replica.
+    func adopt(
+        _ function: StateStore.StoredFunction,
+        newest: FunctionRevision,
+        serving: FunctionRevision? = nil
+    ) -> FunctionSupervisor {
         let supervisor = FunctionSupervisor(
             function,
             newest: newest,
@@ -213,16 +229,23 @@ public actor LocalProcessProvider: FunctionProvider {
         return supervisor
     }
 
-    /// Reads a revision's rules together with its bundle's.
-    func parse(
-        _ revision: StateStore.StoredRevision,
-        of id: FunctionID
+    private func parse(
+        _ stored: StateStore.StoredRevision,
+        of id: FunctionID,
+        noting: (String) -> Void = { _ in }
     ) throws(PlatformFault) -> FunctionRevision {
-        let folder = revision.bundleDigest.map(bundleFolder)
+        try revision(FunctionSpec(stored: stored.deployment, of: id, noting: noting), stored)
+    }
+
+    /// What a spec and the bundle that it is pinned to are together.
+    func revision(
+        _ spec: FunctionSpec,
+        _ stored: StateStore.StoredRevision
+    ) throws(PlatformFault) -> FunctionRevision {
+        let folder = stored.bundleDigest.map(bundleFolder)
         return try FunctionRevision(
-            id: id,
-            number: revision.number,
-            deployment: revision.deployment,
+            spec,
+            number: stored.number,
             bundle: try folder.map { folder throws(PlatformFault) in try BundleDescription(folder: folder) } ?? nil,
             bundleFolder: folder
         )

@@ -9,11 +9,11 @@ public import ProviderContract
 /// Each function's replicas lead to one upstream. A function whose image is `never-ready` never becomes ready.
 public actor InMemoryProvider: FunctionProvider {
     private struct Stored {
-        var deployment: FunctionDeployment
+        var spec: FunctionSpec
         var revision = 1
         var readyRevision = 0
-        /// The deployment of that revision.
-        var serving: FunctionDeployment?
+        /// What that revision runs.
+        var serving: FunctionSpec?
         var desired: Int
         var replicas: [Replica] = []
         let createdAt = Timestamp.now()
@@ -59,20 +59,22 @@ public actor InMemoryProvider: FunctionProvider {
     }
 
     /// See the contract's `create`.
-    public func create(_ deployment: FunctionDeployment) async throws(PlatformFault) {
-        let (id, rules) = try check(deployment)
+    public func create(_ spec: FunctionSpec) async throws(PlatformFault) {
+        try check(spec)
+        let id = spec.id
         guard functions[id] == nil else { throw PlatformFault(.alreadyExists, "The function \(id) exists already.") }
-        functions[id] = Stored(deployment: deployment.asWritten, desired: rules.minReplicas)
+        functions[id] = Stored(spec: spec, desired: spec.scaling.min)
         settle(id)
     }
 
     /// See the contract's `update`.
     @discardableResult
-    public func update(_ deployment: FunctionDeployment, forced: Bool) async throws(PlatformFault) -> UpdateOutcome {
-        let (id, _) = try check(deployment)
+    public func update(_ spec: FunctionSpec, forced: Bool) async throws(PlatformFault) -> UpdateOutcome {
+        try check(spec)
+        let id = spec.id
         guard let stored = functions[id] else { throw Self.missing(id) }
-        guard forced || !stored.deployment.asksForTheSame(as: deployment) else { return .unchanged }
-        functions[id]?.deployment = deployment.asWritten
+        guard forced || !stored.spec.deployment.asksForTheSame(as: spec.deployment) else { return .unchanged }
+        functions[id]?.spec = spec
         functions[id]?.revision += 1
         settle(id)
         return .newRevision
@@ -103,7 +105,7 @@ public actor InMemoryProvider: FunctionProvider {
     private func settle(_ id: FunctionID) {
         guard var stored = functions[id] else { return }
         // One that never becomes ready leaves the one before serving, if there is one.
-        let serving = stored.deployment.image == "never-ready" ? stored.readyRevision : stored.revision
+        let serving = stored.spec.run.image == "never-ready" ? stored.readyRevision : stored.revision
         if serving > 0, stored.readyRevision != serving || stored.replicas.count != stored.desired {
             for replica in stored.replicas { replica.drain {} }
             stored.replicas = (0..<stored.desired).map { number in
@@ -111,19 +113,19 @@ public actor InMemoryProvider: FunctionProvider {
             }
         }
         stored.readyRevision = serving
-        if serving == stored.revision { stored.serving = stored.deployment }
+        if serving == stored.revision { stored.serving = stored.spec }
         functions[id] = stored
         if let route = route(id) { for watcher in watchers.values { watcher.yield(.changed(route)) } }
     }
 
     private func route(_ id: FunctionID) -> FunctionRoute? {
-        guard let stored = functions[id], let rules = try? FunctionRules(stored.deployment) else { return nil }
+        guard let stored = functions[id] else { return nil }
         return FunctionRoute(
             id: id,
             revision: stored.replicas.isEmpty ? 0 : stored.readyRevision,
             desiredReplicas: stored.desired,
-            policy: rules.calls,
-            scaling: rules.scale,
+            policy: stored.spec.calls,
+            scaling: stored.spec.scaling,
             replicas: stored.replicas,
             notReadyReason: stored.replicas.isEmpty ? "it was told never to become ready" : ""
         )
@@ -131,7 +133,7 @@ public actor InMemoryProvider: FunctionProvider {
 
     private func status(_ id: FunctionID) -> FunctionStatus? {
         guard let stored = functions[id] else { return nil }
-        var status = FunctionStatus(stored.deployment, namespace: id.namespace, createdAt: stored.createdAt)
+        var status = FunctionStatus(stored.spec.deployment, namespace: id.namespace, createdAt: stored.createdAt)
         status.replicas = stored.desired
         status.availableReplicas = stored.replicas.count
         status.martlet = MartletStatus(
@@ -145,14 +147,12 @@ public actor InMemoryProvider: FunctionProvider {
         return status
     }
 
-    private func check(_ deployment: FunctionDeployment) throws(PlatformFault) -> (FunctionID, FunctionRules) {
-        let namespace = deployment.namespace.flatMap { $0.isEmpty ? nil : $0 } ?? defaultNamespace
-        let id = try FunctionID(validatingName: deployment.service, namespace: namespace)
+    private func check(_ spec: FunctionSpec) throws(PlatformFault) {
+        let namespace = spec.id.namespace
         try checkNamespace(namespace)
-        for name in deployment.secrets ?? [] where secretNames[namespace]?.contains(name) != true {
+        for name in spec.run.secrets where secretNames[namespace]?.contains(name) != true {
             throw PlatformFault(.secretMissing, "unable to find secret: \(name)")
         }
-        return (id, try FunctionRules(deployment))
     }
 
     private static func missing(_ id: FunctionID) -> PlatformFault {
@@ -218,7 +218,7 @@ public actor InMemoryProvider: FunctionProvider {
         try checkSecret(name, namespace)
         let isUsed = functions.contains { id, stored in
             id.namespace == namespace
-                && [stored.deployment, stored.serving].contains { $0?.secrets?.contains(name) == true }
+                && [stored.spec, stored.serving].contains { $0?.run.secrets.contains(name) == true }
         }
         guard !isUsed else { throw PlatformFault(.conflict, "A function uses the secret \(name).") }
         secretNames[namespace]?.remove(name)

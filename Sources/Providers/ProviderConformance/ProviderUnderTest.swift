@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+public import FaultModel
 public import FunctionModel
 public import ProviderContract
 
@@ -16,6 +17,23 @@ public protocol ProviderUnderTest: Sendable {
 
     /// A function that is accepted and never becomes ready.
     func failing(_ name: String) -> FunctionDeployment
+}
+
+/// Deploying as the API does it: what is sent is parsed first.
+extension FunctionProvider {
+    /// Makes a function of a deployment.
+    public func create(_ deployment: FunctionDeployment) async throws(PlatformFault) {
+        try await create(try FunctionSpec(deployment))
+    }
+
+    /// Updates a function by a deployment.
+    @discardableResult
+    public func update(
+        _ deployment: FunctionDeployment,
+        forced: Bool = false
+    ) async throws(PlatformFault) -> UpdateOutcome {
+        try await update(try FunctionSpec(deployment), forced: forced)
+    }
 }
 
 /// A promise of the contract that was not kept.

@@ -40,9 +40,11 @@ public protocol FunctionProvider: Sendable {
 
     /// Makes a new function with revision 1 and its minimum number of replicas.
     ///
+    /// What the spec leaves open the provider fills in, as its documentation says.
+    ///
     /// - Throws: `alreadyExists`; `namespaceMissing`, `secretMissing`, `imageNotFound`, `invalidValue` or `conflict`
-    ///   for a deployment that cannot run. Nothing was changed then.
-    func create(_ deployment: FunctionDeployment) async throws(PlatformFault)
+    ///   for a function that cannot run. Nothing was changed then.
+    func create(_ spec: FunctionSpec) async throws(PlatformFault)
 
     /// Replaces a function's deployment by a new revision and keeps its number of replicas.
     ///
@@ -53,7 +55,7 @@ public protocol FunctionProvider: Sendable {
     ///
     /// - Throws: `functionNotFound`; otherwise as `create`.
     @discardableResult
-    func update(_ deployment: FunctionDeployment, forced: Bool) async throws(PlatformFault) -> UpdateOutcome
+    func update(_ spec: FunctionSpec, forced: Bool) async throws(PlatformFault) -> UpdateOutcome
 
     /// Starts a function's replicas anew: makes a new revision equal to the newest one, image content included.
     ///
@@ -141,8 +143,8 @@ public protocol FunctionProvider: Sendable {
 extension FunctionProvider {
     /// Replaces a function's deployment, by none that asks for the same.
     @discardableResult
-    public func update(_ deployment: FunctionDeployment) async throws(PlatformFault) -> UpdateOutcome {
-        try await update(deployment, forced: false)
+    public func update(_ spec: FunctionSpec) async throws(PlatformFault) -> UpdateOutcome {
+        try await update(spec, forced: false)
     }
 }
 

@@ -16,14 +16,18 @@ public struct HTTPFunctionProvider: FunctionProvider {
     private let client: SystemClient
     private let upstream: HTTPUpstream
     private let pollInterval: Duration
+    private let warn: @Sendable (FunctionID, String) -> Void
 
     /// Makes a provider of an API at `http://HOST:PORT`.
+    ///
+    /// `warn` is told, once for each function, what of its deployment cannot be parsed here and counts as absent.
     ///
     /// - Throws: `badSettings` for a URL that is none.
     public init(
         client: SystemClient,
         capabilities: ProviderCapabilities = ProviderCapabilities(),
-        pollInterval: Duration = .seconds(1)
+        pollInterval: Duration = .seconds(1),
+        warn: @escaping @Sendable (FunctionID, String) -> Void = { _, _ in }
     ) throws(PlatformFault) {
         guard let upstream = HTTPUpstream(url: client.baseURL) else {
             throw PlatformFault(
@@ -35,6 +39,7 @@ public struct HTTPFunctionProvider: FunctionProvider {
         self.client = client
         self.capabilities = capabilities
         self.pollInterval = pollInterval
+        self.warn = warn
         self.upstream = upstream
     }
 
@@ -72,14 +77,14 @@ public struct HTTPFunctionProvider: FunctionProvider {
     }
 
     /// See the contract's `create`.
-    public func create(_ deployment: FunctionDeployment) async throws(PlatformFault) {
-        try await client.create(deployment.asWritten)
+    public func create(_ spec: FunctionSpec) async throws(PlatformFault) {
+        try await client.create(spec.deployment)
     }
 
     /// See the contract's `update`.
     @discardableResult
-    public func update(_ deployment: FunctionDeployment, forced: Bool) async throws(PlatformFault) -> UpdateOutcome {
-        try await client.update(deployment.asWritten, forced: forced)
+    public func update(_ spec: FunctionSpec, forced: Bool) async throws(PlatformFault) -> UpdateOutcome {
+        try await client.update(spec.deployment, forced: forced)
     }
 
     /// See the contract's `restart`.
@@ -179,7 +184,7 @@ public struct HTTPFunctionProvider: FunctionProvider {
     /// See the contract's `watch`.
     public func watch() -> AsyncStream<RoutingEvent> {
         let (stream, continuation) = AsyncStream.makeStream(of: RoutingEvent.self)
-        let follower = RemoteRoutes(client: client, upstream: upstream, pollInterval: pollInterval)
+        let follower = RemoteRoutes(client: client, upstream: upstream, pollInterval: pollInterval, warn: warn)
         let task = Task {
             await follower.follow { continuation.yield($0) }
             continuation.finish()

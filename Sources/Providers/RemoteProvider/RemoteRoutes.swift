@@ -12,14 +12,23 @@ actor RemoteRoutes {
     private let client: SystemClient
     private let upstream: HTTPUpstream
     private let pollInterval: Duration
+    private let warn: @Sendable (FunctionID, String) -> Void
+    /// Functions whose deployments were complained about.
+    private var warned: Set<FunctionID> = []
     private var replicas: [FunctionID: (replica: Replica, maxInFlight: Int?)] = [:]
     private var known: Set<FunctionID> = []
     private static let longestPause = Duration.seconds(10)
 
-    init(client: SystemClient, upstream: HTTPUpstream, pollInterval: Duration) {
+    init(
+        client: SystemClient,
+        upstream: HTTPUpstream,
+        pollInterval: Duration,
+        warn: @escaping @Sendable (FunctionID, String) -> Void
+    ) {
         self.client = client
         self.upstream = upstream
         self.pollInterval = pollInterval
+        self.warn = warn
     }
 
     /// Follows until the task is cancelled.
@@ -91,9 +100,21 @@ actor RemoteRoutes {
     private func list() async throws(PlatformFault) -> [WatchRecord.Function] {
         var all: [WatchRecord.Function] = []
         for namespace in try await client.namespaces() {
-            all += try await client.functions(in: namespace).map { WatchRecord.Function($0, namespace: namespace) }
+            all += try await client.functions(in: namespace).map { record($0, namespace) }
         }
         return all
+    }
+
+    /// What a plain OpenFaaS provider's list says.
+    ///
+    /// What another provider let pass may be unknown here, and counts as absent.
+    private func record(_ told: FunctionStatus, _ namespace: String) -> WatchRecord.Function {
+        var status = told
+        if status.namespace.isEmpty { status.namespace = namespace }
+        var faults: [String] = []
+        let spec = FunctionSpec(received: status) { faults.append($0) }
+        if !faults.isEmpty, warned.insert(spec.id).inserted { warn(spec.id, faults.joined(separator: " ")) }
+        return WatchRecord.Function(status, spec)
     }
 
     // MARK: Routes
@@ -151,21 +172,24 @@ extension WatchRecord.Function {
         return function
     }
 
-    /// What a plain OpenFaaS provider's list says.
-    fileprivate init(_ status: FunctionStatus, namespace: String) {
+    /// A function of a provider that does not push; its replicas answer as one.
+    fileprivate init(_ status: FunctionStatus, _ spec: FunctionSpec) {
+        let replicas = min(max(1, status.availableReplicas), Int(Int32.max))
         self.init(
-            name: status.name,
-            namespace: status.namespace.isEmpty ? namespace : status.namespace,
+            name: spec.id.name,
+            namespace: spec.id.namespace,
             revision: 1,
             replicas: status.replicas,
             availableReplicas: status.availableReplicas,
-            execTimeoutSeconds: nil,
-            maxInFlight: nil,
-            queueDepth: CallPolicy.usualQueueDepth,
-            minReplicas: max(1, status.labels?["com.openfaas.scale.min"].flatMap { Int($0) } ?? 1),
-            maxReplicas: status.labels?["com.openfaas.scale.max"].flatMap { Int($0) },
-            // What another provider let pass may be no rule of ours: such a function is left alone.
-            scaling: (try? ScalingRules(labels: status.labels ?? [:], annotations: status.annotations ?? [:]))?.labels,
+            execTimeoutSeconds: spec.calls.deadline?.inSeconds,
+            maxInFlight: spec.calls.maxInFlight.map { $0 * replicas },
+            queueDepth: spec.calls.queueDepth,
+            minReplicas: spec.scaling.min,
+            maxReplicas: spec.scaling.max,
+            scaling: spec.scaling.rules?.labels,
+            retry: WatchRecord.Retry(spec.calls.retry),
+            access: spec.calls.access == .public ? nil : spec.calls.access.rawValue,
+            methods: spec.calls.methods,
             notReadyReason: status.martlet?.reason ?? ""
         )
     }
@@ -178,7 +202,9 @@ extension CallPolicy {
             deadline: function.execTimeoutSeconds.map { .clamped(seconds: $0) },
             maxInFlight: function.maxInFlight,
             queueDepth: function.queueDepth,
-            retry: function.retry?.policy ?? Retry()
+            retry: function.retry?.policy ?? Retry(),
+            access: function.access.map { AccessMode(rawValue: $0) } ?? .public,
+            methods: function.methods
         )
     }
 }

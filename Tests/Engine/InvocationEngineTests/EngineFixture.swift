@@ -44,7 +44,7 @@ final class EngineFixture: Sendable {
 
     static func policy(_ environment: [String: String]) throws -> CallPolicy {
         let variables = environment.merging(["mode": "http"]) { own, _ in own }
-        return try FunctionRules(FunctionDeployment(service: "fn", image: "host", envVars: variables)).calls
+        return try FunctionSpec(FunctionDeployment(service: "fn", image: "host", envVars: variables)).calls
     }
 
     static func route(replicas: [Replica], _ environment: [String: String] = [:]) throws -> FunctionRoute {

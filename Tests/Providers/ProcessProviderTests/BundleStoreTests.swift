@@ -69,7 +69,7 @@ struct BundleStoreTests {
         let provider = try await start()
         let script = "trap '' TERM\ntouch \"$HOME/started\"\nwhile :; do sleep 1; done\n"
         let record = try await upload("stubborn", "sh serve.sh", files: ["serve.sh": script], to: provider)
-        try await provider.create(FunctionDeployment(service: "fn", image: "stubborn"))
+        try await provider.create(FunctionSpec(FunctionDeployment(service: "fn", image: "stubborn")))
         let run = scratch.path + "/data/run"
         let hasStarted = await eventually {
             let replicas = (try? FileManager.default.contentsOfDirectory(atPath: run)) ?? []

@@ -88,7 +88,7 @@ struct FunctionLifeTests {
             envProcess: "sh",
             envVars: ["PATH": folder.path]
         )
-        try await running.provider.create(deployment)
+        try await running.provider.create(FunctionSpec(deployment))
         let status = try await running.provider.function(RunningProvider.id("none"), includingUsage: false)
         #expect(
             try await eventually {

@@ -52,7 +52,7 @@ struct RunningProvider {
     ) async throws -> Replica {
         var deployment = FunctionDeployment(service: name, image: "host", envProcess: program, envVars: variables)
         deployment.limits = limits
-        try await provider.create(deployment)
+        try await provider.create(FunctionSpec(deployment))
         return try await replica(of: name)
     }
 

@@ -5,6 +5,7 @@ import Foundation
 import FunctionModel
 import ProviderContract
 import RemoteProvider
+import Synchronization
 import SystemClient
 import TestSupport
 import Testing
@@ -56,6 +57,61 @@ struct StrangeProviderTests {
         )
         #expect((1...Int(Int32.max)).contains(route.scaling.max))
         #expect(route.policy.maxInFlight.map { (1...Int(Int32.max)).contains($0) } ?? true)
+    }
+
+    /// A provider that cannot push and has one function.
+    private func plainProvider(_ function: String) async throws -> ScriptedOrigin {
+        try await ScriptedOrigin { request in
+            let answers = ["/system/namespaces": #"["openfaas-fn"]"#, "/system/functions": "[\(function)]"]
+            guard let body = answers.first(where: { request.hasPrefix("GET \($0.key)") })?.value else {
+                return [.send("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")]
+            }
+            return [.send("HTTP/1.1 200 OK\r\nContent-Length: \(body.utf8.count)\r\n\r\n\(body)")]
+        }
+    }
+
+    @Test func `what a plain provider says of calls holds, and what cannot be parsed is told once`() async throws {
+        let provider = try await plainProvider(
+            """
+            {"name":"fn","namespace":"openfaas-fn","replicas":3,"availableReplicas":3,\
+            "envVars":{"exec_timeout":"7s","max_inflight":"2","grace_period":"soon"},\
+            "labels":{"com.martlet.colour":"red","com.openfaas.scale.min":"2","com.openfaas.scale.max":"many"},\
+            "annotations":{"com.openfaas.retry.attempts":"4","com.martlet.methods":"GET","com.martlet.access":"token"}}
+            """
+        )
+        let url = "http://127.0.0.1:\(provider.port)"
+        let client = SystemClient(baseURL: url, login: nil, http: RunningMartlet.http)
+        let told = Mutex<[String]>([])
+        let remote = try HTTPFunctionProvider(client: client, pollInterval: .milliseconds(1)) { id, why in
+            told.withLock { $0.append("\(id) \(why)") }
+        }
+        var snapshots: [FunctionRoute] = []
+        for await case .snapshot(let routes) in remote.watch() {
+            snapshots += routes
+            if snapshots.count == 3 { break }
+        }
+        let route = try #require(snapshots.last)
+        #expect(route.policy.deadline == .seconds(7) && route.policy.maxInFlight == 6)
+        #expect(route.policy.retry == CallPolicy.Retry(attempts: 4) && route.policy.methods == ["GET"])
+        #expect(route.policy.access != .public && route.scaling == ScalingSpec(min: 2))
+        let warnings = told.withLock { $0 }
+        #expect(warnings.count == 1, "\(warnings)")
+        for word in ["fn.openfaas-fn", "com.martlet.colour", "grace_period", "com.openfaas.scale.max", "access"] {
+            #expect(warnings.first?.contains(word) == true, "\(word): \(warnings)")
+        }
+    }
+
+    @Test func `who may call a function, and how, is told by a gateway's watch`() async throws {
+        let routes = try await routes(
+            """
+            {"name":"fn","namespace":"openfaas-fn","revision":1,"replicas":1,"availableReplicas":1,"queueDepth":1,\
+            "minReplicas":1,"notReadyReason":"","access":"token","methods":["GET"],\
+            "scaling":{"com.openfaas.scale.target":"5","com.martlet.scale.later":"x"}}
+            """
+        )
+        let route = try #require(routes.first)
+        #expect(route.policy.access.rawValue == "token" && route.policy.methods == ["GET"])
+        #expect(route.scaling.rules?.target == 5, "what a later version adds does not undo the rest")
     }
 
     @Test(arguments: ["http://127.0.0.1:65536", "http://[::1]:0", "https://h", "h", "http://h?x", "http://"])

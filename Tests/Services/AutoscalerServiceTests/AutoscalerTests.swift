@@ -186,9 +186,9 @@ private struct StubbornProvider: FunctionProvider {
     func function(_ id: FunctionID, includingUsage: Bool) async throws(PlatformFault) -> FunctionStatus {
         try await base.function(id, includingUsage: includingUsage)
     }
-    func create(_ deployment: FunctionDeployment) async throws(PlatformFault) { try await base.create(deployment) }
-    func update(_ deployment: FunctionDeployment, forced: Bool) async throws(PlatformFault) -> UpdateOutcome {
-        try await base.update(deployment, forced: forced)
+    func create(_ spec: FunctionSpec) async throws(PlatformFault) { try await base.create(spec) }
+    func update(_ spec: FunctionSpec, forced: Bool) async throws(PlatformFault) -> UpdateOutcome {
+        try await base.update(spec, forced: forced)
     }
     func restart(_ id: FunctionID) async throws(PlatformFault) { try await base.restart(id) }
     func delete(_ id: FunctionID) async throws(PlatformFault) { try await base.delete(id) }

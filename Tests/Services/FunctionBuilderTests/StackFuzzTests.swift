@@ -30,7 +30,7 @@ struct StackFuzzTests {
                     environment: [:]
                 )
             else { continue }
-            for function in stack.functions { _ = try? FunctionRules(function.deployment) }
+            for function in stack.functions { _ = try? FunctionSpec(function.deployment) }
         }
     }
 }

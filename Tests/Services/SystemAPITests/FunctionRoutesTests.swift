@@ -72,4 +72,48 @@ struct FunctionRoutesTests {
         #expect(changed.status == 202 && changed.headers[field] == "later" && changed.body.isEmpty)
         #expect(try await api.ask(.get, "/system/secrets").body.contains("key.new"))
     }
+
+    private static let unknown = #"{"com.martlet.queue.deph":"5"}"#
+
+    @Test(arguments: ["labels", "annotations"])
+    func `a new deployment with a name of Martlet's that does not exist is a 400 that names the nearest`(
+        place: String
+    ) async throws {
+        let body = env.dropLast() + ",\"\(place)\":\(Self.unknown)}"
+        for method in [HTTPRequest.Method.post, .put] {
+            let answer = try await api.ask(method, "/system/functions", String(body))
+            #expect(answer.status == 400, "\(answer)")
+            #expect(answer.body.contains("com.martlet.queue.deph") && answer.body.contains("com.martlet.queue.depth"))
+        }
+        #expect(try await api.ask(.get, "/system/functions").body == "[]")
+    }
+
+    @Test func `a function stored with such a name is served, and its next deployment has to be without`() async throws
+    {
+        let id = FunctionID(name: "env", namespace: NameRule.defaultNamespace)
+        let stored = FunctionDeployment(service: "env", image: "host", labels: ["com.martlet.queue.deph": "5"])
+        try await api.provider.create(FunctionSpec(stored: stored, of: id))
+        #expect(try await api.ask(.get, "/system/function/env").body.contains("com.martlet.queue.deph"))
+        let same = env.dropLast() + ",\"labels\":\(Self.unknown)}"
+        #expect(try await api.ask(.put, "/system/functions", String(same)).status == 400)
+        #expect(try await revision() == 1)
+        #expect(try await api.ask(.put, "/system/functions", env).status == 202)
+    }
+
+    @Test(arguments: [
+        #""annotations":{"com.martlet.access":"token"}"#, #""limits":{"nvidia.com/gpu":"half"}"#,
+        #""envVars":{"exec_timeout":"soon"}"#, #""labels":{"com.openfaas.scale.min":"30"}"#, #""image":"""#,
+    ])
+    func `what cannot be parsed is a 400 with a sentence, whatever the provider`(member: String) async throws {
+        let body = "{\"service\":\"env\",\(member.hasPrefix("\"image") ? "" : "\"image\":\"host\",")\(member)}"
+        let answer = try await api.ask(.post, "/system/functions", body)
+        #expect(answer.status == 400 && !answer.body.isEmpty, "\(answer)")
+    }
+
+    @Test func `graphics processors come back as they were asked for (§8.1)`() async throws {
+        let body = env.dropLast() + #","limits":{"memory":"1Gi","nvidia.com/gpu":"2"}}"#
+        #expect(try await api.ask(.post, "/system/functions", String(body)).status == 202)
+        let status = try await api.ask(.get, "/system/function/env").body
+        #expect(status.contains(#"nvidia.com\/gpu":"2""#) || status.contains(#"nvidia.com/gpu":"2""#), "\(status)")
+    }
 }

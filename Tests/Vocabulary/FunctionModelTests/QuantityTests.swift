@@ -137,47 +137,6 @@ struct StatusTests {
     }
 }
 
-struct RuleTests {
-    private func rules(
-        _ variables: [String: String] = [:],
-        labels: [String: String] = [:]
-    ) throws -> FunctionRules {
-        try FunctionRules(
-            FunctionDeployment(service: "f", image: "host", envProcess: "cat", envVars: variables, labels: labels)
-        )
-    }
-
-    @Test func `defaults are of-watchdog's (§15.2)`() throws {
-        let rules = try rules()
-        #expect(rules.mode == .streaming)
-        #expect(rules.execTimeout == .seconds(30))
-        #expect(rules.maxInFlight == nil)
-        #expect(rules.contentType == "application/octet-stream")
-        #expect(rules.logLineLimit == 65_536)
-    }
-
-    @Test func `an upstream_url means http, and 0 means no limit`() throws {
-        let rules = try rules(["upstream_url": "http://127.0.0.1:$PORT", "exec_timeout": "0", "max_inflight": "3"])
-        #expect(rules.mode == .http && rules.execTimeout == nil && rules.maxInFlight == 3)
-    }
-
-    @Test(arguments: [
-        ["mode": "afterburn"], ["exec_timeout": "soon"], ["max_inflight": "-1"], ["log_buffer_size": "big"],
-    ])
-    func `a variable that cannot be understood is named`(variables: [String: String]) {
-        let fault = #expect(throws: PlatformFault.self) { try rules(variables) }
-        #expect(fault?.message.contains(variables.keys.first ?? "") == true)
-    }
-
-    @Test(arguments: [
-        ["com.openfaas.scale.factor": "lots"], ["com.openfaas.scale.factor": "101"],
-        ["com.openfaas.scale.min": "5", "com.openfaas.scale.max": "2"],
-    ])
-    func `a label that cannot be understood is refused (§29)`(labels: [String: String]) {
-        #expect(throws: PlatformFault.self) { try rules(labels: labels) }
-    }
-}
-
 struct TextFuzzTests {
     @Test func `no text ends the program, and what is read can be written and read again`() {
         var random = SeededGenerator()

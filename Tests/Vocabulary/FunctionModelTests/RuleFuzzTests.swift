@@ -13,10 +13,13 @@ struct RuleFuzzTests {
     ]
 
     private func use(_ deployment: FunctionDeployment) {
-        guard let rules = try? FunctionRules(deployment) else { return }
-        _ = rules.scaling?.labels
-        for duration in [rules.execTimeout, rules.gracePeriod, rules.readiness.period, rules.retry.firstWait] {
-            _ = duration.map { GoDuration.format($0) }
+        let id = FunctionID(name: "f", namespace: "fn")
+        for spec in [try? FunctionSpec(deployment), FunctionSpec(stored: deployment, of: id)].compactMap({ $0 }) {
+            _ = spec.scaling.rules?.labels
+            _ = try? spec.filled(with: ImageDefaults(environment: deployment.envVars ?? [:]))
+            for duration in [spec.calls.deadline, spec.run.gracePeriod, spec.calls.retry.firstWait] {
+                _ = duration.map { GoDuration.format($0) }
+            }
         }
     }
 
@@ -34,7 +37,7 @@ struct RuleFuzzTests {
             "min", "max", "factor", "type", "target", "target-proportion", "zero", "zero-duration", "down.window",
         ]
         let labels =
-            scale.map { "com.openfaas.scale.\($0)" } + ["com.martlet.queue.depth", "com.martlet.start.timeout"]
+            scale.map { "com.openfaas.scale.\($0)" } + PlatformLabel.all.map(\.name)
         for word in Self.words {
             for name in variables {
                 use(FunctionDeployment(service: "f", image: "host", envProcess: "cat", envVars: [name: word]))

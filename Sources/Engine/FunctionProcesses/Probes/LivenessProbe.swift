@@ -9,7 +9,7 @@ public import NIOCore
 public final class LivenessProbe {
     private let loop: any EventLoop
     private let port: Int
-    private let probe: FunctionRules.Probe
+    private let probe: ProbeSpec
     private let whenDead: () -> Void
     private var failures = 0
     private var isOver = false
@@ -18,7 +18,7 @@ public final class LivenessProbe {
     private static let usualPeriod = Duration.seconds(10)
 
     /// Describes a probe; everything happens on the loop, `whenDead` at most once.
-    public init(port: Int, probe: FunctionRules.Probe, on loop: any EventLoop, whenDead: @escaping () -> Void) {
+    public init(port: Int, probe: ProbeSpec, on loop: any EventLoop, whenDead: @escaping () -> Void) {
         self.port = port
         self.probe = probe
         self.loop = loop

@@ -13,7 +13,7 @@ enum ProbeQuestion {
     static func ask(
         host: String = ownMachine,
         port: Int,
-        probe: FunctionRules.Probe,
+        probe: ProbeSpec,
         on loop: any EventLoop,
         then answered: @escaping (Bool) -> Void
     ) {

@@ -24,7 +24,7 @@ public final class ReadinessProbe {
     private let loop: any EventLoop
     private let host: String
     private let port: Int
-    private let probe: FunctionRules.Probe
+    private let probe: ProbeSpec
     private let whenReady: () -> Void
     private var successes = 0
     private var interval: TimeAmount
@@ -36,7 +36,7 @@ public final class ReadinessProbe {
     public init(
         host: String = "127.0.0.1",
         port: Int,
-        probe: FunctionRules.Probe,
+        probe: ProbeSpec,
         among crowd: ProbeCrowd = ProbeCrowd(),
         on loop: any EventLoop,
         whenReady: @escaping () -> Void

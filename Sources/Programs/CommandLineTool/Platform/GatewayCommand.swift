@@ -56,7 +56,7 @@ struct GatewayCommand: AsyncParsableCommand {
         let client = SystemClient(baseURL: providerURL, login: login, http: SystemClient.makeHTTPClient())
         let gateway = Gateway(
             front.gateway(settings, directory: queue?.directory, credentials: credentials),
-            provider: try HTTPFunctionProvider(client: client),
+            provider: try HTTPFunctionProvider(client: client, warn: log.warnOfFunction),
             bundles: nil,
             counts: try queue.map { try log.counts(in: $0.directory) },
             asynchrony: queue?.queue.asynchrony,

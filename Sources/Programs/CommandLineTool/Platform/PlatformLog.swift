@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import FunctionModel
 import Glibc
 import Logging
 import RuntimeSettings
@@ -54,6 +55,14 @@ final class PlatformLog: Sendable {
 
     /// Says on standard error, outside the log's form, what whoever started the platform should know.
     func warn(_ text: String) { errors.write(text) }
+
+    /// Logs what of a function elsewhere cannot be parsed here.
+    func warnOfFunction(_ id: FunctionID, _ why: String) {
+        logger.warning(
+            "a part of a function's deployment counts as absent",
+            metadata: ["function": "\(id)", "why": "\(why)"]
+        )
+    }
 
     private func close() async {
         await output.close()

@@ -63,7 +63,7 @@ struct QueueWorkerCommand: AsyncParsableCommand {
         // To a worker the gateway is what a provider is to a gateway: there the functions are.
         let worker = Gateway(
             front.gateway(settings, directory: nil, credentials: nil),
-            provider: try HTTPFunctionProvider(client: client),
+            provider: try HTTPFunctionProvider(client: client, warn: log.warnOfFunction),
             bundles: nil,
             counts: nil,
             asynchrony: queue.asynchrony,

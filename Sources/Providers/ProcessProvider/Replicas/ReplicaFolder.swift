@@ -121,11 +121,10 @@ struct ReplicaEnvironment {
             "OPENFAAS_NAMESPACE": revision.id.namespace,
             "OPENFAAS_URL": platformURL,
             "secret_mount_path": folder.secrets,
-            "fprocess": revision.rules.command.joined(separator: " "),
+            "fprocess": revision.run.command.joined(separator: " "),
         ]
         if let port { values["PORT"] = String(port) }
-        values.merge(revision.bundle?.environment ?? [:]) { _, new in new }
-        values.merge(revision.deployment.envVars ?? [:]) { _, new in new }
+        values.merge(revision.spec.run.environment) { _, new in new }
         if let port, let url = values["upstream_url"] { values["upstream_url"] = Self.filled(url, port) }
         // Ours alone, or a function could say that it is not one.
         values[ProcessMarks.variable] = nil

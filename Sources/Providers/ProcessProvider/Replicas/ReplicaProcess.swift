@@ -75,7 +75,7 @@ final class ReplicaProcess {
     // MARK: Starting
 
     func start() {
-        let names = revision.deployment.secrets ?? []
+        let names = revision.spec.run.secrets
         let (folder, secrets, namespace) = (folder, parts.secrets, revision.id.namespace)
         let loop = parts.loop
         let bound = NIOLoopBound(self, eventLoop: loop)
@@ -90,7 +90,7 @@ final class ReplicaProcess {
         do {
             try outcome.get()
             try makeGroup()
-            if revision.rules.mode.startsProcessPerCall { try startSlot() } else { try startServer() }
+            if revision.run.mode.startsProcessPerCall { try startSlot() } else { try startServer() }
         } catch let error as SpawnError {
             letGo(.failed(error.message))
         } catch {
@@ -105,12 +105,12 @@ final class ReplicaProcess {
 
     private func spec(_ environment: ReplicaEnvironment, _ streams: ProcessSpec.Streams) -> ProcessSpec {
         ProcessSpec(
-            arguments: revision.rules.command,
+            arguments: revision.run.command,
             environment: environment.variables,
             workingDirectory: workingDirectory,
             streams: streams,
             controlGroup: group,
-            mount: folder.mount(hasSecrets: !(revision.deployment.secrets ?? []).isEmpty)
+            mount: folder.mount(hasSecrets: !revision.spec.run.secrets.isEmpty)
         )
     }
 
@@ -129,14 +129,14 @@ final class ReplicaProcess {
     /// Ready as soon as its program can be executed (martlet-api "A function's port").
     private func startSlot() throws(SpawnError) {
         let environment = environment(port: nil)
-        _ = try ExecutableLookup.find(revision.rules.command[0], path: environment.path, in: workingDirectory)
+        _ = try ExecutableLookup.find(revision.run.command[0], path: environment.path, in: workingDirectory)
         let launcher = ForkLauncher(
             spec: spec(environment, .allPiped),
-            contentType: revision.rules.contentType,
-            collectsOutput: revision.rules.mode == .serializing,
+            contentType: revision.run.contentType,
+            collectsOutput: revision.run.mode == .serializing,
             spawner: parts.spawner,
             marks: parts.marks,
-            takeErrors: { [log, name, lineLimit = revision.rules.logLineLimit] in
+            takeErrors: { [log, name, lineLimit = revision.run.logLineLimit] in
                 log.read($0, replica: name, lineLimit: lineLimit)
             }
         )
@@ -146,7 +146,7 @@ final class ReplicaProcess {
 
     private func become(_ target: InvocationTarget) {
         readyAt = .now()
-        replica = Replica(id: name, target: target, maxInFlight: revision.rules.maxInFlight)
+        replica = Replica(id: name, target: target, maxInFlight: revision.spec.calls.maxInFlight)
         onReady()
     }
 
@@ -173,11 +173,11 @@ final class ReplicaProcess {
     private func openLog() throws(SpawnError) {
         let (readEnd, writeEnd) = try ProcessPipe.open()
         logDescriptor = writeEnd
-        log.read(readEnd, replica: name, lineLimit: revision.rules.logLineLimit)
+        log.read(readEnd, replica: name, lineLimit: revision.run.logLineLimit)
     }
 
     private func choosePort() -> Int? {
-        if case .fixed(let port) = revision.portPlan { return port }
+        if case .fixed(let port) = revision.run.port { return port }
         return parts.ports.claim()
     }
 
@@ -195,24 +195,24 @@ final class ReplicaProcess {
 
     private func watchForReadiness() {
         guard let port else { return }
-        let rule = revision.rules.readiness
+        let rule = revision.run.readiness
         let probe = ReadinessProbe(port: port, probe: rule, among: crowd, on: parts.loop) { [self] in
             guard !isEnding, !isStopping else { return }
-            become(.http(HTTPUpstream(host: "127.0.0.1", port: port, pathPrefix: revision.pathPrefix)))
+            become(.http(HTTPUpstream(host: "127.0.0.1", port: port, pathPrefix: revision.run.pathPrefix)))
             watchForLife(port)
         }
         self.probe = probe
         probe.start()
-        after(revision.startTimeout) { [self] in
+        after(revision.run.startTimeout) { [self] in
             guard readyAt == nil, !isStopping, !isEnding else { return }
-            let what = revision.rules.readiness.path.map { "answer \($0) with 2xx" } ?? "listen on port \(port)"
-            failure = "did not \(what) within \(GoDuration.format(revision.startTimeout))"
+            let what = revision.run.readiness.path.map { "answer \($0) with 2xx" } ?? "listen on port \(port)"
+            failure = "did not \(what) within \(GoDuration.format(revision.run.startTimeout))"
             terminate()
         }
     }
 
     private func watchForLife(_ port: Int) {
-        guard let rule = revision.rules.liveness else { return }
+        guard let rule = revision.run.liveness else { return }
         let liveness = LivenessProbe(port: port, probe: rule, on: parts.loop) { [self] in
             guard !isEnding, !isStopping else { return }
             failure = "did not answer \(rule.path ?? "") with 2xx, \(rule.failureThreshold) times in a row"
@@ -232,7 +232,7 @@ final class ReplicaProcess {
 
     private func describe(_ exit: ProcessExit) -> String {
         if let group, group.outOfMemoryKills > 0 {
-            return "ran out of memory (limit \(revision.deployment.limits?.memory ?? ""))"
+            return "ran out of memory (limit \(revision.spec.deployment.limits?.memory ?? ""))"
         }
         let lived = Double((NIODeadline.now() - startedAt).nanoseconds) / 1e9
         let seconds = "\((lived * 10).rounded() / 10)"
@@ -269,14 +269,14 @@ final class ReplicaProcess {
 
     /// Ends a replica that uses more memory than it may, where no control group does so.
     func killForMemory() {
-        failure = "ran out of memory (limit \(revision.deployment.limits?.memory ?? ""))"
+        failure = "ran out of memory (limit \(revision.spec.deployment.limits?.memory ?? ""))"
         kill()
     }
 
     private func terminate() {
         guard let processID else { return }
         parts.spawner.signalGroup(of: processID, SIGTERM)
-        after(revision.rules.gracePeriod) { [self] in kill() }
+        after(revision.run.gracePeriod) { [self] in kill() }
     }
 
     /// No process of its own is left: what those have left goes, and then it is over.
@@ -305,7 +305,7 @@ final class ReplicaProcess {
     }
 
     private func over(_ end: End) {
-        if let port, case .assigned = revision.portPlan { parts.ports.release(port) }
+        if let port, case .assigned = revision.run.port { parts.ports.release(port) }
         let bound = NIOLoopBound(self, eventLoop: parts.loop)
         parts.tidying.tidy(folder) { bound.value.onTidied($0) }
         onEnd(end)

@@ -182,7 +182,7 @@ final class FunctionSupervisor {
     private func boundDrain(_ number: Int) {
         guard let process = replicas[number] else { return }
         guard drainLimits[number] == nil else { return }
-        let limit = process.revision.rules.execTimeout ?? .seconds(300)
+        let limit = process.revision.spec.calls.deadline ?? .seconds(300)
         drainLimits[number] = parts.loop.assumeIsolated().scheduleTask(in: TimeAmount(limit)) { [self] in
             drained(number)
         }
@@ -247,14 +247,14 @@ final class FunctionSupervisor {
         updateState()
         guard !isDeleting else { return }
         let ready = plan.published.compactMap { replicas[$0]?.replica }
-        let rules = (revision(plan.answering) ?? newest).rules
+        let spec = (revision(plan.answering) ?? newest).spec
         hub.publish(
             FunctionRoute(
                 id: id,
                 revision: ready.isEmpty ? 0 : plan.answering,
                 desiredReplicas: plan.desired,
-                policy: rules.calls,
-                scaling: rules.scale,
+                policy: spec.calls,
+                scaling: spec.scaling,
                 replicas: ready,
                 notReadyReason: ready.isEmpty ? reason : ""
             )
@@ -284,7 +284,7 @@ final class FunctionSupervisor {
 
     /// The status as the API has it; without usage.
     func status(limitsEnforced: Bool) -> FunctionStatus {
-        var status = FunctionStatus(newest.deployment, namespace: id.namespace, createdAt: createdAt)
+        var status = FunctionStatus(newest.spec.deployment, namespace: id.namespace, createdAt: createdAt)
         status.replicas = plan.desired
         status.availableReplicas = plan.published.count
         status.martlet = MartletStatus(

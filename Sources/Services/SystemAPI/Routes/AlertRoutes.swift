@@ -70,7 +70,7 @@ struct AlertRoutes: Sendable {
             guard error.code != .functionNotFound else { return }
             throw error
         }
-        guard let scaling = try AlertScaling(status) else { return }
+        guard let scaling = AlertScaling(status) else { return }
         let wanted = scaling.replicas(current: status.replicas, isFiring: isFiring)
         if wanted != status.replicas { try await provider.scale(id, to: wanted) }
     }
@@ -92,18 +92,10 @@ struct AlertScaling: Equatable {
     }
 
     /// Nil for a function that the autoscaler looks after (martlet-api "Scaling").
-    init?(_ status: FunctionStatus) throws(PlatformFault) {
-        let labels = status.labels ?? [:]
-        guard !ScalingRules.apply(labels: labels, annotations: status.annotations ?? [:]) else { return nil }
-        // A provider elsewhere may have let pass any number.
-        func number(_ name: String) -> Int? {
-            labels["com.openfaas.scale.\(name)"].flatMap { Int($0) }.map { Swift.min(Swift.max($0, 0), Int(Int32.max)) }
-        }
-        self.init(
-            min: Swift.max(1, number("min") ?? 1),
-            max: number("max") ?? ScalingSpec.usualMaximum,
-            factor: number("factor") ?? ScalingSpec.usualFactor
-        )
+    init?(_ status: FunctionStatus) {
+        let spec = FunctionSpec(received: status)
+        guard !ScalingRules.apply(labels: spec.labels, annotations: spec.annotations) else { return nil }
+        self.init(min: spec.scaling.min, max: spec.scaling.max, factor: spec.scaling.factor)
     }
 
     func replicas(current: Int, isFiring: Bool) -> Int {

@@ -35,9 +35,9 @@ struct FunctionRoutes: Sendable {
 
     /// §8.5.
     @Sendable private func create(_ request: Request, _ context: SystemContext) async throws -> Response {
-        let deployment = try await deployment(request)
-        try await provider.create(deployment)
-        await awaitCallable(FunctionID(name: deployment.service, namespace: namespace.named(deployment.namespace)))
+        let spec = try await spec(request)
+        try await provider.create(spec)
+        await awaitCallable(spec.id)
         return .empty(.accepted)
     }
 
@@ -46,8 +46,7 @@ struct FunctionRoutes: Sendable {
     /// Errors reach the client (§28). An equal deployment is told by a field, since clients want 202; `force=true` makes
     /// a new revision of it too.
     @Sendable private func update(_ request: Request, _ context: SystemContext) async throws -> Response {
-        let deployment = try await deployment(request)
-        let outcome = try await provider.update(deployment, forced: isOn("force", request))
+        let outcome = try await provider.update(spec(request), forced: isOn("force", request))
         return .empty(.accepted, outcome == .unchanged ? (UpdateOutcome.field, "true") : nil)
     }
 
@@ -91,10 +90,11 @@ struct FunctionRoutes: Sendable {
         request.uri.queryParameters[name[...]].map { ["1", "true"].contains($0) } ?? false
     }
 
-    private func deployment(_ request: Request) async throws -> FunctionDeployment {
+    /// The one place where a deployment that somebody sends is parsed.
+    private func spec(_ request: Request) async throws -> FunctionSpec {
         var deployment = try await JSONBody.decode(FunctionDeployment.self, from: request)
         deployment.namespace = namespace.of(request, body: deployment.namespace)
-        return deployment
+        return try FunctionSpec(deployment)
     }
 
     private func counted(_ status: FunctionStatus) -> FunctionStatus {

@@ -39,21 +39,19 @@ public struct ScalingRoutes: Sendable {
 
     /// A function that nobody looks after, and why.
     private func unscaled(_ status: FunctionStatus) -> ScalingDescription {
-        let labels = status.labels ?? [:]
-        func number(_ name: String) -> Int? { labels["com.openfaas.scale.\(name)"].flatMap { Int($0) } }
-        // A provider elsewhere may have let pass what is no rule of ours.
-        let rules = try? ScalingRules(labels: labels, annotations: status.annotations ?? [:])
+        let spec = FunctionSpec(received: status)
+        let rules = spec.scaling.rules
         return ScalingDescription(
             function: status.id.description,
             mode: rules?.mode.name ?? "none",
-            min: max(1, number("min") ?? 1),
-            max: number("max") ?? ScalingSpec.usualMaximum,
+            min: spec.scaling.min,
+            max: spec.scaling.max,
             target: rules?.target,
             proportion: rules?.proportion,
             current: status.replicas,
             desired: status.replicas,
             frozen: true,
-            reason: reason(ScalingRules.apply(labels: labels, annotations: status.annotations ?? [:]))
+            reason: reason(ScalingRules.apply(labels: spec.labels, annotations: spec.annotations))
         )
     }
 

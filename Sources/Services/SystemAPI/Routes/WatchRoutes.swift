@@ -80,6 +80,8 @@ extension WatchRecord.Function {
             maxReplicas: route.scaling.max,
             scaling: route.scaling.rules?.labels,
             retry: WatchRecord.Retry(route.policy.retry),
+            access: route.policy.access == .public ? nil : route.policy.access.rawValue,
+            methods: route.policy.methods,
             notReadyReason: route.notReadyReason
         )
     }

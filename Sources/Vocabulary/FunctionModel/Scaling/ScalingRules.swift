@@ -56,8 +56,8 @@ public struct ScalingRules: Sendable, Equatable {
 
 extension ScalingRules {
     private static let prefix = "com.openfaas.scale"
-    private static let ownPrefix = "com.martlet.scale."
-    private static let queryName = "com.martlet.scale.query"
+    private static let ownPrefix = PlatformLabel.prefix + "scale."
+    private static let queryName = PlatformLabel.scaleQuery.name
 
     /// Whether a function is the autoscaler's business, and thus none of alerts' (martlet-api "Scaling").
     public static func apply(labels: [String: String], annotations: [String: String]) -> Bool {
@@ -72,16 +72,6 @@ extension ScalingRules {
     /// - Throws: `invalidValue` naming the label that cannot be understood.
     public init?(labels: [String: String], annotations: [String: String]) throws(PlatformFault) {
         guard Self.apply(labels: labels, annotations: annotations) else { return nil }
-        let unknown = (Array(labels.keys) + Array(annotations.keys)).first {
-            $0.hasPrefix(Self.ownPrefix) && $0 != Self.queryName
-        }
-        if let unknown {
-            throw PlatformFault(
-                .invalidValue,
-                "There is no label \(NameRule.printable(unknown)).",
-                hint: "Of Martlet's own there is \(Self.queryName), a PromQL expression."
-            )
-        }
         func label(_ name: String) -> String? { labels["\(Self.prefix).\(name)"] }
         let query = annotations[Self.queryName] ?? labels[Self.queryName]
         mode = try Self.mode(label("type"), query: query)
@@ -190,7 +180,7 @@ extension ScalingRules {
 
     private static func downWindow(_ text: String?) throws(PlatformFault) -> Duration? {
         guard let text else { return nil }
-        let window = try RuleReader.duration(text, of: "The label \(prefix).down.window")
+        let window = try GoDuration.parse(text, of: "The label \(prefix).down.window")
         guard window <= longestDownWindow else {
             throw PlatformFault(
                 .invalidValue,
@@ -203,7 +193,7 @@ extension ScalingRules {
 
     private static func idleTime(_ text: String) throws(PlatformFault) -> Duration {
         let name = "The label \(prefix).zero-duration"
-        let time = try RuleReader.duration(text, of: name)
+        let time = try GoDuration.parse(text, of: name)
         guard time > .zero else {
             throw PlatformFault(
                 .invalidValue,

@@ -12,6 +12,10 @@ public struct CallPolicy: Sendable, Equatable {
     public var buffersRequestBody: Bool
     /// How asynchronous calls are tried again, where it differs from the platform's settings.
     public var retry: Retry
+    /// Who may call it.
+    public var access: AccessMode
+    /// The methods that it may be called with, in capital letters; nil means any.
+    public var methods: [String]?
 
     /// `queueDepth` where nothing is said of it.
     public static let usualQueueDepth = 100
@@ -47,12 +51,16 @@ public struct CallPolicy: Sendable, Equatable {
         maxInFlight: Int? = nil,
         queueDepth: Int = CallPolicy.usualQueueDepth,
         buffersRequestBody: Bool = false,
-        retry: Retry = Retry()
+        retry: Retry = Retry(),
+        access: AccessMode = .public,
+        methods: [String]? = nil
     ) {
         self.deadline = deadline
         self.maxInFlight = maxInFlight
         self.queueDepth = queueDepth
         self.buffersRequestBody = buffersRequestBody
         self.retry = retry
+        self.access = access
+        self.methods = methods
     }
 }

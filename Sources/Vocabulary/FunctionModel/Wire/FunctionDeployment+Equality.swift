@@ -36,7 +36,11 @@ extension FunctionDeployment {
     }
 
     private static func unlessEmpty(_ value: FunctionResources?) -> FunctionResources? {
-        let amounts = FunctionResources(memory: unlessEmpty(value?.memory), cpu: unlessEmpty(value?.cpu))
+        let amounts = FunctionResources(
+            memory: unlessEmpty(value?.memory),
+            cpu: unlessEmpty(value?.cpu),
+            gpus: value?.gpus.filter { !$0.value.isEmpty } ?? [:]
+        )
         return amounts == FunctionResources() ? nil : amounts
     }
 }

@@ -63,15 +63,54 @@ public struct FunctionDeployment: Sendable, Codable, Equatable {
 }
 
 /// Amounts of resources as Kubernetes quantities (contract §8.1).
-public struct FunctionResources: Sendable, Codable, Equatable {
+public struct FunctionResources: Sendable, Equatable {
     /// Memory, as `128Mi`.
     public var memory: String?
     /// CPU, as `100m`.
     public var cpu: String?
+    /// Numbers of graphics processors, by `gpuKeys`.
+    public var gpus: [String: String]
+
+    /// The keys of graphics processors, one for each maker.
+    public static let gpuKeys = ["amd.com/gpu", "intel.com/gpu", "nvidia.com/gpu"]
 
     /// Makes amounts.
-    public init(memory: String? = nil, cpu: String? = nil) {
+    public init(memory: String? = nil, cpu: String? = nil, gpus: [String: String] = [:]) {
         self.memory = memory
         self.cpu = cpu
+        self.gpus = gpus
+    }
+}
+
+extension FunctionResources: Codable {
+    private struct Key: CodingKey {
+        let stringValue: String
+        var intValue: Int? { nil }
+
+        init(stringValue: String) { self.stringValue = stringValue }
+
+        init?(intValue: Int) { nil }
+
+        static let memory = Key(stringValue: "memory")
+        static let cpu = Key(stringValue: "cpu")
+    }
+
+    /// Reads amounts; unknown members are ignored.
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: Key.self)
+        memory = try container.decodeIfPresent(String.self, forKey: .memory)
+        cpu = try container.decodeIfPresent(String.self, forKey: .cpu)
+        gpus = [:]
+        for key in Self.gpuKeys.map(Key.init(stringValue:)) {
+            gpus[key.stringValue] = try container.decodeIfPresent(String.self, forKey: key)
+        }
+    }
+
+    /// Writes amounts; what is not said is left out.
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.container(keyedBy: Key.self)
+        try container.encodeIfPresent(memory, forKey: .memory)
+        try container.encodeIfPresent(cpu, forKey: .cpu)
+        for (key, number) in gpus { try container.encode(number, forKey: Key(stringValue: key)) }
     }
 }

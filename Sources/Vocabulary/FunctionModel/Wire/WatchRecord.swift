@@ -71,6 +71,10 @@ public struct WatchRecord: Sendable, Codable, Equatable {
         public var scaling: [String: String]?
         /// How its asynchronous calls are tried again, where it differs from the platform's settings.
         public var retry: Retry?
+        /// Who may call it (`AccessMode`); nil means everybody.
+        public var access: String?
+        /// The methods that it may be called with; nil means any.
+        public var methods: [String]?
         /// Why no replica is ready.
         public var notReadyReason: String
 
@@ -88,6 +92,8 @@ public struct WatchRecord: Sendable, Codable, Equatable {
             maxReplicas: Int? = nil,
             scaling: [String: String]? = nil,
             retry: Retry? = nil,
+            access: String? = nil,
+            methods: [String]? = nil,
             notReadyReason: String
         ) {
             self.name = name
@@ -102,6 +108,8 @@ public struct WatchRecord: Sendable, Codable, Equatable {
             self.maxReplicas = maxReplicas
             self.scaling = scaling
             self.retry = retry
+            self.access = access
+            self.methods = methods
             self.notReadyReason = notReadyReason
         }
     }

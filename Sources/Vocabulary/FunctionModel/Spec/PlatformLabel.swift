@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// A label or an annotation of Martlet's own: the one list of those that are read, and documented.
+public struct PlatformLabel: Sendable, Equatable {
+    /// Where it usually stands; each is read in the other place, too.
+    public enum Place: String, Sendable {
+        /// Among the labels.
+        case label
+        /// Among the annotations, whose values may be any text.
+        case annotation
+    }
+
+    /// Its whole name.
+    public let name: String
+    /// Where it usually stands.
+    public let place: Place
+    /// What it means, as the documentation has it.
+    public let meaning: String
+
+    private init(_ name: String, _ place: Place, _ meaning: String) {
+        self.name = Self.prefix + name
+        self.place = place
+        self.meaning = meaning
+    }
+
+    /// How all of them begin.
+    public static let prefix = "com.martlet."
+
+    /// Calls that wait while all replicas are at `max_inflight`.
+    public static let queueDepth = PlatformLabel(
+        "queue.depth",
+        .label,
+        "calls that wait while all replicas are at `max_inflight`, 100 without it; more get 429"
+    )
+    /// How long a replica may take to become ready.
+    public static let startTimeout = PlatformLabel(
+        "start.timeout",
+        .label,
+        "how long a replica may take to become ready, `60s` without it"
+    )
+    /// Most processes and threads of a replica.
+    public static let processLimit = PlatformLabel(
+        "limits.pids",
+        .label,
+        "most processes and threads of a replica, where control groups can be written"
+    )
+    /// What Prometheus is asked for the load.
+    public static let scaleQuery = PlatformLabel(
+        "scale.query",
+        .annotation,
+        "a PromQL expression whose value is the load: [autoscaling](autoscaling.md)"
+    )
+    /// Further paths of a function.
+    public static let path = PlatformLabel(
+        "path",
+        .annotation,
+        "further paths at which the function is called, as `/shop, /cart`"
+    )
+    /// The methods that a function may be called with.
+    public static let methods = PlatformLabel(
+        "methods",
+        .annotation,
+        "the methods that the function may be called with, as `GET, POST`; others get 405"
+    )
+    /// Who may call a function.
+    public static let access = PlatformLabel(
+        "access",
+        .annotation,
+        "who may call the function: `public`, which it is without it"
+    )
+
+    /// All of them, by name.
+    public static let all = [access, processLimit, methods, path, queueDepth, scaleQuery, startTimeout]
+
+    /// The one whose name needs the fewest changes to become another.
+    static func nearest(to name: String) -> PlatformLabel? {
+        let word = Array(name.utf8.prefix(200))
+        return all.min { changes(word, Array($0.name.utf8)) < changes(word, Array($1.name.utf8)) }
+    }
+
+    /// How many bytes have to be put in, taken out or replaced to make one word of another.
+    private static func changes(_ word: [UInt8], _ other: [UInt8]) -> Int {
+        var row = Array(0...other.count)
+        for (line, byte) in word.enumerated() {
+            var diagonal = row[0]
+            row[0] = line + 1
+            for (column, wanted) in other.enumerated() {
+                let replaced = diagonal + (byte == wanted ? 0 : 1)
+                diagonal = row[column + 1]
+                row[column + 1] = min(replaced, diagonal + 1, row[column] + 1)
+            }
+        }
+        return row[other.count]
+    }
+}
+
+extension SpecReader {
+    /// Notes the labels and annotations with Martlet's prefix that nobody reads.
+    mutating func noteUnknownLabels() {
+        for (place, names) in [("label", labels.keys.sorted()), ("annotation", annotations.keys.sorted())] {
+            for name in names where name.hasPrefix(PlatformLabel.prefix) {
+                guard !PlatformLabel.all.contains(where: { $0.name == name }) else { continue }
+                note(
+                    "There is no \(place) \(NameRule.printable(name)).",
+                    hint: PlatformLabel.nearest(to: name).map { "The nearest that there is: \($0.name)." }
+                )
+            }
+        }
+    }
+}
