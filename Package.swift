@@ -267,7 +267,14 @@ let package = Package(
             of: "CommandLineTool",
             ["FaultModel", "ProcessControl", "Telemetry", "TestSupport", logging]
         ),
-        tests(.services, of: "GatewayService", ["FaultModel", "FunctionModel", "InvocationEngine", "TestSupport"]),
+        tests(
+            .services,
+            of: "GatewayService",
+            [
+                "FaultModel", "FunctionModel", "InvocationEngine", "ProviderConformance", "ProviderContract",
+                "QueueConformance", "SystemAPI", "TestSupport", httpTypes, hummingbird, logging, nioCore,
+            ]
+        ),
         tests(
             .services,
             of: "SystemAPI",

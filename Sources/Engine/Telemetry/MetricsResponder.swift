@@ -3,7 +3,7 @@
 public import InvocationEngine
 import NIOCore
 
-/// `/metrics` and `/healthz` on their own port (contract §1, §12.2, §12.5).
+/// `/metrics` and `/healthz` on their own port, open to everybody who reaches it (contract §1, §12.2, §12.5).
 public struct MetricsResponder: LocalResponder {
     private let families: @Sendable () async -> [MetricFamily]
 

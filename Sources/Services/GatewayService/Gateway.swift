@@ -4,7 +4,6 @@ import AutoscalerService
 public import FaultModel
 public import FunctionModel
 import Glibc
-import Hummingbird
 public import InvocationEngine
 public import InvocationWorker
 public import Logging
@@ -77,8 +76,8 @@ public final class Gateway: Sendable {
         public var defaultNamespace: String
         /// The version as people see it.
         public var version: ProviderInfo.Version
-        /// Who may manage; nil lets everybody.
-        public var credentials: Credentials?
+        /// Knows who may manage; nil lets everybody.
+        public var authenticator: (any Authenticator)?
         /// Limits of the front door and of calls.
         public var engine: EngineSettings
         /// Whether it is a provider's own interface, which names its metrics otherwise (contract §12.5).
@@ -97,7 +96,7 @@ public final class Gateway: Sendable {
             metricsPort: Int?,
             defaultNamespace: String,
             version: ProviderInfo.Version,
-            credentials: Credentials?,
+            authenticator: (any Authenticator)?,
             engine: EngineSettings,
             isProvider: Bool = false,
             exportsUsage: Bool = false,
@@ -109,7 +108,7 @@ public final class Gateway: Sendable {
             self.metricsPort = metricsPort
             self.defaultNamespace = defaultNamespace
             self.version = version
-            self.credentials = credentials
+            self.authenticator = authenticator
             self.engine = engine
             self.isProvider = isProvider
             self.exportsUsage = exportsUsage
@@ -191,94 +190,48 @@ public final class Gateway: Sendable {
         let site = settings.page.map {
             PageSite($0, apiPort: settings.port, isEncrypted: settings.prepareConnection != nil)
         }
-        let parts = RouteParts(
+        var describe: (@Sendable (FunctionID) async -> ScalingDescription?)?
+        if let autoscaler { describe = { await autoscaler.description(of: $0) } }
+        var families: (@Sendable () async -> [MetricFamily])?
+        if settings.isProvider { families = { await metrics.families() } }
+        let routes = GatewayRoutes(
             provider: provider,
             bundles: bundles,
-            table: table,
-            queue: asynchrony?.queue,
-            callBodyLimit: asynchrony?.bodyLimit ?? 0,
-            autoscaler: autoscaler,
-            metrics: metrics,
+            defaultNamespace: settings.defaultNamespace,
+            version: settings.version,
+            calls: asynchrony.map { GatewayRoutes.Calls(queue: $0.queue, bodyLimit: $0.bodyLimit) },
+            describeScaling: describe,
+            metrics: families,
             invocationCount: { max(counts?.count(of: $0) ?? 0, sharedCounts?.count(of: $0) ?? 0) },
+            // A provider that is asked for its functions once a second has told of a new one by then.
+            awaitCallable: { await table.awaitFunction($0, within: .seconds(2)) },
             site: site
         )
-        let router = Router(context: SystemContext.self)
-        router.add(middleware: requests)
-        router.add(middleware: FaultMiddleware())
-        Self.addRoutes(to: router, settings, parts)
-        slot.fill(HummingbirdResponder(router, logger: logger))
-        page = site.map { ($0, Self.pageDoor(settings, parts, $0, group, logger)) }
+        slot.fill(routes.makeResponder(settings.authenticator, counting: requests, logger: logger))
+        page = site.map { ($0, Self.pageDoor(settings, routes, $0, group, logger)) }
     }
 
     /// A door behind which nothing but the page is.
     private static func pageDoor(
         _ settings: Settings,
-        _ parts: RouteParts,
+        _ routes: GatewayRoutes,
         _ site: PageSite,
         _ group: any EventLoopGroup,
         _ logger: Logger
     ) -> FrontDoor {
-        let routes = PageRoutes(
-            provider: parts.provider,
+        let page = PageRoutes(
+            provider: routes.provider,
             version: settings.version.release,
-            credentials: settings.credentials,
-            invocationCount: parts.invocationCount,
-            queue: parts.queue,
+            invocationCount: routes.invocationCount,
+            queue: routes.calls?.queue,
             site: site
         )
         return FrontDoor(
             group: group,
             settings: settings.engine,
             table: RoutingTable { _, _ in },
-            responder: HummingbirdResponder(routes.makeRouter(), logger: logger)
+            responder: page.makeResponder(settings.authenticator, logger: logger)
         )
-    }
-
-    /// What routes are made of.
-    private struct RouteParts {
-        let provider: any FunctionProvider
-        let bundles: (any BundleStore)?
-        let table: RoutingTable
-        let queue: (any CallQueue)?
-        let callBodyLimit: Int
-        let autoscaler: Autoscaler?
-        let metrics: MetricsSource
-        let invocationCount: @Sendable (FunctionID) -> Double
-        let site: PageSite?
-    }
-
-    private static func addRoutes(to router: Router<SystemContext>, _ settings: Settings, _ parts: RouteParts) {
-        let table = parts.table
-        SystemRoutes(
-            provider: parts.provider,
-            bundles: parts.bundles,
-            defaultNamespace: settings.defaultNamespace,
-            version: settings.version,
-            credentials: settings.credentials,
-            invocationCount: parts.invocationCount,
-            // A provider that is asked for its functions once a second has told of a new one by then.
-            awaitCallable: { await table.awaitFunction($0, within: .seconds(2)) }
-        ).addRoutes(to: router)
-        if let queue = parts.queue {
-            CallRoutes(
-                queue: queue,
-                bodyLimit: parts.callBodyLimit,
-                defaultNamespace: settings.defaultNamespace,
-                credentials: settings.credentials
-            ).addRoutes(to: router)
-        } else {
-            AsyncRoutes(credentials: settings.credentials).addRoutes(to: router)
-        }
-        var describe: (@Sendable (FunctionID) async -> ScalingDescription?)?
-        if let autoscaler = parts.autoscaler { describe = { await autoscaler.description(of: $0) } }
-        ScalingRoutes(
-            provider: parts.provider,
-            defaultNamespace: settings.defaultNamespace,
-            credentials: settings.credentials,
-            describe: describe
-        ).addRoutes(to: router)
-        if settings.isProvider { MetricsRoutes(source: parts.metrics).addRoutes(to: router) }
-        PageRedirects(site: parts.site).addRoutes(to: router)
     }
 
     private static func autoscaler(

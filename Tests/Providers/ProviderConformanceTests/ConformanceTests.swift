@@ -103,7 +103,7 @@ private struct RemoteSubject: ProviderUnderTest {
                 metricsPort: nil,
                 defaultNamespace: NameRule.defaultNamespace,
                 version: ProviderInfo.Version(release: "test", sha: "test"),
-                credentials: nil,
+                authenticator: nil,
                 engine: EngineSettings(servedBy: "martlet/test")
             ),
             provider: inner.local,

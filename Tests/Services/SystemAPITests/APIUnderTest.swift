@@ -16,18 +16,16 @@ struct APIUnderTest {
     private let responder: RouterResponder<SystemContext>
 
     init() {
-        let router = Router(context: SystemContext.self)
-        router.add(middleware: FaultMiddleware())
+        var routes = RouteList()
         SystemRoutes(
             provider: provider,
             bundles: nil,
             defaultNamespace: NameRule.defaultNamespace,
             version: ProviderInfo.Version(release: "test", sha: "test"),
-            credentials: nil,
             invocationCount: { _ in 0 },
             awaitCallable: { _ in }
-        ).addRoutes(to: router)
-        responder = router.buildResponder()
+        ).addRoutes(to: &routes)
+        responder = routes.makeRouter(through: [FaultMiddleware()], behind: AccessGate(nil)).buildResponder()
     }
 
     /// Asks a route; returns status, a header field by its name, and the body.

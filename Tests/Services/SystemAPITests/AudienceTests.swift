@@ -34,11 +34,11 @@ struct AudienceTests {
         let context = SystemContext(
             source: SystemContext.Source(logger: Logger(label: "test"), clientAddress: nil)
         )
-        return try await FaultMiddleware(for: audience).handle(request(fields), context: context) { request, context in
-            try await BasicAuthMiddleware(credentials, for: audience).handle(request, context: context) { _, _ in
-                Response(status: .ok)
-            }
-        }
+        var routes = RouteList()
+        routes.add(.deleteFunction) { _, _ in Response(status: .ok) }
+        let gate = AccessGate(credentials, for: audience)
+        let router = routes.makeRouter(through: [FaultMiddleware(for: audience)], behind: gate)
+        return try await router.buildResponder().respond(to: request(fields), context: context)
     }
 
     @Test(arguments: [

@@ -82,7 +82,7 @@ struct CallRoutesMovingTests {
 
     @Test(arguments: [0, 1, 1_048_576, 16 * 1_048_576, Int(Int32.max)])
     func `there is room for the longest body that is accepted, and for all that goes with it`(limit: Int) {
-        let routes = CallRoutes(queue: MemoryQueue(), bodyLimit: limit, defaultNamespace: "ns", credentials: nil)
+        let routes = CallRoutes(queue: MemoryQueue(), bodyLimit: limit, defaultNamespace: "ns")
         #expect(routes.importLimit >= (limit + 2) / 3 * 4 + 1_048_576)
     }
 

@@ -27,15 +27,20 @@ struct ResourceTests {
     private let responder: HummingbirdResponder
 
     init() {
-        let router = Router(context: SystemContext.self)
-        router.add(middleware: FaultMiddleware())
+        var routes = RouteList()
         let text: Handler = { _, _ in Response(status: .ok, body: ResponseBody(byteBuffer: ByteBuffer(string: "read")))
         }
         let none: Handler = { _, _ in Response(status: .accepted) }
-        router.resource("/", [.get: text])
-        router.resource("/things/:name", [.get: text, .delete: none])
-        router.resource("/sent", [.post: none])
-        responder = HummingbirdResponder(router, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+        routes.add(.leadToPage, text)
+        routes.add(.showNamespace, text)
+        routes.add(.deleteNamespace, none)
+        routes.add(.alert, none)
+        responder = HummingbirdResponder(
+            routes,
+            through: [FaultMiddleware()],
+            behind: AccessGate(nil),
+            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+        )
     }
 
     private func ask(
@@ -58,19 +63,19 @@ struct ResourceTests {
     func `a method that a path does not have is a 405 that names those it has, whatever it is called`(
         method: String
     ) async {
-        for (path, allowed) in [("/", "GET, HEAD"), ("/things/a", "DELETE, GET, HEAD")] {
+        for (path, allowed) in [("/", "GET, HEAD"), ("/system/namespace/a", "DELETE, GET, HEAD")] {
             let answer = await ask(method, path)
             #expect(answer.status == 405 && answer.headers["allow"] == allowed, "\(method) \(path) \(answer)")
         }
-        let answer = await ask(method == "POST" ? "GET" : method, "/sent")
+        let answer = await ask(method == "POST" ? "GET" : method, "/system/alert")
         #expect(answer.status == 405 && answer.headers["allow"] == "POST", "\(answer)")
     }
 
     @Test func `HEAD answers what GET does, without the body`() async {
-        let (get, head) = (await ask("GET", "/things/a"), await ask("HEAD", "/things/a"))
+        let (get, head) = (await ask("GET", "/system/namespace/a"), await ask("HEAD", "/system/namespace/a"))
         #expect(get.status == 200 && get.body == "read")
         #expect(head.status == 200 && head.body.isEmpty && head.headers["content-length"] == "4", "\(head)")
-        #expect(await ask("HEAD", "/sent").status == 405)
+        #expect(await ask("HEAD", "/system/alert").status == 405)
     }
 
     @Test(arguments: ["GET", "TRACE", "MAKEUP"])

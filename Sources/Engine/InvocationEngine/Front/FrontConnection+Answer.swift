@@ -163,7 +163,7 @@ extension FrontConnection {
     // MARK: Faults
 
     /// Answers a request with a fault and ends the call; `allow` is the whole line of a 405 (RFC 9110 §15.5.6).
-    func refuse(_ fault: PlatformFault, allow: StaticString = "") {
+    func refuse(_ fault: PlatformFault, allow: StaticString = "", fields: [(name: StaticString, value: String)] = []) {
         let abandoned = origin
         origin = nil
         abandoned?.abandon()
@@ -184,6 +184,7 @@ extension FrontConnection {
             out.writeStaticString("X-Content-Type-Options: nosniff\r\n")
             out.writeField("X-OpenFaaS-Internal", component)
             out.writeStaticString(allow)
+            for (name, value) in fields { out.writeField(name, value) }
             if let seconds = fault.retryAfterSeconds { out.writeField("Retry-After", String(seconds)) }
         }
         if head?.method != .head { answerBytes += writeBuffer.bytes.writeString(text) }

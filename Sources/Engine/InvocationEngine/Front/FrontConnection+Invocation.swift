@@ -31,6 +31,7 @@ extension FrontConnection {
     }
 
     private func invoke(_ entry: FunctionEntry, _ rest: Range<Int>, _ head: RequestHead) {
+        if entry.admission != nil, !isAdmitted(entry, head) { return }
         self.entry = entry
         self.rest = rest
         entry.counters.start()

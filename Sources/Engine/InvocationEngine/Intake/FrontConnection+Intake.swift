@@ -10,7 +10,8 @@ extension FrontConnection {
         guard let head else { return }
         guard let intake = loopContext.settings.intake else { return answerLocally(head) }
         _ = beginCall()
-        guard let function = entry(name)?.id else { return refuse(unknownFunction(name)) }
+        guard let function = entry(name) else { return refuse(unknownFunction(name)) }
+        guard isAdmitted(function, head, isAsynchronous: true) else { return }
         self.rest = rest
         let limit = intake.bodyLimit
         let tooLarge = "The body of an asynchronous call may not be larger than"
@@ -19,7 +20,7 @@ extension FrontConnection {
         }
         armExchangeTimer()
         let whole = bodyAtHand(head)
-        let request = intakeRequest(head, function, whole, calledAs: name)
+        let request = intakeRequest(head, function.id, whole, calledAs: name)
         guard !body.isDone else { return keep(request, intake) }
         guard hasRoom(forBodyOf: head) else { return refuse(BodyBudget.exhausted) }
         origin = BodyCollector(front: self, limit: limit, tooLarge: tooLarge) { [unowned self] held in

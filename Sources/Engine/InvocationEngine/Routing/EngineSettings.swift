@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import NIOCore
+public import ProviderContract
 
 /// What a front door stands in front of.
 public enum EngineRole: Sendable {
@@ -47,6 +48,8 @@ public struct EngineSettings: Sendable {
     public var intake: (any CallIntake)?
     /// Hears of calls that have ended; nil costs nothing.
     public var accessLog: (any AccessLog)?
+    /// What a function's calls have to pass, made of its route whenever that changes; nil lets all of them in.
+    public var admission: @Sendable (FunctionRoute) -> (any AdmissionHook)?
     /// Answers for a watchdog's health; asked on event loops, so it must not block.
     public var health: (@Sendable (HealthQuestion) -> HealthAnswer)?
 
@@ -69,6 +72,7 @@ public struct EngineSettings: Sendable {
         servedBy: String,
         intake: (any CallIntake)? = nil,
         accessLog: (any AccessLog)? = nil,
+        admission: @escaping @Sendable (FunctionRoute) -> (any AdmissionHook)? = { _ in nil },
         health: (@Sendable (HealthQuestion) -> HealthAnswer)? = nil
     ) {
         self.role = role
@@ -88,6 +92,7 @@ public struct EngineSettings: Sendable {
         self.servedBy = servedBy
         self.intake = intake
         self.accessLog = accessLog
+        self.admission = admission
         self.health = health
     }
 }

@@ -16,12 +16,21 @@ final class FunctionEntry {
     /// The policy's limit of a call, as the event loop's clock has it.
     private(set) var execLimit: TimeAmount?
     private(set) var replicas: [LocalReplica] = []
+    /// Asked before a call is let in; nil costs nothing.
+    private(set) var admission: (any AdmissionHook)?
+    private let makeAdmission: @Sendable (FunctionRoute) -> (any AdmissionHook)?
 
-    init(_ route: FunctionRoute, room: AdmissionQueue, cell: (any InvocationCell)?) {
+    init(
+        _ route: FunctionRoute,
+        room: AdmissionQueue,
+        cell: (any InvocationCell)?,
+        admission: @escaping @Sendable (FunctionRoute) -> (any AdmissionHook)?
+    ) {
         id = route.id
         name = route.id.description
         policy = route.policy
         execLimit = route.policy.deadline.map { TimeAmount($0) }
+        makeAdmission = admission
         self.room = room
         self.cell = cell
     }
@@ -30,6 +39,7 @@ final class FunctionEntry {
     func update(_ route: FunctionRoute) {
         policy = route.policy
         execLimit = route.policy.deadline.map { TimeAmount($0) }
+        admission = makeAdmission(route)
         let old = replicas
         replicas = route.replicas.map { replica in
             old.first { $0.replica === replica } ?? LocalReplica(replica)

@@ -86,7 +86,12 @@ final class LoopContext {
     }
 
     private func add(_ route: FunctionRoute, _ room: AdmissionQueue) -> FunctionEntry {
-        let entry = FunctionEntry(route, room: room, cell: ledger?.cell(for: route.id))
+        let entry = FunctionEntry(
+            route,
+            room: room,
+            cell: ledger?.cell(for: route.id),
+            admission: settings.admission
+        )
         for address in addresses(route.id) { entries[address] = entry }
         return entry
     }

@@ -142,7 +142,7 @@ struct PlatformFront: Sendable {
             metricsPort: settings.metricsPort,
             defaultNamespace: settings.defaultNamespace,
             version: Release.version,
-            credentials: credentials,
+            authenticator: credentials,
             engine: EngineSettings(
                 upstreamTimeout: settings.upstreamTimeout,
                 headTimeout: settings.headerTimeout,

@@ -7,18 +7,16 @@ import SystemAPI
 import Telemetry
 
 /// `/metrics` of a provider's own interface, on the same port (contract §21).
-///
-/// Public, as on the port of metrics.
 struct MetricsRoutes: Sendable {
-    let source: MetricsSource
+    let families: @Sendable () async -> [MetricFamily]
 
-    func addRoutes(to router: Router<SystemContext>) {
-        router.resource("/metrics", [.get: answer])
+    func addRoutes(to routes: inout RouteList) {
+        routes.add(.showMetrics, answer)
     }
 
     @Sendable private func answer(_ request: Request, _ context: SystemContext) async throws -> Response {
         let format = MetricsText(accept: request.headers[.accept])
-        let text = format.encode(await source.families())
+        let text = format.encode(await families())
         return Response(
             status: .ok,
             headers: [.contentType: format.contentType],

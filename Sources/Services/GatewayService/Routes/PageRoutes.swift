@@ -5,6 +5,7 @@ import FaultModel
 import FunctionModel
 import HTTPTypes
 import Hummingbird
+import Logging
 import NIOCore
 import ProviderContract
 import QueueContract
@@ -14,24 +15,28 @@ import SystemAPI
 struct PageRoutes: Sendable {
     let provider: any FunctionProvider
     let version: String
-    let credentials: Credentials?
     let invocationCount: @Sendable (FunctionID) -> Double
     /// Nil where asynchronous calls are not accepted.
     let queue: (any CallQueue)?
     let site: PageSite
 
-    /// A router with nothing but the page.
-    func makeRouter() -> Router<SystemContext> {
-        let router = Router(context: SystemContext.self)
-        router.add(middleware: PageHeaders())
-        router.add(middleware: FaultMiddleware(for: .browsers))
-        router.add(middleware: PageGuard(site: site))
-        // Public: it only leads to the page, which asks for the credentials.
-        router.resource("/", [.get: lead])
-        let guarded = router.group().add(middleware: BasicAuthMiddleware(credentials, for: .browsers))
-        guarded.resource("/ui", [.get: page])
-        guarded.resource("/ui/style.css", [.get: style])
-        return router
+    /// Nothing but the page.
+    var list: RouteList {
+        var routes = RouteList()
+        routes.add(.leadToPage, lead)
+        routes.add(.showPage, page)
+        routes.add(.showPageStyle, style)
+        return routes
+    }
+
+    /// What answers on the page's listener.
+    func makeResponder(_ authenticator: (any Authenticator)?, logger: Logger) -> HummingbirdResponder {
+        HummingbirdResponder(
+            list,
+            through: [PageHeaders(), FaultMiddleware(for: .browsers), PageGuard(site: site)],
+            behind: AccessGate(authenticator, for: .browsers),
+            logger: logger
+        )
     }
 
     @Sendable private func lead(_ request: Request, _ context: SystemContext) async throws -> Response {
@@ -59,16 +64,14 @@ struct PageRoutes: Sendable {
 }
 
 /// `/` and `/ui/` on the port of the API: where the page is (contract §3).
-///
-/// Public: they only lead to the page, which asks for the credentials.
 struct PageRedirects: Sendable {
     /// Nil where there is no page.
     let site: PageSite?
 
-    func addRoutes(to router: Router<SystemContext>) {
-        router.resource("/", [.get: leadToPath, .head: leadToPath])
-        router.resource("/ui", [.get: lead, .head: lead])
-        router.resource("/ui/**", [.get: lead, .head: lead])
+    func addRoutes(to routes: inout RouteList) {
+        routes.add(.leadToPage, leadToPath)
+        routes.add(.leadToPageFromPath, lead)
+        routes.add(.leadToPageFromWithin, lead)
     }
 
     @Sendable private func leadToPath(_ request: Request, _ context: SystemContext) async throws -> Response {
@@ -163,13 +166,9 @@ extension Response {
 
 /// `/async-function/`: not offered by this version, and said so instead of a plain 404.
 struct AsyncRoutes: Sendable {
-    let credentials: Credentials?
-
-    func addRoutes(to router: Router<SystemContext>) {
-        // Public, as the synchronous route is (contract §2.1).
-        router.post("/async-function/**", use: refuse)
-        // Cancelling is managing.
-        router.group().add(middleware: BasicAuthMiddleware(credentials)).delete("/async-function/**", use: refuse)
+    func addRoutes(to routes: inout RouteList) {
+        routes.add(.refuseCall, refuse)
+        routes.add(.refuseCancelling, refuse)
     }
 
     @Sendable private func refuse(_ request: Request, _ context: SystemContext) async throws -> Response {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import HTTPTypes
-public import Hummingbird
+package import Hummingbird
 public import InvocationEngine
-public import Logging
+package import Logging
 import NIOCore
 
 /// Lets Hummingbird's routes answer requests on the front door's connections.
@@ -11,9 +11,14 @@ public struct HummingbirdResponder: LocalResponder {
     private let responder: RouterResponder<SystemContext>
     private let logger: Logger
 
-    /// Answers by a router's routes.
-    public init(_ router: Router<SystemContext>, logger: Logger) {
-        responder = router.buildResponder()
+    /// Answers by the routes of a list, behind the middleware and, but for open ones, behind the gate.
+    package init(
+        _ routes: RouteList,
+        through middleware: [any MiddlewareProtocol<Request, Response, SystemContext>],
+        behind gate: AccessGate,
+        logger: Logger
+    ) {
+        responder = routes.makeRouter(through: middleware, behind: gate).buildResponder()
         self.logger = logger
     }
 

@@ -17,6 +17,8 @@ public struct SystemContext: RequestContext {
     public var coreContext: CoreRequestContextStorage
     /// The client's address without port.
     public let clientAddress: String?
+    /// Who asks; nobody where that was of no matter.
+    public internal(set) var principal = Principal.nobody
 
     /// Makes a context.
     public init(source: Source) {

@@ -13,8 +13,8 @@ struct AlertRoutes: Sendable {
     let provider: any FunctionProvider
     let namespace: NamespaceChoice
 
-    func addRoutes(to router: some RouterMethods<SystemContext>) {
-        router.resource("/system/alert", [.post: alert])
+    func addRoutes(to routes: inout RouteList) {
+        routes.add(.alert, alert)
     }
 
     private struct Webhook: Decodable {

@@ -15,10 +15,10 @@ struct BundleRoutes: Sendable {
     /// Most bytes of an uploaded archive.
     static let uploadLimit = 512 * 1_048_576
 
-    func addRoutes(to router: some RouterMethods<SystemContext>) {
-        router.resource("/system/bundles", [.get: list])
-        // A name may have slashes, as images' names do.
-        router.resource("/system/bundles/**", [.put: upload, .delete: delete])
+    func addRoutes(to routes: inout RouteList) {
+        routes.add(.listBundles, list)
+        routes.add(.storeBundle, upload)
+        routes.add(.deleteBundle, delete)
     }
 
     @Sendable private func list(_ request: Request, _ context: SystemContext) async throws -> Response {

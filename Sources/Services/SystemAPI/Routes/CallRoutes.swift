@@ -4,7 +4,7 @@ import FaultModel
 import Foundation
 public import FunctionModel
 import HTTPTypes
-public import Hummingbird
+import Hummingbird
 import NIOCore
 public import QueueContract
 
@@ -15,29 +15,27 @@ public struct CallRoutes: Sendable {
     let defaultNamespace: String
     /// Most bytes of a call's body.
     let bodyLimit: Int
-    private let credentials: Credentials?
 
-    /// Describes the routes of a queue whose calls have bodies of so many bytes at most; without credentials everybody
-    /// gets in.
-    public init(queue: any CallQueue, bodyLimit: Int, defaultNamespace: String, credentials: Credentials?) {
+    /// Describes the routes of a queue whose calls have bodies of so many bytes at most.
+    public init(queue: any CallQueue, bodyLimit: Int, defaultNamespace: String) {
         self.queue = queue
         self.bodyLimit = bodyLimit
         self.defaultNamespace = defaultNamespace
-        self.credentials = credentials
     }
 
-    /// Adds all routes, behind the credentials.
-    public func addRoutes(to router: Router<SystemContext>) {
-        let guarded = router.group().add(middleware: BasicAuthMiddleware(credentials))
-        guarded.resource("/system/calls", [.get: list, .delete: purge])
-        guarded.resource("/system/calls/dead/retry", [.post: retryDead])
-        guarded.resource("/system/calls/import", [.post: take])
-        guarded.resource("/system/calls/{id}", [.get: show])
-        guarded.resource("/system/calls/{id}/export", [.post: export, .delete: takeBack])
-        guarded.resource("/system/calls/{id}/result", [.get: result])
-        guarded.resource("/system/calls/{id}/retry", [.post: retry])
-        guarded.resource("/system/queue", [.get: numbers])
-        guarded.delete("/async-function/{id}", use: cancel)
+    /// Adds all routes.
+    package func addRoutes(to routes: inout RouteList) {
+        routes.add(.listCalls, list)
+        routes.add(.purgeCalls, purge)
+        routes.add(.retryDeadCalls, retryDead)
+        routes.add(.importCall, take)
+        routes.add(.showCall, show)
+        routes.add(.exportCall, export)
+        routes.add(.takeCallBack, takeBack)
+        routes.add(.showResult, result)
+        routes.add(.retryCall, retry)
+        routes.add(.showQueue, numbers)
+        routes.add(.cancelCall, cancel)
     }
 
     // MARK: Looking

@@ -13,11 +13,14 @@ struct FunctionRoutes: Sendable {
     let invocationCount: @Sendable (FunctionID) -> Double
     let awaitCallable: @Sendable (FunctionID) async -> Void
 
-    func addRoutes(to router: some RouterMethods<SystemContext>) {
-        router.resource("/system/functions", [.get: list, .post: create, .put: update, .delete: delete])
-        router.resource("/system/function/:name", [.get: status])
-        router.resource("/system/function/:name/restart", [.post: restart])
-        router.resource("/system/scale-function/:name", [.post: scale])
+    func addRoutes(to routes: inout RouteList) {
+        routes.add(.listFunctions, list)
+        routes.add(.createFunction, create)
+        routes.add(.updateFunction, update)
+        routes.add(.deleteFunction, delete)
+        routes.add(.showFunction, status)
+        routes.add(.restartFunction, restart)
+        routes.add(.scaleFunction, scale)
     }
 
     /// §8.3.

@@ -10,8 +10,8 @@ struct InfoRoutes: Sendable {
     let provider: any FunctionProvider
     let version: ProviderInfo.Version
 
-    func addRoutes(to router: some RouterMethods<SystemContext>) {
-        router.resource("/system/info", [.get: info])
+    func addRoutes(to routes: inout RouteList) {
+        routes.add(.showInfo, info)
     }
 
     /// Always 200; a provider that cannot be reached is `null`.
@@ -30,13 +30,11 @@ struct InfoRoutes: Sendable {
 }
 
 /// `/healthz` (contract §12.2).
-///
-/// Public: load balancers ask without credentials.
 struct HealthRoutes: Sendable {
     let provider: any FunctionProvider
 
-    func addRoutes(to router: some RouterMethods<SystemContext>) {
-        router.resource("/healthz", [.get: health, .head: health])
+    func addRoutes(to routes: inout RouteList) {
+        routes.add(.showHealth, health)
     }
 
     @Sendable private func health(_ request: Request, _ context: SystemContext) async throws -> Response {

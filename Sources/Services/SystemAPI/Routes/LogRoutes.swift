@@ -13,8 +13,8 @@ struct LogRoutes: Sendable {
     let provider: any FunctionProvider
     let namespace: NamespaceChoice
 
-    func addRoutes(to router: some RouterMethods<SystemContext>) {
-        router.resource("/system/logs", [.get: lines])
+    func addRoutes(to routes: inout RouteList) {
+        routes.add(.readLogs, lines)
     }
 
     @Sendable private func lines(_ request: Request, _ context: SystemContext) async throws -> Response {

@@ -11,10 +11,13 @@ struct NamespaceRoutes: Sendable {
     let provider: any FunctionProvider
     let namespace: NamespaceChoice
 
-    func addRoutes(to router: some RouterMethods<SystemContext>) {
-        router.resource("/system/namespaces", [.get: list])
-        router.resource("/system/namespace", [.post: create])
-        router.resource("/system/namespace/:name", [.get: show, .post: create, .put: update, .delete: delete])
+    func addRoutes(to routes: inout RouteList) {
+        routes.add(.listNamespaces, list)
+        routes.add(.createNamespace, create)
+        routes.add(.createNamedNamespace, create)
+        routes.add(.showNamespace, show)
+        routes.add(.updateNamespace, update)
+        routes.add(.deleteNamespace, delete)
     }
 
     @Sendable private func list(_ request: Request, _ context: SystemContext) async throws -> Response {

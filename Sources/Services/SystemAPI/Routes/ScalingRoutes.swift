@@ -2,33 +2,29 @@
 
 public import FunctionModel
 import HTTPTypes
-public import Hummingbird
+import Hummingbird
 public import ProviderContract
 
 /// `GET /system/scaling/{name}`: the autoscaler's last decisions and why (martlet-api "Scaling").
 public struct ScalingRoutes: Sendable {
     private let provider: any FunctionProvider
     private let namespace: NamespaceChoice
-    private let credentials: Credentials?
     private let describe: (@Sendable (FunctionID) async -> ScalingDescription?)?
 
     /// Describes the route; `describe` is nil where no autoscaler runs.
     public init(
         provider: any FunctionProvider,
         defaultNamespace: String,
-        credentials: Credentials?,
         describe: (@Sendable (FunctionID) async -> ScalingDescription?)?
     ) {
         self.provider = provider
         namespace = NamespaceChoice(fallback: defaultNamespace)
-        self.credentials = credentials
         self.describe = describe
     }
 
-    /// Adds the route, behind the credentials.
-    public func addRoutes(to router: Router<SystemContext>) {
-        let guarded = router.group().add(middleware: BasicAuthMiddleware(credentials))
-        guarded.resource("/system/scaling/:name", [.get: show])
+    /// Adds the route.
+    package func addRoutes(to routes: inout RouteList) {
+        routes.add(.showScaling, show)
     }
 
     @Sendable private func show(_ request: Request, _ context: SystemContext) async throws -> Response {

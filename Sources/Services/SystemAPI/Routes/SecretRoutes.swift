@@ -12,8 +12,11 @@ struct SecretRoutes: Sendable {
     let provider: any FunctionProvider
     let namespace: NamespaceChoice
 
-    func addRoutes(to router: some RouterMethods<SystemContext>) {
-        router.resource("/system/secrets", [.get: list, .post: create, .put: update, .delete: delete])
+    func addRoutes(to routes: inout RouteList) {
+        routes.add(.listSecrets, list)
+        routes.add(.createSecret, create)
+        routes.add(.updateSecret, update)
+        routes.add(.deleteSecret, delete)
     }
 
     @Sendable private func list(_ request: Request, _ context: SystemContext) async throws -> Response {

@@ -14,8 +14,8 @@ struct WatchRoutes: Sendable {
     let provider: any FunctionProvider
     static let heartbeat = Duration.seconds(10)
 
-    func addRoutes(to router: some RouterMethods<SystemContext>) {
-        router.resource("/system/watch", [.get: watch])
+    func addRoutes(to routes: inout RouteList) {
+        routes.add(.watch, watch)
     }
 
     @Sendable private func watch(_ request: Request, _ context: SystemContext) async throws -> Response {
