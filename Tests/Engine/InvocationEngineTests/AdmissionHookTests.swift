@@ -147,4 +147,45 @@ struct AdmissionHookTests {
             #expect(try await fixture.exchange(EngineFixture.request()).hasPrefix("HTTP/1.1 \(expected) "))
         }
     }
+
+    // MARK: What a deployment asks for
+
+    private func fixture(_ policy: (inout CallPolicy) -> Void) async throws -> (EngineFixture, Kept) {
+        let kept = Kept()
+        let fixture = try await EngineFixture(settings: EngineSettings(servedBy: "martlet/test", intake: kept))
+        var route = try EngineFixture.route(replicas: [fixture.replica])
+        policy(&route.policy)
+        fixture.table.apply(.changed(route))
+        return (fixture, kept)
+    }
+
+    @Test func `a function is called by its own methods alone, for later too, and HEAD goes with GET`() async throws {
+        let (fixture, kept) = try await fixture { $0.methods = ["PUT", "GET"] }
+        for method in ["GET", "HEAD", "PUT"] {
+            let answer = try await fixture.exchange(EngineFixture.request("\(method) /function/fn HTTP/1.1"))
+            #expect(answer.hasPrefix("HTTP/1.1 200 "), "\(method) \(answer)")
+        }
+        for line in ["POST /function/fn", "DELETE /function/fn/x", "OPTIONS /function/fn", "POST /async-function/fn"] {
+            let answer = try await fixture.exchange(EngineFixture.request("\(line) HTTP/1.1"))
+            #expect(answer.hasPrefix("HTTP/1.1 405 "), "\(line) \(answer)")
+            #expect(answer.contains("Allow: GET, HEAD, PUT\r\n"), "\(line) \(answer)")
+        }
+        #expect(kept.count.count == 0)
+        #expect(try await fixture.metrics()?.started == 3)
+    }
+
+    @Test func `a function without a method is called by none`() async throws {
+        let (fixture, _) = try await fixture { $0.methods = [] }
+        let answer = try await fixture.exchange(EngineFixture.request())
+        #expect(answer.hasPrefix("HTTP/1.1 405 ") && answer.contains("Allow: \r\n"), "\(answer)")
+    }
+
+    @Test func `a function whose callers would have to be told apart is closed`() async throws {
+        let (fixture, kept) = try await fixture { $0.access = AccessMode(rawValue: "token") }
+        for line in ["GET /function/fn", "POST /async-function/fn"] {
+            let answer = try await fixture.exchange(EngineFixture.request("\(line) HTTP/1.1"))
+            #expect(answer.hasPrefix("HTTP/1.1 403 ") && answer.contains("token"), "\(answer)")
+        }
+        #expect(kept.count.count == 0)
+    }
 }

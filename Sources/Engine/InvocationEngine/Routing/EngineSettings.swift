@@ -49,6 +49,8 @@ public struct EngineSettings: Sendable {
     /// Hears of calls that have ended; nil costs nothing.
     public var accessLog: (any AccessLog)?
     /// What a function's calls have to pass, made of its route whenever that changes; nil lets all of them in.
+    ///
+    /// By default it is what the function's deployment asks for.
     public var admission: @Sendable (FunctionRoute) -> (any AdmissionHook)?
     /// Answers for a watchdog's health; asked on event loops, so it must not block.
     public var health: (@Sendable (HealthQuestion) -> HealthAnswer)?
@@ -72,7 +74,7 @@ public struct EngineSettings: Sendable {
         servedBy: String,
         intake: (any CallIntake)? = nil,
         accessLog: (any AccessLog)? = nil,
-        admission: @escaping @Sendable (FunctionRoute) -> (any AdmissionHook)? = { _ in nil },
+        admission: @escaping @Sendable (FunctionRoute) -> (any AdmissionHook)? = { PolicyHook($0.policy) },
         health: (@Sendable (HealthQuestion) -> HealthAnswer)? = nil
     ) {
         self.role = role
