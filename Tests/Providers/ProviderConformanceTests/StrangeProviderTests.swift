@@ -85,12 +85,20 @@ struct StrangeProviderTests {
         let remote = try HTTPFunctionProvider(client: client, pollInterval: .milliseconds(1)) { id, why in
             told.withLock { $0.append("\(id) \(why)") }
         }
-        var snapshots: [FunctionRoute] = []
-        for await case .snapshot(let routes) in remote.watch() {
-            snapshots += routes
-            if snapshots.count == 3 { break }
+        let updates = remote.watch()
+        var first: FunctionRoute?
+        for await case .snapshot(let routes) in updates {
+            first = routes.first
+            break
         }
-        let route = try #require(snapshots.last)
+        let route = try #require(first)
+        var lists = 0
+        for await request in provider.requests where request.hasPrefix("GET /system/functions") {
+            lists += 1
+            if lists == 3 { break }
+        }
+        // It is asked as long as somebody follows it.
+        withExtendedLifetime(updates) {}
         #expect(route.policy.deadline == .seconds(7) && route.policy.maxInFlight == 6)
         #expect(route.policy.retry == CallPolicy.Retry(attempts: 4) && route.policy.methods == ["GET"])
         #expect(route.policy.access != .public && route.scaling == ScalingSpec(min: 2))
