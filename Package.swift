@@ -29,6 +29,7 @@ let sqliteC: Target.Dependency = .product(name: "GRDBSQLite", package: "GRDB.swi
 let deque: Target.Dependency = .product(name: "DequeModule", package: "swift-collections")
 let heap: Target.Dependency = .product(name: "HeapModule", package: "swift-collections")
 let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
+let lifecycle: Target.Dependency = .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
 let yaml: Target.Dependency = .product(name: "Yams", package: "Yams")
 let arguments: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
 
@@ -94,6 +95,7 @@ let package = Package(
         .package(url: "https://github.com/hummingbird-project/hummingbird.git", from: "2.28.1"),
         .package(url: "https://github.com/jpsim/Yams.git", from: "6.2.2"),
         .package(url: "https://github.com/swift-server/async-http-client.git", from: "1.37.0"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle.git", from: "2.13.0"),
     ],
     targets: [
         // Programs: what is started, and what puts services and back ends together.
@@ -118,7 +120,7 @@ let package = Package(
                 "PrometheusClient", "QueueContract", "RemoteProvider", "RuntimeSettings", "SQLiteQueue", "SystemAPI",
                 "SystemClient",
                 "Telemetry",
-                arguments, httpClient, logging, nioCore, nioPosix, nioSSL,
+                arguments, httpClient, lifecycle, logging, nioCore, nioPosix, nioSSL,
                 yaml,
             ]
         ),
@@ -130,7 +132,7 @@ let package = Package(
             [
                 "AutoscalerService", "Dashboard", "FaultModel", "FunctionModel", "InvocationEngine", "InvocationWorker",
                 "PrometheusClient", "ProviderContract", "QueueContract", "SystemAPI", "Telemetry", httpTypes,
-                hummingbird, logging, nioCore,
+                hummingbird, lifecycle, logging, nioCore,
             ]
         ),
         module(
@@ -272,7 +274,7 @@ let package = Package(
             of: "GatewayService",
             [
                 "FaultModel", "FunctionModel", "InvocationEngine", "ProviderConformance", "ProviderContract",
-                "QueueConformance", "SystemAPI", "TestSupport", httpTypes, hummingbird, logging, nioCore,
+                "QueueConformance", "SystemAPI", "TestSupport", httpTypes, hummingbird, lifecycle, logging, nioCore,
             ]
         ),
         tests(
@@ -311,7 +313,8 @@ let package = Package(
             of: "ProviderConformance",
             [
                 "FaultModel", "FunctionModel", "GatewayService", "InvocationEngine", "ProcessProvider",
-                "ProviderContract", "RemoteProvider", "SystemClient", "TestSupport", logging, nioCore, nioPosix,
+                "ProviderContract", "RemoteProvider", "SystemClient", "TestSupport", lifecycle, logging, nioCore,
+                nioPosix,
             ]
         ),
         tests(

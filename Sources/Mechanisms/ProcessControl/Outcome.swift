@@ -5,7 +5,7 @@ import Synchronization
 /// Something that is known once and for all at some time, and can be waited for by many.
 public final class Outcome<Value: Sendable>: Sendable {
     private enum State {
-        case open([CheckedContinuation<Value, Never>])
+        case open([@Sendable (Value) -> Void])
         case known(Value)
     }
 
@@ -16,26 +16,29 @@ public final class Outcome<Value: Sendable>: Sendable {
 
     /// Makes it known; only the first time counts.
     public func resolve(_ value: Value) {
-        let waiting = state.withLock { state -> [CheckedContinuation<Value, Never>] in
+        let waiting = state.withLock { state -> [@Sendable (Value) -> Void] in
             guard case .open(let waiting) = state else { return [] }
             state = .known(value)
             return waiting
         }
-        for continuation in waiting { continuation.resume(returning: value) }
+        for tell in waiting { tell(value) }
+    }
+
+    /// Calls back when it is known, at once where it is.
+    public func whenKnown(_ tell: @escaping @Sendable (Value) -> Void) {
+        let known = state.withLock { state -> Value? in
+            switch state {
+            case .known(let value): return value
+            case .open(let waiting):
+                state = .open(waiting + [tell])
+                return nil
+            }
+        }
+        if let known { tell(known) }
     }
 
     /// Waits until it is known.
     public func value() async -> Value {
-        await withCheckedContinuation { continuation in
-            let known = state.withLock { state -> Value? in
-                switch state {
-                case .known(let value): return value
-                case .open(let waiting):
-                    state = .open(waiting + [continuation])
-                    return nil
-                }
-            }
-            if let known { continuation.resume(returning: known) }
-        }
+        await withCheckedContinuation { continuation in whenKnown { continuation.resume(returning: $0) } }
     }
 }

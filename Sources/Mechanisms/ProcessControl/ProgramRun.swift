@@ -20,7 +20,7 @@ public struct ProgramRun: Sendable {
 
     /// Runs a program; the first argument is its name or path.
     ///
-    /// Memory holds all of its output. - Throws: `SpawnError` when it cannot be started.
+    /// Memory holds all of its output. Cancelled, it ends the program. - Throws: `SpawnError` when it cannot be started.
     public static func run(
         _ arguments: [String],
         environment: [String: String],
@@ -43,6 +43,19 @@ public struct ProgramRun: Sendable {
             close(errorOutput)
             throw error
         }
+        return await withTaskCancellationHandler {
+            await run(process, errorOutput, exit, input)
+        } onCancel: {
+            spawner.signalGroup(of: process.processID, SIGKILL)
+        }
+    }
+
+    private static func run(
+        _ process: StartedProcess,
+        _ errorOutput: Int32,
+        _ exit: Outcome<ProcessExit>,
+        _ input: [UInt8]
+    ) async -> ProgramRun {
         // A program that reads less than it is given is no reason to die.
         signal(SIGPIPE, SIG_IGN)
         async let written: Void = onThread { Self.write(input, to: process.standardInput ?? -1) }

@@ -40,6 +40,9 @@ public final class TerminationSignals: Sendable {
     /// Waits for the first one.
     public func first() async { await received.value() }
 
+    /// Calls back at the first one, on a thread of its own.
+    public func onFirst(_ body: @escaping @Sendable () -> Void) { received.whenKnown(body) }
+
     /// The next one ends the program at once.
     public func endAtNext() { endsAtNext.store(true, ordering: .sequentiallyConsistent) }
 }

@@ -19,6 +19,16 @@ public final class InvocationWorker: Sendable {
         var whenIdle: [CheckedContinuation<Void, Never>] = []
     }
 
+    /// What the worker hears of from outside.
+    private enum News {
+        /// Calls of a function without a lane are due.
+        case due(FunctionID)
+        /// A function does not exist any more.
+        case gone(FunctionID)
+        /// It is known which functions there are: what is called none of them is gone.
+        case allAreKnown
+    }
+
     let queue: any CallQueue
     private let settings: WorkerSettings
     private let limits: @Sendable (FunctionID) -> WorkerLimits?
@@ -27,6 +37,8 @@ public final class InvocationWorker: Sendable {
     let logger: Logger
     private let state = Mutex(State())
     private let ends = Atomic<Int>(0)
+    private let news: AsyncStream<News>
+    private let tell: AsyncStream<News>.Continuation
 
     /// How many calls this worker has brought to an end.
     public var processed: Int { ends.load(ordering: .relaxed) }
@@ -48,29 +60,36 @@ public final class InvocationWorker: Sendable {
         self.limits = limits
         self.call = call
         self.logger = logger
+        (news, tell) = AsyncStream.makeStream(of: News.self)
         callbacks = CallbackSender(queue: queue, settings: settings, call: call, logger: logger)
     }
 
-    /// Works until the task is cancelled or `stop` was called.
+    /// Works until the task is cancelled; once.
     public func run() async {
-        let (news, continuation) = AsyncStream.makeStream(of: FunctionID.self)
         queue.onDue { [self] function in
-            if !wake(function) { continuation.yield(function) }
+            if !wake(function) { tell.yield(.due(function)) }
         }
         queue.onCancel { [self] lease in cancel(lease.token) }
-        for function in await queue.waitingFunctions() { continuation.yield(function) }
+        for function in await queue.waitingFunctions() { tell.yield(.due(function)) }
         await withDiscardingTaskGroup { group in
             group.addTask { await self.callbacks.run() }
             group.addTask { await self.renewLeases() }
-            for await function in news {
-                guard let lane = open(function) else { continue }
-                group.addTask {
-                    await lane.run()
-                    self.close(lane)
-                }
-                lane.wake()
-            }
+            for await piece in news { take(piece, in: &group) }
             group.cancelAll()
+        }
+    }
+
+    private func take(_ news: News, in group: inout DiscardingTaskGroup) {
+        switch news {
+        case .due(let function):
+            guard let lane = open(function) else { return }
+            group.addTask {
+                await lane.run()
+                self.close(lane)
+            }
+            lane.wake()
+        case .gone(let function): group.addTask { await self.functionDeleted(function) }
+        case .allAreKnown: group.addTask { await self.deadLetterOrphans() }
         }
     }
 
@@ -79,9 +98,12 @@ public final class InvocationWorker: Sendable {
         if limits(function) != nil {
             _ = wake(function)
         } else {
-            Task { await functionDeleted(function) }
+            tell.yield(.gone(function))
         }
     }
+
+    /// It is known which functions there are, by `limits`: calls of others are dead.
+    public func allFunctionsAreKnown() { tell.yield(.allAreKnown) }
 
     private func functionDeleted(_ function: FunctionID) async {
         do throws(PlatformFault) { try await queue.functionDeleted(function) } catch {
@@ -90,7 +112,7 @@ public final class InvocationWorker: Sendable {
     }
 
     /// Lets the dead be dead: calls of functions that were deleted while nobody looked.
-    public func deadLetterOrphans() async {
+    private func deadLetterOrphans() async {
         for function in await queue.waitingFunctions() where limits(function) == nil { await functionDeleted(function) }
     }
 
@@ -149,7 +171,7 @@ public final class InvocationWorker: Sendable {
                 queue: queue,
                 lease: settings.lease,
                 slots: { [self] in slots(of: function) },
-                gone: { [self] in Task { await functionDeleted(function) } },
+                gone: { [self] in tell.yield(.gone(function)) },
                 begin: { [self] call, lane in begin(call, lane) }
             )
             state.lanes[function] = lane

@@ -10,6 +10,7 @@ import ProcessProvider
 import ProviderConformance
 import ProviderContract
 import RemoteProvider
+import ServiceLifecycle
 import SystemClient
 import TestSupport
 import Testing
@@ -85,9 +86,9 @@ private struct ProcessSubject: ProviderUnderTest {
 /// The contract over HTTP: a client of the API that a gateway serves over a process provider.
 private struct RemoteSubject: ProviderUnderTest {
     let inner: ProcessSubject
-    let gateway: Gateway
+    let services: ServiceGroup
+    let running: Task<Void, any Error>
     let remote: HTTPFunctionProvider
-    let following: Task<Void, Never>
     let defaultNamespace = NameRule.defaultNamespace
 
     var provider: any FunctionProvider { remote }
@@ -96,7 +97,7 @@ private struct RemoteSubject: ProviderUnderTest {
         inner = try await ProcessSubject()
         var logger = Logger(label: "test")
         logger.logLevel = .critical
-        gateway = Gateway(
+        let gateway = Gateway(
             Gateway.Settings(
                 host: "127.0.0.1",
                 port: 0,
@@ -111,12 +112,14 @@ private struct RemoteSubject: ProviderUnderTest {
             counts: nil,
             asynchrony: nil,
             scaling: Gateway.Scaling(isOn: false),
+            stopping: Stopping(limit: .zero),
             group: MultiThreadedEventLoopGroup.singleton,
             logger: logger
         )
-        let addresses = try await gateway.start()
-        following = Task { [gateway] in await gateway.followProvider() }
-        let url = "http://127.0.0.1:\(addresses.api.port ?? 0)"
+        services = ServiceGroup(services: gateway.services, logger: logger)
+        running = Task { [services] in try await services.run() }
+        let addresses = await gateway.addresses.reached()
+        let url = "http://127.0.0.1:\(addresses?.api?.port ?? 0)"
         remote = try HTTPFunctionProvider(client: SystemClient(baseURL: url, login: nil, http: RunningMartlet.http))
     }
 
@@ -126,7 +129,7 @@ private struct RemoteSubject: ProviderUnderTest {
 
     func stop() async {
         await inner.stop()
-        following.cancel()
-        await gateway.drain(within: .zero)
+        await services.triggerGracefulShutdown()
+        _ = await running.result
     }
 }

@@ -56,7 +56,7 @@ struct AccessTests {
             Gateway.Page(host: "127.0.0.1", port: 8083, apiHost: "127.0.0.1"),
             apiPort: 8080,
             isEncrypted: false
-        )
+        ) { nil }
         func gateway(_ calls: GatewayRoutes.Calls?, isProvider: Bool = false) -> RouteList {
             GatewayRoutes(
                 provider: provider,
@@ -66,6 +66,7 @@ struct AccessTests {
                 calls: calls,
                 describeScaling: nil,
                 metrics: isProvider ? { @Sendable in [] } : nil,
+                readiness: Readiness([]),
                 invocationCount: { _ in 0 },
                 awaitCallable: { _ in },
                 site: site
@@ -143,7 +144,8 @@ struct AccessTests {
         #expect(Set(served) == Set(Endpoint.allCases))
         #expect(
             Endpoint.allCases.filter { $0.row.access == .open } == [
-                .refuseCall, .showHealth, .leadToPage, .leadToPageFromPath, .leadToPageFromWithin, .showMetrics,
+                .refuseCall, .showHealth, .showReadiness, .leadToPage, .leadToPageFromPath, .leadToPageFromWithin,
+                .showMetrics,
             ]
         )
     }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import NIOCore
 import Testing
 
 @testable import GatewayService
@@ -14,7 +15,7 @@ struct PageSiteTests {
         isEncrypted: Bool = false
     ) -> PageSite {
         let page = Gateway.Page(host: page, port: 8083, apiHost: api, names: names, publicURL: publicURL)
-        return PageSite(page, apiPort: 8080, isEncrypted: isEncrypted)
+        return PageSite(page, apiPort: 8080, isEncrypted: isEncrypted) { nil }
     }
 
     @Test(arguments: [
@@ -55,12 +56,17 @@ struct PageSiteTests {
         #expect(site(page: "::").page(asSeenBy: "x.example") == "http://x.example:8083/ui/")
     }
 
-    @Test func `ports of its own choice are told once they are known`() {
+    @Test func `ports of its own choice are told once they are known`() throws {
         let page = Gateway.Page(host: "127.0.0.1", port: 0, apiHost: "127.0.0.1")
-        let site = PageSite(page, apiPort: 0, isEncrypted: false)
+        let addresses = Milestone<Gateway.Addresses>()
+        let site = PageSite(page, apiPort: 0, isEncrypted: false) { addresses.value }
         #expect(site.page(asSeenBy: "localhost") == nil)
-        site.pageListens(on: 5000)
-        site.apiListens(on: 5001)
+        addresses.reach(
+            Gateway.Addresses(
+                api: try SocketAddress(ipAddress: "127.0.0.1", port: 5001),
+                page: try SocketAddress(ipAddress: "127.0.0.1", port: 5000)
+            )
+        )
         #expect(site.page(asSeenBy: "localhost") == "http://localhost:5000/ui/")
         #expect(site.functions(asSeenBy: "localhost:5000") == "http://localhost:5001")
     }

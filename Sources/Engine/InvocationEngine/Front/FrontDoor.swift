@@ -11,40 +11,44 @@ import Synchronization
 /// Calls of functions are carried out here; every other request goes to the local responder. Made once; `listen` may
 /// be called for several addresses.
 public final class FrontDoor: Sendable {
-    private let group: any EventLoopGroup
-    private let loops: [LoopHandle]
-    private let turn = Atomic<Int>(0)
+    /// The event loops that calls are carried out on.
+    public let loops: EngineLoops
     private let listeners = Mutex<[any Channel]>([])
 
     /// Makes an engine on the event loops of a group, following a routing table.
-    public init(
+    public convenience init(
         group: any EventLoopGroup,
         settings: EngineSettings,
         table: RoutingTable,
         responder: any LocalResponder,
         ledger: (any InvocationLedger)? = nil
     ) {
-        self.group = group
+        self.init(
+            loops: EngineLoops(group: group),
+            settings: settings,
+            table: table,
+            responder: responder,
+            ledger: ledger
+        )
+    }
+
+    /// The same on event loops that others know already, and that no other door has.
+    public init(
+        loops: EngineLoops,
+        settings: EngineSettings,
+        table: RoutingTable,
+        responder: any LocalResponder,
+        ledger: (any InvocationLedger)? = nil
+    ) {
+        self.loops = loops
         let bodies = BodyBudget(memory: settings.bodyMemory, disk: settings.bodyDisk, folder: settings.bodyFolder)
-        let parts = EngineParts(settings: settings, table: table, responder: responder, ledger: ledger, bodies: bodies)
-        loops = group.makeIterator().map { loop in
-            LoopHandle(loop: loop, parts: parts)
-        }
-        for (index, loop) in loops.enumerated() {
-            var siblings = loops
-            siblings.remove(at: index)
-            loop.run { [siblings] in $0.siblings = siblings }
-        }
-        for loop in loops { table.attach(loop) }
+        loops.open(
+            EngineParts(settings: settings, table: table, responder: responder, ledger: ledger, bodies: bodies)
+        )
     }
 
     deinit {
         for listener in listeners.withLock({ $0 }) { listener.close(promise: nil) }
-    }
-
-    /// The event loops in turn.
-    func nextLoop() -> LoopHandle {
-        loops[turn.add(1, ordering: .relaxed).oldValue & .max % loops.count]
     }
 
     /// Begins to accept connections; returns the address with the port that was taken.
@@ -66,8 +70,8 @@ public final class FrontDoor: Sendable {
         port: Int,
         prepare: (@Sendable (any Channel) throws -> Void)? = nil
     ) -> EventLoopFuture<SocketAddress> {
-        let byLoop = Dictionary(uniqueKeysWithValues: loops.map { (ObjectIdentifier($0.loop), $0) })
-        return ServerBootstrap(group: group)
+        let byLoop = Dictionary(uniqueKeysWithValues: loops.handles.map { (ObjectIdentifier($0.loop), $0) })
+        return ServerBootstrap(group: loops.group)
             .serverChannelOption(.backlog, value: 1024)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .serverChannelInitializer { channel in
@@ -97,30 +101,11 @@ public final class FrontDoor: Sendable {
     }
 
     /// What was counted, summed over the event loops.
-    public func metrics() async throws -> [FunctionMetrics] {
-        let sums = try await sum([FunctionID: FunctionMetrics]()) { $0.addMetrics(to: &$1) }
-        return sums.values.sorted { $0.id < $1.id }
-    }
+    public func metrics() async throws -> [FunctionMetrics] { try await loops.metrics() }
 
     /// How busy some functions are; those that are not known are left out.
     public func activity(of functions: [FunctionID]) async throws -> [FunctionID: FunctionActivity] {
-        try await sum([:]) { $0.addActivity(of: functions, to: &$1) }
-    }
-
-    private func sum<Sums: Sendable>(
-        _ nothing: Sums,
-        _ add: @escaping @Sendable (LoopContext, inout Sums) -> Void
-    ) async throws -> Sums {
-        var sums = nothing
-        for loop in loops {
-            let before = sums
-            sums = try await loop.submit { context in
-                var sums = before
-                add(context, &sums)
-                return sums
-            }.get()
-        }
-        return sums
+        try await loops.activity(of: functions)
     }
 
     /// Stops accepting, lets calls in flight end, and cuts what is left when the limit has passed.
@@ -129,15 +114,15 @@ public final class FrontDoor: Sendable {
     /// meets a reset.
     public func drain(within limit: Duration) async {
         // Before anybody can see that nothing is accepted any more: whoever is answered after that is told to go.
-        for loop in loops { try? await loop.submit { $0.announceDrain() }.get() }
+        for loop in loops.handles { try? await loop.submit { $0.announceDrain() }.get() }
         for listener in listeners.withLock({ $0 }) { try? await listener.close().get() }
-        let drained = loops.map { loop in loop.flatSubmit { $0.drain() } }
+        let drained = loops.handles.map { loop in loop.flatSubmit { $0.drain() } }
         await withTaskGroup(of: Void.self) { tasks in
             tasks.addTask { for future in drained { try? await future.get() } }
             tasks.addTask { try? await Task.sleep(for: limit) }
             await tasks.next()
             tasks.cancelAll()
-            for loop in loops { loop.run { $0.closeAll() } }
+            for loop in loops.handles { loop.run { $0.closeAll() } }
         }
     }
 }

@@ -220,12 +220,16 @@ struct LoopHandle: Sendable {
     let loop: any EventLoop
     private let context: NIOLoopBoundBox<LoopContext?>
 
-    /// Makes the loop's context, on the loop.
-    init(loop: any EventLoop, parts: EngineParts) {
+    /// Makes a way to a context that is not there yet.
+    init(loop: any EventLoop) {
         self.loop = loop
-        let box = NIOLoopBoundBox<LoopContext?>.makeEmptyBox(valueType: LoopContext.self, eventLoop: loop)
-        context = box
-        loop.execute { box.value = LoopContext(loop: loop, engine: parts) }
+        context = NIOLoopBoundBox<LoopContext?>.makeEmptyBox(valueType: LoopContext.self, eventLoop: loop)
+    }
+
+    /// Makes the loop's context, on the loop.
+    func open(_ parts: EngineParts) {
+        let (loop, context) = (loop, context)
+        loop.execute { context.value = LoopContext(loop: loop, engine: parts) }
     }
 
     /// Gives a new connection its handler.
@@ -257,7 +261,7 @@ struct LoopHandle: Sendable {
     func run(_ work: @escaping @Sendable (LoopContext) -> Void) {
         let context = context
         loop.execute {
-            // Always there: making it was the first thing that the loop was asked to do.
+            // Always there: it was asked for before anything that is done with it.
             if let context = context.value { work(context) }
         }
     }

@@ -5,11 +5,10 @@ import FaultModel
 import Foundation
 import GatewayService
 import NIOCore
-import NIOPosix
-import ProcessControl
 import ProcessProvider
 import RemoteProvider
 import RuntimeSettings
+import ServiceLifecycle
 import SystemAPI
 import SystemClient
 
@@ -45,42 +44,50 @@ struct GatewayCommand: AsyncParsableCommand {
     }
 
     private func run(_ settings: PlatformSettings, providerURL: String, _ log: PlatformLog) async throws {
-        ResourceBounds.prepare()
-        let signals = TerminationSignals()
-        let logger = log.logger
-        let front = try PlatformFront(settings, signals: signals, log: log)
+        let program = ServingProgram(settings, log: log)
+        let front = try PlatformFront(settings, signals: program.signals, log: log)
         let files = CredentialFiles(folder: settings.credentialsFolder)
         let credentials = settings.requiresCredentials ? try files.readOrMake() : nil
         let login = settings.requiresCredentials ? try files.login() : nil
-        let queue = try PlatformQueue.ofGateway(settings, logger: logger)
+        let queue = try PlatformQueue.ofGateway(settings, logger: log.logger)
         let client = SystemClient(baseURL: providerURL, login: login, http: SystemClient.makeHTTPClient())
         let gateway = Gateway(
-            front.gateway(settings, directory: queue?.directory, credentials: credentials),
+            front.gateway(settings, directory: queue?.directory, credentials: credentials, listensAtOnce: true),
             provider: try HTTPFunctionProvider(client: client, warn: log.warnOfFunction),
             bundles: nil,
             counts: try queue.map { try log.counts(in: $0.directory) },
             asynchrony: queue?.queue.asynchrony,
             scaling: settings.scaling(of: .part),
-            group: MultiThreadedEventLoopGroup(numberOfThreads: System.coreCount),
-            logger: logger
+            stopping: program.stopping,
+            group: program.group,
+            logger: log.logger
         )
-        await queue?.queue.settle(within: .seconds(3))
-        if let problem = queue?.queue.problem {
-            log.warn("Warning: asynchronous calls get 503. \(problem.message)")
+        let keeping: [any Service] = queue.map { [QueueService(queue: $0.queue, patience: .seconds(3))] } ?? []
+        let telling = BackgroundWork(after: gateway.addresses) { addresses in
+            if let problem = queue?.queue.problem {
+                log.warn("Warning: asynchronous calls get 503. \(problem.message)")
+            }
+            let scheme = settings.tlsFiles == nil ? "http" : "https"
+            let url = "\(scheme)://\(settings.host):\(addresses.api?.port ?? 0)"
+            let who = "provider \(client.baseURL)"
+            let silence = "The gateway listens at \(url), but is not ready: \(who) is silent."
+            guard await gateway.isKnown(telling: log, silence) else { return }
+            let page = addresses.page?.port.map { "\n  Page      \(scheme)://\(settings.pageHost):\($0)/ui/" } ?? ""
+            log.say("The gateway is ready at \(url), \(who)\(page)")
+            ServiceNotification.ready()
         }
-        let addresses = try await gateway.start()
-        // Ends with the process.
-        Task { await gateway.followProvider() }
-        let scheme = settings.tlsFiles == nil ? "http" : "https"
-        let page = addresses.page?.port.map { "\n  Page      \(scheme)://\(settings.pageHost):\($0)/ui/" } ?? ""
-        log.say(
-            "The gateway is ready at \(scheme)://\(settings.host):\(addresses.api.port ?? 0), provider \(client.baseURL)\(page)"
-        )
-        ServiceNotification.ready()
-        await signals.first()
-        signals.endAtNext()
-        ServiceNotification.stopping()
-        await gateway.drain(within: settings.drainTimeout)
-        await queue?.queue.close()
+        try await program.run(keeping + gateway.services + [telling])
+    }
+}
+
+extension Gateway {
+    /// Waits until it is known which functions there are; tells who waits, where that takes a while.
+    ///
+    /// False where the program ends before.
+    func isKnown(telling log: PlatformLog, _ sentence: String) async -> Bool {
+        if await known.reached(within: .seconds(1)) != nil { return true }
+        guard !Task.isCancelled else { return false }
+        log.warn(sentence)
+        return await known.reached() != nil
     }
 }

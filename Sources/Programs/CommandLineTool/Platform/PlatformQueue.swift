@@ -38,7 +38,8 @@ struct PlatformQueue: Sendable {
         asynchrony = Gateway.Asynchrony(
             queue: queue,
             worker: try Self.worker(wanted, settings),
-            bodyLimit: wanted.bodyLimit
+            bodyLimit: wanted.bodyLimit,
+            problem: currentProblem
         )
     }
 
@@ -79,7 +80,8 @@ struct PlatformQueue: Sendable {
                 {
                     shared.reconnections
                 }
-            )
+            ),
+            problem: currentProblem
         )
     }
 

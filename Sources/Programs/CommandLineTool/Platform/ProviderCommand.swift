@@ -34,10 +34,10 @@ struct ProcessProviderCommand: AsyncParsableCommand {
             if options.showSettings { return options.printSettings(settings) }
             try await PlatformLog.with(settings) { log in
                 let platform = try await Platform(settings, isWhole: false, log: log)
-                let addresses = try await platform.start()
-                log.say("The process provider is ready at http://\(settings.host):\(addresses.api.port ?? 0)/")
-                log.say("Functions run with the rights of this user: deploy only what you trust.")
-                await platform.runUntilSignal()
+                try await platform.run { addresses in
+                    log.say("The process provider is ready at http://\(settings.host):\(addresses.api?.port ?? 0)/")
+                    log.say("Functions run with the rights of this user: deploy only what you trust.")
+                }
             }
         }
     }

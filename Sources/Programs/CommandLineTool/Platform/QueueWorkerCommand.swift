@@ -5,10 +5,9 @@ import FaultModel
 import Foundation
 import GatewayService
 import NIOCore
-import NIOPosix
-import ProcessControl
 import RemoteProvider
 import RuntimeSettings
+import ServiceLifecycle
 import SystemClient
 
 /// `martlet queue-worker`: carries asynchronous calls out, and nothing else.
@@ -47,40 +46,38 @@ struct QueueWorkerCommand: AsyncParsableCommand {
         _ jetStream: JetStreamSettings,
         _ log: PlatformLog
     ) async throws {
-        ResourceBounds.prepare()
-        let signals = TerminationSignals()
-        let logger = log.logger
-        let front = try PlatformFront(settings, signals: signals, log: log)
+        let program = ServingProgram(settings, log: log)
+        let front = try PlatformFront(settings, signals: program.signals, log: log)
         let login = settings.requiresCredentials ? try CredentialFiles(folder: settings.credentialsFolder).login() : nil
         let client = SystemClient(
             baseURL: settings.gatewayURL,
             login: login,
             http: SystemClient.makeHTTPClient()
         )
-        let queue = try PlatformQueue(settings, asynchrony, jetStream, isAlone: true, logger)
-        await queue.settle(within: .seconds(5))
-        if let problem = queue.problem { log.warn("Warning: no calls yet. \(problem.message)") }
+        let queue = try PlatformQueue(settings, asynchrony, jetStream, isAlone: true, log.logger)
         // To a worker the gateway is what a provider is to a gateway: there the functions are.
         let worker = Gateway(
-            front.gateway(settings, directory: nil, credentials: nil),
+            front.gateway(settings, directory: nil, credentials: nil, isWorkerAlone: true, listensAtOnce: true),
             provider: try HTTPFunctionProvider(client: client, warn: log.warnOfFunction),
             bundles: nil,
             counts: nil,
             asynchrony: queue.asynchrony,
             scaling: Gateway.Scaling(isOn: false),
-            group: MultiThreadedEventLoopGroup(numberOfThreads: System.coreCount),
-            logger: logger
+            stopping: program.stopping,
+            group: program.group,
+            logger: log.logger
         )
-        let metrics = try await worker.startWithoutAPI()
-        // Ends with the process.
-        Task { await worker.followProvider() }
-        log.say("The queue worker \(queue.asynchrony.names.worker) is ready, gateway \(client.baseURL)")
-        if let port = metrics?.port { log.say("Metrics   http://\(settings.host):\(port)/metrics") }
-        ServiceNotification.ready()
-        await signals.first()
-        signals.endAtNext()
-        ServiceNotification.stopping()
-        await worker.drain(within: settings.drainTimeout)
-        await queue.close()
+        let keeping: [any Service] = [QueueService(queue: queue, patience: .seconds(5))]
+        let telling = BackgroundWork(after: worker.addresses) { addresses in
+            if let problem = queue.problem { log.warn("Warning: no calls yet. \(problem.message)") }
+            let name = queue.asynchrony.names.worker
+            let who = "gateway \(client.baseURL)"
+            let silence = "The queue worker \(name) is not ready: \(who) is silent."
+            guard await worker.isKnown(telling: log, silence) else { return }
+            log.say("The queue worker \(name) is ready, \(who)")
+            if let port = addresses.metrics?.port { log.say("Metrics   http://\(settings.host):\(port)/metrics") }
+            ServiceNotification.ready()
+        }
+        try await program.run(keeping + worker.services + [telling])
     }
 }

@@ -18,7 +18,7 @@ struct StartText {
         queueProblem: PlatformFault?
     ) {
         let scheme = settings.tlsFiles == nil ? "http" : "https"
-        let url = "\(scheme)://\(Self.host(settings.host)):\(addresses.api.port ?? 0)"
+        let url = "\(scheme)://\(Self.host(settings.host)):\(addresses.api?.port ?? 0)"
         var lines = ["", "Martlet \(Release.number) is ready at \(url)", ""]
         if let page = addresses.page?.port {
             lines.append("  Page      \(scheme)://\(Self.host(settings.pageHost)):\(page)/ui/")

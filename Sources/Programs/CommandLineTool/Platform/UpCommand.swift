@@ -46,10 +46,9 @@ struct UpCommand: AsyncParsableCommand {
 
     private func run(_ settings: PlatformSettings, _ start: StackStart, _ log: PlatformLog) async throws {
         let platform = try await Platform(settings, log: log)
-        let addresses = try await platform.start()
         // Beside the wait for signals: Ctrl-C is heard while functions are built, too.
-        let deployment = Task {
-            await start.deploy(to: addresses.api, log)
+        try await platform.run { addresses in
+            if let address = addresses.api { await start.deploy(to: address, log) }
             guard !Task.isCancelled else { return }
             let text = StartText(
                 settings,
@@ -60,6 +59,5 @@ struct UpCommand: AsyncParsableCommand {
             )
             log.say(text.text)
         }
-        await platform.runUntilSignal { deployment.cancel() }
     }
 }

@@ -11,7 +11,7 @@ import Telemetry
 
 /// Gathers everything that the gateway exports, at the moment of asking.
 struct MetricsSource: Sendable {
-    let door: FrontDoor
+    let loops: EngineLoops
     let table: RoutingTable
     /// Asked for what functions use; nil where that is somebody else's to export.
     let provider: (any FunctionProvider)?
@@ -27,7 +27,7 @@ struct MetricsSource: Sendable {
         // The gateway before a provider counts the same calls: added up they would be twice as many.
         if !settings.isProvider {
             // Fails only while the event loops are being shut down.
-            families += GatewayMetrics.families((try? await door.metrics()) ?? [], routes: routes)
+            families += GatewayMetrics.families((try? await loops.metrics()) ?? [], routes: routes)
         }
         if let provider { families += GatewayMetrics.usage(await usage(of: routes, provider)) }
         if let autoscaler { families.append(GatewayMetrics.loads(await autoscaler.loads)) }

@@ -25,6 +25,7 @@ struct GatewayRoutes: Sendable {
     let describeScaling: (@Sendable (FunctionID) async -> ScalingDescription?)?
     /// Nil where metrics have a port of their own.
     let metrics: (@Sendable () async -> [MetricFamily])?
+    let readiness: Readiness
     let invocationCount: @Sendable (FunctionID) -> Double
     let awaitCallable: @Sendable (FunctionID) async -> Void
     /// Nil where there is no page.
@@ -49,6 +50,7 @@ struct GatewayRoutes: Sendable {
         }
         ScalingRoutes(provider: provider, defaultNamespace: defaultNamespace, describe: describeScaling)
             .addRoutes(to: &routes)
+        ReadinessRoutes(readiness: readiness).addRoutes(to: &routes)
         if let metrics { MetricsRoutes(families: metrics).addRoutes(to: &routes) }
         PageRedirects(site: site).addRoutes(to: &routes)
         return routes

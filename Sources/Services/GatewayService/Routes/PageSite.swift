@@ -1,30 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import NIOCore
-import Synchronization
 
 /// Where the page and the functions are, as browsers see it.
 ///
-/// Ports are known once the gateway listens.
+/// Ports of its own choice are known once the gateway listens.
 final class PageSite: Sendable {
     private let settings: Gateway.Page
     private let scheme: String
-    private let ports: Mutex<(page: Int, api: Int)>
+    private let apiPort: Int
+    private let addresses: @Sendable () -> Gateway.Addresses?
 
-    init(_ settings: Gateway.Page, apiPort: Int, isEncrypted: Bool) {
+    /// `addresses` is where the gateway listens; nil until it does.
+    init(
+        _ settings: Gateway.Page,
+        apiPort: Int,
+        isEncrypted: Bool,
+        addresses: @escaping @Sendable () -> Gateway.Addresses?
+    ) {
         self.settings = settings
         scheme = isEncrypted ? "https" : "http"
-        ports = Mutex((settings.port, apiPort))
-    }
-
-    func pageListens(on port: Int?) {
-        guard let port else { return }
-        ports.withLock { $0.page = port }
-    }
-
-    func apiListens(on port: Int?) {
-        guard let port else { return }
-        ports.withLock { $0.api = port }
+        self.apiPort = apiPort
+        self.addresses = addresses
     }
 
     /// Whether a `Host` is one by which the page may be asked for.
@@ -37,7 +34,7 @@ final class PageSite: Sendable {
 
     /// The page's address for whoever asked for the gateway by a `Host`; nil before it listens on a port of its choice.
     func page(asSeenBy authority: String?) -> String? {
-        let port = ports.withLock { $0.page }
+        let port = addresses()?.page?.port ?? settings.port
         guard port != 0 else { return nil }
         let host = settings.isOnHostOfAPI ? authority.flatMap(HostName.init) : nil
         return "\(scheme)://\(host?.text ?? settings.fallbackHost):\(port)/ui/"
@@ -47,7 +44,7 @@ final class PageSite: Sendable {
     func functions(asSeenBy authority: String?) -> String {
         if let url = settings.publicURL { return url }
         let host = settings.isOnHostOfAPI ? authority.flatMap(HostName.init) : nil
-        return "\(scheme)://\(host?.text ?? settings.fallbackHost):\(ports.withLock { $0.api })"
+        return "\(scheme)://\(host?.text ?? settings.fallbackHost):\(addresses()?.api?.port ?? apiPort)"
     }
 }
 

@@ -46,6 +46,7 @@ package enum Endpoint: CaseIterable, Sendable {
     case refuseCancelling
     case showInfo
     case showHealth
+    case showReadiness
     case leadToPage
     case leadToPageFromPath
     case leadToPageFromWithin
@@ -131,6 +132,7 @@ package enum Endpoint: CaseIterable, Sendable {
         case .showInfo: Row(.get, "/system/info", .needs(.system, .info))
         // Load balancers ask without credentials.
         case .showHealth: Row(.get, "/healthz", .open)
+        case .showReadiness: Row(.get, "/readyz", .open)
         // They only lead to the page, which asks for the credentials.
         case .leadToPage: Row(.get, "/", .open)
         case .leadToPageFromPath: Row(.get, "/ui", .open)

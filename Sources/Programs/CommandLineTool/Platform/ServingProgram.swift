@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import GatewayService
+import NIOCore
+import NIOPosix
+import ProcessControl
+import RuntimeSettings
+import ServiceLifecycle
+
+/// A program that serves until it is told to stop.
+struct ServingProgram: Sendable {
+    let settings: PlatformSettings
+    let log: PlatformLog
+    let signals: TerminationSignals
+    let stopping: Stopping
+    let group: any EventLoopGroup
+
+    /// Makes the process ready to serve; before anything else of it begins.
+    init(_ settings: PlatformSettings, log: PlatformLog) {
+        ResourceBounds.prepare()
+        self.settings = settings
+        self.log = log
+        signals = TerminationSignals()
+        stopping = Stopping(limit: settings.drainTimeout)
+        // Ends with the process: nothing of the loops needs more care than that.
+        group = MultiThreadedEventLoopGroup(numberOfThreads: System.coreCount)
+    }
+
+    /// Runs services, each of which needs those before it, until the first SIGINT or SIGTERM, or until one fails; then they
+    /// end in the opposite order.
+    ///
+    /// `lastWords` are said when the end begins. - Throws: what a service threw.
+    func run(_ services: [any Service], lastWords: String? = nil) async throws {
+        let end = StopService(program: self, lastWords: lastWords)
+        let all = services + [end]
+        let group = ServiceGroup(
+            configuration: ServiceGroupConfiguration(
+                services: all.map {
+                    ServiceGroupConfiguration.ServiceConfiguration(
+                        service: $0,
+                        successTerminationBehavior: .gracefullyShutdownGroup,
+                        failureTerminationBehavior: .gracefullyShutdownGroup,
+                        serviceName: "\(type(of: $0))"
+                    )
+                },
+                logger: log.logger
+            )
+        )
+        try await group.run()
+    }
+}
+
+/// Ends the program at the first signal; the next one ends it at once.
+private struct StopService: Service {
+    let program: ServingProgram
+    let lastWords: String?
+
+    func run() async {
+        let asked = Milestone<Void>()
+        program.signals.onFirst { asked.reach(()) }
+        let isAsked = await asked.reached() != nil
+        program.stopping.begin()
+        ServiceNotification.stopping()
+        guard isAsked else { return }
+        program.signals.endAtNext()
+        if let lastWords { program.log.warn(lastWords) }
+    }
+}
