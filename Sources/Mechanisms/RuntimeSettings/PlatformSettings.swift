@@ -35,6 +35,19 @@ public struct PlatformSettings: Sendable {
         public let text: String
         /// Where it came from.
         public let source: Source
+
+        /// The text for people to read: users and passwords in addresses are left out.
+        public var shown: String {
+            text.split(separator: ",", omittingEmptySubsequences: false).map(Self.withoutLogin).joined(separator: ",")
+        }
+
+        private static func withoutLogin(_ address: Substring) -> String {
+            guard let scheme = address.range(of: "://") else { return String(address) }
+            let rest = address[scheme.upperBound...]
+            let end = rest.firstIndex { $0 == "/" || $0 == "?" || $0 == "#" } ?? rest.endIndex
+            guard let at = rest[..<end].lastIndex(of: "@") else { return String(address) }
+            return address[..<scheme.upperBound] + "***" + rest[at...]
+        }
     }
 
     /// All values by name.
@@ -189,16 +202,9 @@ struct SettingsReader {
     mutating func takeFile(_ text: String?) {
         guard let text else { return }
         do {
-            for (key, value) in try YAMLMapping.readTexts(text) ?? [:] {
-                guard SettingsTable.definitions.contains(where: { $0.name == key }) else {
-                    problems.append("martlet.yaml: there is no setting \"\(NameRule.printable(key))\".")
-                    continue
-                }
-                if value is [Any] || value is [String: Any] {
-                    problems.append("martlet.yaml: the setting \"\(key)\" is not a single value.")
-                }
-                file[key] = value as? String ?? ""
-            }
+            let read = SettingsFile(try YAMLMapping.readTexts(text) ?? [:])
+            file = read.values
+            problems += read.problems
         } catch {
             problems.append("martlet.yaml is not YAML: \(error)")
         }
@@ -315,7 +321,7 @@ struct SettingsReader {
     mutating func refuse<Value>(_ name: String, _ why: String, _ fallback: Value) -> Value {
         let value = values[name]
         problems.append(
-            "\(name) = \"\(NameRule.printable(value?.text ?? ""))\" (\(value?.source.description ?? "")) \(why)."
+            "\(name) = \"\(NameRule.printable(value?.shown ?? ""))\" (\(value?.source.description ?? "")) \(why)."
         )
         return fallback
     }

@@ -113,6 +113,56 @@ struct PlatformSettingsTests {
         }
     }
 
+    @Test func `settings may stand below their sections' names`() throws {
+        let all = try settings(
+            file: """
+                listeners:
+                  port: 3
+                provider:
+                  kind: process
+                  function-namespace: fn
+                queue:
+                  retry-attempts: 5
+                limits:
+                logs: {log-level: debug}
+                host: 0.0.0.0
+                """
+        )
+        #expect(all.port == 3 && all.defaultNamespace == "fn" && all.host == "0.0.0.0")
+        #expect(all.asynchrony?.attempts == 5 && all.logLevel == "debug")
+        #expect(all.values["provider"]?.text == "process" && all.values["provider"]?.source == .file)
+    }
+
+    @Test(arguments: [
+        ("listeners:\n  auth: false\n", ["auth", "belongs below \"access\""]),
+        ("listeners:\n  prot: 1\n", ["prot", "\"port\"?"]),
+        ("listeners-port: 1\n", ["below \"listeners\""]), ("listeners.port: 1\n", ["below its name"]),
+        ("queue: 5\n", ["queue", "is a section"]), ("provider: docke\n", ["provider", "none of: process"]),
+        ("provider: {kind: docke}\n", ["provider", "none of: process"]),
+        ("port: 1\nlisteners: {port: 2}\n", ["port", "twice"]), ("data-dir: /x\n", ["data-dir", "flag"]),
+        ("limits: {body-limit: {a: 1}}\n", ["body-limit", "single value"]), ("zzzzzzzz: 1\n", ["does not exist."]),
+    ]) func `what is in the wrong place in the file stops the start and is named`(file: String, words: [String]) throws
+    {
+        let fault = #expect(throws: PlatformFault.self) { try settings(file: file) }
+        for word in words { #expect(fault?.message.contains(word) == true, "\(word) in \(fault?.message ?? "")") }
+    }
+
+    @Test func `every setting but the folder of the file belongs to one section`() {
+        let names = SettingsSection.allCases.flatMap(\.names)
+        #expect(names.sorted() == SettingsTable.definitions.map(\.name).filter { $0 != "data-dir" }.sorted())
+    }
+
+    @Test func `users and passwords in addresses are never shown`() throws {
+        let flags = [
+            "nats-url": "nats://a:secret@h:4222,nats://b:secret@i:4222", "gateway-url": "http://admin:secret@h:8080/",
+        ]
+        let values = try settings(flags: flags).values
+        #expect(values["nats-url"]?.shown == "nats://***@h:4222,nats://***@i:4222")
+        #expect(values["gateway-url"]?.shown == "http://***@h:8080/" && values["port"]?.shown == "8080")
+        let fault = #expect(throws: PlatformFault.self) { try settings(flags: ["gateway-url": "http://a:secret@h:0/"]) }
+        #expect(fault?.message.contains("secret") == false)
+    }
+
     @Test func `every setting has a variable of its own`() {
         let variables = SettingsTable.definitions.map { $0.variables[0] }
         #expect(Set(variables).count == variables.count)

@@ -107,7 +107,7 @@ struct PlatformOptions: ParsableArguments {
         for definition in SettingsTable.definitions {
             guard let value = settings.values[definition.name] else { continue }
             let name = definition.name.padding(toLength: 24, withPad: " ", startingAt: 0)
-            print("\(name)\(value.text.isEmpty ? "-" : value.text)  (\(value.source))")
+            print("\(name)\(value.text.isEmpty ? "-" : value.shown)  (\(value.source))")
         }
     }
 }

@@ -71,27 +71,6 @@ public struct PlatformLabel: Sendable, Equatable {
 
     /// All of them, by name.
     public static let all = [access, processLimit, methods, path, queueDepth, scaleQuery, startTimeout]
-
-    /// The one whose name needs the fewest changes to become another.
-    static func nearest(to name: String) -> PlatformLabel? {
-        let word = Array(name.utf8.prefix(200))
-        return all.min { changes(word, Array($0.name.utf8)) < changes(word, Array($1.name.utf8)) }
-    }
-
-    /// How many bytes have to be put in, taken out or replaced to make one word of another.
-    private static func changes(_ word: [UInt8], _ other: [UInt8]) -> Int {
-        var row = Array(0...other.count)
-        for (line, byte) in word.enumerated() {
-            var diagonal = row[0]
-            row[0] = line + 1
-            for (column, wanted) in other.enumerated() {
-                let replaced = diagonal + (byte == wanted ? 0 : 1)
-                diagonal = row[column + 1]
-                row[column + 1] = min(replaced, diagonal + 1, row[column] + 1)
-            }
-        }
-        return row[other.count]
-    }
 }
 
 extension SpecReader {
@@ -102,7 +81,7 @@ extension SpecReader {
                 guard !PlatformLabel.all.contains(where: { $0.name == name }) else { continue }
                 note(
                     "There is no \(place) \(NameRule.printable(name)).",
-                    hint: PlatformLabel.nearest(to: name).map { "The nearest that there is: \($0.name)." }
+                    hint: NearestName.of(name, in: PlatformLabel.all.map(\.name)).map { "The nearest that there is: \($0)." }
                 )
             }
         }
