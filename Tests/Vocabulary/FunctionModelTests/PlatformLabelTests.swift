@@ -34,6 +34,18 @@ struct PlatformLabelTests {
         #expect(fault(labels: [name: ""])?.hint?.contains("com.martlet.") == true)
     }
 
+    @Test func `of very many that do not exist some are told`() {
+        let names = (0..<1000).map { ("com.martlet.colour-\($0)", "") }
+        let deployment = FunctionDeployment(
+            service: "f",
+            image: "host",
+            labels: Dictionary(uniqueKeysWithValues: names)
+        )
+        var told = 0
+        _ = FunctionSpec(stored: deployment, of: FunctionID(name: "f", namespace: "fn")) { _ in told += 1 }
+        #expect((1...10).contains(told))
+    }
+
     @Test func `each is read in either place`() throws {
         let deployment = FunctionDeployment(
             service: "f",

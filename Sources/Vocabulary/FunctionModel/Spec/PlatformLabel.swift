@@ -74,16 +74,21 @@ public struct PlatformLabel: Sendable, Equatable {
 }
 
 extension SpecReader {
+    /// So many unknown names are told of: nobody reads more, and each is compared with all that there are.
+    private static let toldNames = 8
+
     /// Notes the labels and annotations with Martlet's prefix that nobody reads.
     mutating func noteUnknownLabels() {
-        for (place, names) in [("label", labels.keys.sorted()), ("annotation", annotations.keys.sorted())] {
-            for name in names where name.hasPrefix(PlatformLabel.prefix) {
-                guard !PlatformLabel.all.contains(where: { $0.name == name }) else { continue }
-                note(
-                    "There is no \(place) \(NameRule.printable(name)).",
-                    hint: NearestName.of(name, in: PlatformLabel.all.map(\.name)).map { "The nearest that there is: \($0)." }
-                )
-            }
+        let known = PlatformLabel.all.map(\.name)
+        func unknown(_ names: some Sequence<String>) -> [String] {
+            names.filter { $0.hasPrefix(PlatformLabel.prefix) && !known.contains($0) }.sorted()
+        }
+        let names = unknown(labels.keys).map { ("label", $0) } + unknown(annotations.keys).map { ("annotation", $0) }
+        for (place, name) in names.prefix(Self.toldNames) {
+            note(
+                "There is no \(place) \(NameRule.printable(name)).",
+                hint: NearestName.of(name, in: known).map { "The nearest that there is: \($0)." }
+            )
         }
     }
 }
