@@ -197,11 +197,34 @@ extension SystemClient {
 
     /// `PUT /system/bundles/{name}`: uploads an archive.
     public func storeBundle(name: String, tag: String, archive: Data) async throws(PlatformFault) -> BundleRecord {
+        try await storeBundle(name, tag, .bytes(archive))
+    }
+
+    /// `PUT /system/bundles/{name}`: uploads an archive that comes in pieces, no faster than the other side takes them.
+    ///
+    /// - Throws: the archive's own fault, too, where it ends with one.
+    public func storeBundle(
+        name: String,
+        tag: String,
+        pieces: some AsyncSequence<[UInt8], PlatformFault> & Sendable
+    ) async throws(PlatformFault) -> BundleRecord {
+        // As long as pieces come: whoever sends them has limits of their own.
+        let body = HTTPClientRequest.Body.stream(pieces.map { ByteBuffer(bytes: $0) }, length: .unknown)
+        return try await storeBundle(name, tag, body, within: .hours(24))
+    }
+
+    private func storeBundle(
+        _ name: String,
+        _ tag: String,
+        _ archive: HTTPClientRequest.Body,
+        within limit: TimeAmount? = nil
+    ) async throws(PlatformFault) -> BundleRecord {
         let answer = try await send(
             "PUT",
             "/system/bundles/\(name)" + query(("tag", tag)),
             headers: [(name: "content-type", value: "application/x-tar"), (name: "accept", value: "application/json")],
-            body: .bytes(archive)
+            body: archive,
+            timeout: limit
         )
         let bytes = try await collect(answer)
         guard answer.status == 201 || answer.status == 200,

@@ -110,6 +110,9 @@ public struct SystemClient: Sendable {
                 headers: response.headers.map { ($0.name, $0.value) },
                 body: response.body
             )
+        } catch let fault as PlatformFault {
+            // What the body ended with.
+            throw fault
         } catch {
             throw unreachable(error)
         }

@@ -6,24 +6,20 @@ public import FunctionModel
 public import ProviderContract
 
 /// Images of our own: bundles, immutable and named by their content (martlet-api "Bundles").
-extension LocalProcessProvider: BundleStore {
+extension LocalProcessProvider: ImageFacet {
     /// See the contract's `bundles`.
     public func bundles() async throws(PlatformFault) -> [BundleRecord] { try await store.images() }
-
-    /// See the contract's `makeUploadPath`.
-    public func makeUploadPath() async throws(PlatformFault) -> String {
-        settings.dataDirectory.file("spill/upload-\(UUID().uuidString).tar")
-    }
 
     /// See the contract's `storeBundle`.
     public func storeBundle(
         name: String,
         tag: String,
-        archivePath: String
+        archive: some AsyncSequence<[UInt8], any Error> & Sendable
     ) async throws(PlatformFault) -> BundleRecord {
         try Self.checkImage(name: name, tag: tag)
         let contents = contents
-        let unpacked = try await Self.onDisk(unpacking) { () throws(PlatformFault) in try contents.unpack(archivePath) }
+        let path = try await contents.receive(archive)
+        let unpacked = try await Self.onDisk(unpacking) { () throws(PlatformFault) in try contents.unpack(path) }
         do throws(PlatformFault) {
             // Placed in the same change as named: whoever removes what nobody uses comes before or after both.
             return try await change { () throws(PlatformFault) in

@@ -167,11 +167,6 @@ extension LocalProcessProvider {
     /// See the contract's `watch`.
     public nonisolated func watch() -> AsyncStream<RoutingEvent> { hub.watch() }
 
-    /// See the contract's `logs`.
-    public func logs(_ query: LogQuery) async throws(PlatformFault) -> AsyncThrowingStream<LogLine, any Error> {
-        try existing(query.function).log.lines(query)
-    }
-
     // MARK: Checks
 
     func existing(_ id: FunctionID) throws(PlatformFault) -> FunctionSupervisor {
@@ -247,5 +242,12 @@ extension LocalProcessProvider {
             "\(id) names a fixed port in upstream_url, so it can have one replica only.",
             hint: "Write $PORT instead of the number, and let the function listen on the variable PORT."
         )
+    }
+}
+
+extension LocalProcessProvider: LogFacet {
+    /// See the contract's `logs`.
+    public func logs(_ query: LogQuery) async throws(PlatformFault) -> AsyncThrowingStream<LogLine, any Error> {
+        try existing(query.function).log.lines(query)
     }
 }

@@ -4,9 +4,9 @@ public import FaultModel
 import Foundation
 public import FunctionModel
 import Logging
+public import ProviderContract
 
-/// Secrets and namespaces.
-extension LocalProcessProvider {
+extension LocalProcessProvider: SecretFacet {
     /// See the contract's `secrets`.
     public func secrets(in namespace: String) async throws(PlatformFault) -> [String] {
         try checkNamespace(namespace)
@@ -107,9 +107,9 @@ extension LocalProcessProvider {
             hint: "List them: martlet secret list --namespace \(namespace)"
         )
     }
+}
 
-    // MARK: Namespaces
-
+extension LocalProcessProvider: NamespaceFacet {
     func checkNamespace(_ name: String) throws(PlatformFault) {
         guard namespaceRecords[name] != nil else {
             throw PlatformFault(
@@ -120,8 +120,8 @@ extension LocalProcessProvider {
         }
     }
 
-    /// See the contract's `namespaces`.
-    public func namespaces() async throws(PlatformFault) -> [String] {
+    /// See the contract's `namespaceNames`.
+    public func namespaceNames() async throws(PlatformFault) -> [String] {
         let others = namespaceRecords.keys.filter { $0 != settings.defaultNamespace }
         return [settings.defaultNamespace] + others.sorted()
     }

@@ -45,7 +45,15 @@ public actor LocalProcessProvider: FunctionProvider {
     }
 
     /// Everything that a provider can do, this one does.
-    public nonisolated let capabilities = ProviderCapabilities()
+    public nonisolated var behaviours: ProviderBehaviours { .all }
+    /// Shows what functions print.
+    public nonisolated var logs: (any LogFacet)? { self }
+    /// Keeps secrets.
+    public nonisolated var secrets: (any SecretFacet)? { self }
+    /// Makes, changes and removes namespaces.
+    public nonisolated var namespaces: (any NamespaceFacet)? { self }
+    /// Keeps bundles.
+    public nonisolated var images: (any ImageFacet)? { self }
     /// Whether the system enforces limits of memory, CPU and processes.
     public nonisolated let limitsAreEnforced: Bool
 

@@ -26,16 +26,28 @@ func expectFault(
 }
 
 extension ProviderUnderTest {
+    var logs: any LogFacet { get throws { try facet(provider.logs, "logs") } }
+
+    var secrets: any SecretFacet { get throws { try facet(provider.secrets, "secrets") } }
+
+    var namespaces: any NamespaceFacet { get throws { try facet(provider.namespaces, "namespaces") } }
+
+    var images: any ImageFacet { get throws { try facet(provider.images, "images") } }
+
+    private func facet<Facet>(_ facet: Facet?, _ name: String) throws -> Facet {
+        guard let facet else { throw BrokenPromise(description: "the facet \(name) has gone") }
+        return facet
+    }
+
     func id(_ name: String) -> FunctionID { FunctionID(name: name, namespace: defaultNamespace) }
 
     /// Waits for a route of a function, as a router would.
     func awaitRoute(
         _ name: String,
         _ what: String,
-        within limit: Duration = .seconds(20),
         until holds: @escaping @Sendable (FunctionRoute) -> Bool
     ) async throws -> FunctionRoute {
-        let (provider, id) = (provider, id(name))
+        let (provider, id, limit) = (provider, id(name), patience)
         let found = await withTaskGroup(of: FunctionRoute?.self) { group in
             group.addTask { await Self.route(provider, id, holds) }
             group.addTask {

@@ -6,7 +6,8 @@ public import ProviderContract
 
 /// A provider that keeps everything in memory and runs nothing: for tests of what stands in front of providers.
 ///
-/// Each function's replicas lead to one upstream. A function whose image is `never-ready` never becomes ready.
+/// Each function's replicas lead to one upstream. A function whose image is `never-ready` never becomes ready. It has the
+/// facets and shows the behaviours that it is told to.
 public actor InMemoryProvider: FunctionProvider {
     private struct Stored {
         var spec: FunctionSpec
@@ -20,18 +21,35 @@ public actor InMemoryProvider: FunctionProvider {
     }
 
     /// Everything but surviving its end and replacing what replicas were given.
-    public nonisolated let capabilities = ProviderCapabilities(isDurable: false, replacesSecrets: false)
+    public static let usual: ProviderCapabilities = {
+        var usual = ProviderCapabilities.all
+        (usual.behaviours.isDurable, usual.behaviours.replacesSecrets) = (false, false)
+        return usual
+    }()
+
+    /// What it says of its behaviours.
+    public nonisolated let behaviours: ProviderBehaviours
+    private nonisolated let abilities: ProviderCapabilities
     private let upstream: HTTPUpstream
     private let defaultNamespace = NameRule.defaultNamespace
     private var functions: [FunctionID: Stored] = [:]
     private var secretNames: [String: Set<String>] = [:]
+    private var imageRecords: [BundleRecord] = []
     private var records: [String: NamespaceRecord]
     private var watchers: [Int: AsyncStream<RoutingEvent>.Continuation] = [:]
     private var nextWatcher = 0
 
     /// Makes a provider whose functions all lead to one server.
-    public init(upstream: HTTPUpstream = HTTPUpstream(host: "127.0.0.1", port: 9)) {
+    ///
+    /// `abilities` is what it really can do; `claims` is what it says of its behaviours, nil for the truth.
+    public init(
+        upstream: HTTPUpstream = HTTPUpstream(host: "127.0.0.1", port: 9),
+        abilities: ProviderCapabilities = InMemoryProvider.usual,
+        claims: ProviderBehaviours? = nil
+    ) {
         self.upstream = upstream
+        self.abilities = abilities
+        behaviours = claims ?? abilities.behaviours
         records = [NameRule.defaultNamespace: NamespaceRecord(name: NameRule.defaultNamespace)]
     }
 
@@ -42,6 +60,25 @@ public actor InMemoryProvider: FunctionProvider {
 
     /// See the contract's `checkHealth`.
     public func checkHealth() async throws(PlatformFault) {}
+
+    /// See the contract's `namespaceNames`.
+    public func namespaceNames() async throws(PlatformFault) -> [String] {
+        [defaultNamespace] + records.keys.filter { $0 != defaultNamespace }.sorted()
+    }
+
+    // MARK: Facets
+
+    /// See the contract's `logs`.
+    public nonisolated var logs: (any LogFacet)? { abilities.logs ? self : nil }
+
+    /// See the contract's `secrets`.
+    public nonisolated var secrets: (any SecretFacet)? { abilities.secrets ? self : nil }
+
+    /// See the contract's `namespaces`.
+    public nonisolated var namespaces: (any NamespaceFacet)? { abilities.namespaces ? self : nil }
+
+    /// See the contract's `images`.
+    public nonisolated var images: (any ImageFacet)? { abilities.images ? self : nil }
 
     // MARK: Functions
 
@@ -54,7 +91,7 @@ public actor InMemoryProvider: FunctionProvider {
     /// See the contract's `function`.
     public func function(_ id: FunctionID, includingUsage: Bool) async throws(PlatformFault) -> FunctionStatus {
         guard var status = status(id) else { throw Self.missing(id) }
-        if includingUsage { status.usage = FunctionUsage(cpu: 0, totalMemoryBytes: 0) }
+        if includingUsage, abilities.reportsUsage { status.usage = FunctionUsage(cpu: 0, totalMemoryBytes: 0) }
         return status
     }
 
@@ -63,7 +100,7 @@ public actor InMemoryProvider: FunctionProvider {
         try check(spec)
         let id = spec.id
         guard functions[id] == nil else { throw PlatformFault(.alreadyExists, "The function \(id) exists already.") }
-        functions[id] = Stored(spec: spec, desired: spec.scaling.min)
+        functions[id] = Stored(spec: spec, desired: abilities.runsSeveralReplicas ? spec.scaling.min : 1)
         settle(id)
     }
 
@@ -97,6 +134,7 @@ public actor InMemoryProvider: FunctionProvider {
     /// See the contract's `scale`.
     public func scale(_ id: FunctionID, to replicas: Int) async throws(PlatformFault) {
         guard functions[id] != nil else { throw Self.missing(id) }
+        if let lack = abilities.lack(forReplicas: replicas) { throw lack.fault(of: "in-memory") }
         functions[id]?.desired = replicas
         settle(id)
     }
@@ -178,15 +216,17 @@ public actor InMemoryProvider: FunctionProvider {
     }
 
     private func remove(_ number: Int) { watchers[number] = nil }
+}
 
+extension InMemoryProvider: LogFacet {
     /// See the contract's `logs`.
     public func logs(_ query: LogQuery) async throws(PlatformFault) -> AsyncThrowingStream<LogLine, any Error> {
         guard functions[query.function] != nil else { throw Self.missing(query.function) }
         return AsyncThrowingStream { $0.finish() }
     }
+}
 
-    // MARK: Secrets
-
+extension InMemoryProvider: SecretFacet {
     /// See the contract's `secrets`.
     public func secrets(in namespace: String) async throws(PlatformFault) -> [String] {
         try checkNamespace(namespace)
@@ -210,7 +250,7 @@ public actor InMemoryProvider: FunctionProvider {
         value: [UInt8]
     ) async throws(PlatformFault) -> SecretReach {
         try checkSecret(name, namespace)
-        return .laterReplicas
+        return abilities.replacesSecrets ? .runningReplicas : .laterReplicas
     }
 
     /// See the contract's `deleteSecret`.
@@ -231,16 +271,11 @@ public actor InMemoryProvider: FunctionProvider {
             throw PlatformFault(.notFound, "There is no secret \(name).")
         }
     }
+}
 
-    // MARK: Namespaces
-
+extension InMemoryProvider: NamespaceFacet {
     private func checkNamespace(_ name: String) throws(PlatformFault) {
         guard records[name] != nil else { throw PlatformFault(.namespaceMissing, "There is no namespace \(name).") }
-    }
-
-    /// See the contract's `namespaces`.
-    public func namespaces() async throws(PlatformFault) -> [String] {
-        [defaultNamespace] + records.keys.filter { $0 != defaultNamespace }.sorted()
     }
 
     /// See the contract's `namespace`.
@@ -272,5 +307,54 @@ public actor InMemoryProvider: FunctionProvider {
             throw PlatformFault(.conflict, "The namespace \(name) cannot be removed.")
         }
         records[name] = nil
+    }
+}
+
+/// Keeps no content: an archive is read to its end, and told apart by its bytes.
+extension InMemoryProvider: ImageFacet {
+    /// See the contract's `bundles`.
+    public func bundles() async throws(PlatformFault) -> [BundleRecord] {
+        imageRecords.sorted { ($0.name, $0.tag) < ($1.name, $1.tag) }
+    }
+
+    /// See the contract's `storeBundle`.
+    public func storeBundle(
+        name: String,
+        tag: String,
+        archive: some AsyncSequence<[UInt8], any Error> & Sendable
+    ) async throws(PlatformFault) -> BundleRecord {
+        guard !name.contains("..") else { throw PlatformFault(.invalidValue, "\(name) cannot be a bundle's name.") }
+        let sum = try await Self.sum(archive)
+        let digest = "sum-\(String(sum, radix: 16))"
+        let record = BundleRecord(name: name, tag: tag, digest: digest, language: nil, createdAt: .now())
+        imageRecords.removeAll { ($0.name, $0.tag) == (name, tag) }
+        imageRecords.append(record)
+        return record
+    }
+
+    private static func sum(
+        _ archive: some AsyncSequence<[UInt8], any Error> & Sendable
+    ) async throws(PlatformFault) -> UInt64 {
+        var (sum, start): (UInt64, [UInt8]) = (0xcbf2_9ce4_8422_2325, [])
+        for try await piece in ArchivePieces(archive) {
+            if start.count < 512 { start += piece.prefix(512 - start.count) }
+            for byte in piece { sum = (sum ^ UInt64(byte)) &* 0x100_0000_01b3 }
+        }
+        guard start.dropFirst(257).starts(with: "ustar".utf8) else {
+            throw PlatformFault(.malformedBody, "It is not a tar archive.")
+        }
+        return sum
+    }
+
+    /// See the contract's `deleteBundle`.
+    public func deleteBundle(name: String, tag: String) async throws(PlatformFault) {
+        guard imageRecords.contains(where: { ($0.name, $0.tag) == (name, tag) }) else {
+            throw PlatformFault(.notFound, "There is no bundle \(name):\(tag).")
+        }
+        let user = functions.first {
+            [$0.value.spec, $0.value.serving].contains { $0?.run.image == "\(name):\(tag)" }
+        }
+        if let user { throw PlatformFault(.conflict, "The function \(user.key) uses the bundle \(name):\(tag).") }
+        imageRecords.removeAll { ($0.name, $0.tag) == (name, tag) }
     }
 }

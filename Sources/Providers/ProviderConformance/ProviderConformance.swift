@@ -12,7 +12,8 @@ import ProviderContract
 /// ```
 public enum ProviderChecks {
     /// All promises.
-    public static let all: [ProviderCheck] = functions + routing + secrets + namespaces
+    public static let all: [ProviderCheck] =
+        functions + routing + logs + secrets + namespaces + images + capabilities
 
     private static let functions: [ProviderCheck] = [
         ProviderCheck("a created function is listed and described as it was deployed") { subject in
@@ -235,114 +236,116 @@ public enum ProviderChecks {
     ]
 
     private static let secrets: [ProviderCheck] = [
-        ProviderCheck("secrets are made, replaced, listed and removed") { subject in
-            let (provider, namespace) = (subject.provider, subject.defaultNamespace)
-            try await provider.createSecret("b-key", in: namespace, value: [1, 2, 0, 255])
-            try await provider.createSecret("a-key", in: namespace, value: [])
-            let names = try await provider.secrets(in: namespace)
+        ProviderCheck("secrets are made, replaced, listed and removed", when: \.secrets) { subject in
+            let (secrets, namespace) = (try subject.secrets, subject.defaultNamespace)
+            try await secrets.createSecret("b-key", in: namespace, value: [1, 2, 0, 255])
+            try await secrets.createSecret("a-key", in: namespace, value: [])
+            let names = try await secrets.secrets(in: namespace)
             try expect(names == ["a-key", "b-key"], "the names are \(names)")
             try await expectFault(.alreadyExists, doing: "making one twice") { () throws(PlatformFault) in
-                try await provider.createSecret("a-key", in: namespace, value: [1])
+                try await secrets.createSecret("a-key", in: namespace, value: [1])
             }
-            try await provider.updateSecret("a-key", in: namespace, value: [3])
+            try await secrets.updateSecret("a-key", in: namespace, value: [3])
             try await expectFault(.notFound, doing: "replacing what is not there") { () throws(PlatformFault) in
-                try await provider.updateSecret("c-key", in: namespace, value: [3])
+                try await secrets.updateSecret("c-key", in: namespace, value: [3])
             }
-            try await provider.deleteSecret("a-key", in: namespace)
+            try await secrets.deleteSecret("a-key", in: namespace)
             try await expectFault(.notFound, doing: "removing what is not there") { () throws(PlatformFault) in
-                try await provider.deleteSecret("a-key", in: namespace)
+                try await secrets.deleteSecret("a-key", in: namespace)
             }
         },
-        ProviderCheck("a changed secret reaches whom the provider declares") { subject in
-            let (provider, namespace) = (subject.provider, subject.defaultNamespace)
-            try await provider.createSecret("key", in: namespace, value: [1])
+        ProviderCheck("a changed secret reaches whom the provider declares", when: \.secrets) { subject in
+            let (secrets, namespace) = (try subject.secrets, subject.defaultNamespace)
+            try await secrets.createSecret("key", in: namespace, value: [1])
             var deployment = subject.healthy("fn", variant: "a")
             deployment.secrets = ["key"]
-            try await provider.create(deployment)
+            try await subject.provider.create(deployment)
             try await subject.awaitReady("fn")
-            let reach = try await provider.updateSecret("key", in: namespace, value: [2])
-            let declared = provider.capabilities.replacesSecrets
+            let reach = try await secrets.updateSecret("key", in: namespace, value: [2])
+            let declared = subject.provider.capabilities.replacesSecrets
             try expect((reach == .runningReplicas) == declared, "\(reach) see it, declared is \(declared)")
-            let status = try await provider.function(subject.id("fn"), includingUsage: false)
+            let status = try await subject.provider.function(subject.id("fn"), includingUsage: false)
             try expect(status.martlet.map { $0.revision == 1 } ?? true, "a changed secret made a revision")
         },
-        ProviderCheck("a secret in use is not removed") { subject in
-            let (provider, namespace) = (subject.provider, subject.defaultNamespace)
-            try await provider.createSecret("key", in: namespace, value: [1])
+        ProviderCheck("a secret in use is not removed", when: \.secrets) { subject in
+            let (secrets, namespace) = (try subject.secrets, subject.defaultNamespace)
+            try await secrets.createSecret("key", in: namespace, value: [1])
             var deployment = subject.healthy("fn", variant: "a")
             deployment.secrets = ["key"]
-            try await provider.create(deployment)
+            try await subject.provider.create(deployment)
             try await subject.awaitReady("fn")
             try await expectFault(.conflict, doing: "removing it") { () throws(PlatformFault) in
-                try await provider.deleteSecret("key", in: namespace)
+                try await secrets.deleteSecret("key", in: namespace)
             }
             // The old revision serves on, and its replicas may have to be started again.
-            try await provider.update(subject.failing("fn"))
+            try await subject.provider.update(subject.failing("fn"))
             try await expectFault(.conflict, doing: "removing what serves") { () throws(PlatformFault) in
-                try await provider.deleteSecret("key", in: namespace)
+                try await secrets.deleteSecret("key", in: namespace)
             }
-            try await provider.delete(subject.id("fn"))
-            try await provider.deleteSecret("key", in: namespace)
+            try await subject.provider.delete(subject.id("fn"))
+            try await secrets.deleteSecret("key", in: namespace)
         },
-        ProviderCheck("a secret is listed whatever its name ends in") { subject in
-            let (provider, namespace) = (subject.provider, subject.defaultNamespace)
+        ProviderCheck("a secret is listed whatever its name ends in", when: \.secrets) { subject in
+            let (secrets, namespace) = (try subject.secrets, subject.defaultNamespace)
             let unique = "0f8fad5b-d9cb-469f-a165-70867728950e"
             let longest = String(repeating: "a", count: 63) + String(repeating: ".b", count: 95)
             let names = ["key", "key.new", "key.\(unique).new", "new", "a.lock", "a.tmp", longest].sorted()
-            for name in names { try await provider.createSecret(name, in: namespace, value: [1]) }
-            let listed = try await provider.secrets(in: namespace)
+            for name in names { try await secrets.createSecret(name, in: namespace, value: [1]) }
+            let listed = try await secrets.secrets(in: namespace)
             try expect(listed == names, "the names are \(listed)")
-            for name in names { try await provider.deleteSecret(name, in: namespace) }
-            let left = try await provider.secrets(in: namespace)
+            for name in names { try await secrets.deleteSecret(name, in: namespace) }
+            let left = try await secrets.secrets(in: namespace)
             try expect(left.isEmpty, "\(left) are left")
         },
-        ProviderCheck("a secret's name is never a path") { subject in
+        ProviderCheck("a secret's name is never a path", when: \.secrets) { subject in
+            let secrets = try subject.secrets
             for name in ["../key", "a/b", ""] {
                 try await expectFault(.invalidValue, doing: "\"\(name)\"") { () throws(PlatformFault) in
-                    try await subject.provider.createSecret(name, in: subject.defaultNamespace, value: [1])
+                    try await secrets.createSecret(name, in: subject.defaultNamespace, value: [1])
                 }
                 try await expectFault(.invalidValue, doing: "\"\(name)\"") { () throws(PlatformFault) in
-                    try await subject.provider.deleteSecret(name, in: subject.defaultNamespace)
+                    try await secrets.deleteSecret(name, in: subject.defaultNamespace)
                 }
             }
         },
     ]
 
     private static let namespaces: [ProviderCheck] = [
-        ProviderCheck("namespaces are made, described, changed and removed", when: \.changesNamespaces) { subject in
-            let provider = subject.provider
-            try await provider.createNamespace(NamespaceRecord(name: "team", labels: ["a": "1", "openfaas": "1"]))
-            let names = try await provider.namespaces()
+        ProviderCheck("namespaces are made, described, changed and removed", when: \.namespaces) { subject in
+            let namespaces = try subject.namespaces
+            try await namespaces.createNamespace(NamespaceRecord(name: "team", labels: ["a": "1", "openfaas": "1"]))
+            let names = try await subject.provider.namespaceNames()
             try expect(names == [subject.defaultNamespace, "team"], "the namespaces are \(names)")
             try await expectFault(.alreadyExists, doing: "making one twice") { () throws(PlatformFault) in
-                try await provider.createNamespace(NamespaceRecord(name: "team", labels: ["openfaas": "1"]))
+                try await namespaces.createNamespace(NamespaceRecord(name: "team", labels: ["openfaas": "1"]))
             }
-            try await provider.updateNamespace(NamespaceRecord(name: "team", labels: ["b": "2", "openfaas": "1"]))
-            let record = try await provider.namespace("team")
+            try await namespaces.updateNamespace(NamespaceRecord(name: "team", labels: ["b": "2", "openfaas": "1"]))
+            let record = try await namespaces.namespace("team")
             try expect(record.labels?["b"] == "2" && record.labels?["a"] == nil, "labels are \(record.labels ?? [:])")
-            try await provider.deleteNamespace("team")
+            try await namespaces.deleteNamespace("team")
             try await expectFault(.notFound, doing: "describing it") { () throws(PlatformFault) in
-                _ = try await provider.namespace("team")
+                _ = try await namespaces.namespace("team")
             }
         },
-        ProviderCheck("a namespace that holds something is not removed", when: \.changesNamespaces) { subject in
-            let provider = subject.provider
-            try await provider.createNamespace(NamespaceRecord(name: "team", labels: ["openfaas": "1"]))
+        ProviderCheck("a namespace that holds something is not removed", when: { $0.namespaces && $0.secrets }) {
+            subject in
+            let (namespaces, secrets) = (try subject.namespaces, try subject.secrets)
+            try await namespaces.createNamespace(NamespaceRecord(name: "team", labels: ["openfaas": "1"]))
             for name in ["key", "key.new"] {
-                try await provider.createSecret(name, in: "team", value: [1])
+                try await secrets.createSecret(name, in: "team", value: [1])
                 try await expectFault(.conflict, .alreadyExists, doing: "removing it") { () throws(PlatformFault) in
-                    try await provider.deleteNamespace("team")
+                    try await namespaces.deleteNamespace("team")
                 }
-                try await provider.deleteSecret(name, in: "team")
+                try await secrets.deleteSecret(name, in: "team")
             }
             try await expectFault(.conflict, .alreadyExists, doing: "removing the default") {
                 () throws(PlatformFault) in
-                try await provider.deleteNamespace(subject.defaultNamespace)
+                try await namespaces.deleteNamespace(subject.defaultNamespace)
             }
         },
-        ProviderCheck("functions of one name live apart in two namespaces", when: \.changesNamespaces) { subject in
+        ProviderCheck("functions of one name live apart in two namespaces", when: \.namespaces) { subject in
             let provider = subject.provider
-            try await provider.createNamespace(NamespaceRecord(name: "team", labels: ["openfaas": "1"]))
+            try await subject.namespaces.createNamespace(NamespaceRecord(name: "team", labels: ["openfaas": "1"]))
             var other = subject.healthy("fn", variant: "b")
             other.namespace = "team"
             try await provider.create(subject.healthy("fn", variant: "a"))

@@ -17,6 +17,20 @@ public protocol ProviderUnderTest: Sendable {
 
     /// A function that is accepted and never becomes ready.
     func failing(_ name: String) -> FunctionDeployment
+
+    /// How long the provider may take for what it does by itself, as starting a replica.
+    var patience: Duration { get }
+
+    /// The same provider killed and started again; nil where that cannot be done. Nothing is asked of the one before.
+    func startedAgain() async throws -> (any FunctionProvider)?
+}
+
+extension ProviderUnderTest {
+    /// 20 s.
+    public var patience: Duration { .seconds(20) }
+
+    /// It cannot be started again.
+    public func startedAgain() async throws -> (any FunctionProvider)? { nil }
 }
 
 /// Deploying as the API does it: what is sent is parsed first.

@@ -9,10 +9,9 @@ public import SystemClient
 /// Any OpenFaaS provider, reached over HTTP (contract §21, martlet-api "Provider watch").
 ///
 /// Calls of functions go to the provider's own `/function/` proxy. Where the provider cannot push, it is asked once a
-/// second.
+/// second. What it can do is known from when it is watched: its facets are there until it has told otherwise.
 public struct HTTPFunctionProvider: FunctionProvider {
-    /// What the other side can do.
-    public let capabilities: ProviderCapabilities
+    private let learned = LearnedCapabilities()
     private let client: SystemClient
     private let upstream: HTTPUpstream
     private let pollInterval: Duration
@@ -25,7 +24,6 @@ public struct HTTPFunctionProvider: FunctionProvider {
     /// - Throws: `badSettings` for a URL that is none.
     public init(
         client: SystemClient,
-        capabilities: ProviderCapabilities = ProviderCapabilities(),
         pollInterval: Duration = .seconds(1),
         warn: @escaping @Sendable (FunctionID, String) -> Void = { _, _ in }
     ) throws(PlatformFault) {
@@ -37,11 +35,13 @@ public struct HTTPFunctionProvider: FunctionProvider {
             )
         }
         self.client = client
-        self.capabilities = capabilities
         self.pollInterval = pollInterval
         self.warn = warn
         self.upstream = upstream
     }
+
+    /// How the other side behaves: everything is possible until `watch` has found out.
+    public var behaviours: ProviderBehaviours { learned.current.behaviours }
 
     /// See the contract's `info`.
     public func info() async throws(PlatformFault) -> ProviderInfo {
@@ -53,6 +53,9 @@ public struct HTTPFunctionProvider: FunctionProvider {
 
     /// See the contract's `checkHealth`.
     public func checkHealth() async throws(PlatformFault) { try await client.checkHealth() }
+
+    /// See the contract's `namespaceNames`.
+    public func namespaceNames() async throws(PlatformFault) -> [String] { try await client.namespaces() }
 
     /// See the contract's `functions`.
     public func functions(in namespace: String) async throws(PlatformFault) -> [FunctionStatus] {
@@ -122,15 +125,51 @@ public struct HTTPFunctionProvider: FunctionProvider {
         return PlatformFault(.functionNotFound, "The function \(id) does not exist.", cause: fault)
     }
 
+    // MARK: Routing
+
+    /// See the contract's `watch`.
+    public func watch() -> AsyncStream<RoutingEvent> {
+        let (stream, continuation) = AsyncStream.makeStream(of: RoutingEvent.self)
+        let follower = RemoteRoutes(
+            client: client,
+            upstream: upstream,
+            pollInterval: pollInterval,
+            learned: learned,
+            warn: warn
+        )
+        let task = Task {
+            await follower.follow { continuation.yield($0) }
+            continuation.finish()
+        }
+        continuation.onTermination = { _ in task.cancel() }
+        return stream
+    }
+
+    // MARK: Facets
+
+    /// See the contract's `logs`.
+    public var logs: (any LogFacet)? { learned.current.logs ? self : nil }
+
+    /// See the contract's `secrets`.
+    public var secrets: (any SecretFacet)? { learned.current.secrets ? self : nil }
+
+    /// See the contract's `namespaces`.
+    public var namespaces: (any NamespaceFacet)? { learned.current.namespaces ? self : nil }
+
+    /// See the contract's `images`.
+    public var images: (any ImageFacet)? { learned.current.images ? self : nil }
+}
+
+extension HTTPFunctionProvider: LogFacet {
     /// See the contract's `logs`.
     public func logs(_ query: LogQuery) async throws(PlatformFault) -> AsyncThrowingStream<LogLine, any Error> {
         do throws(PlatformFault) { return try await client.logs(query) } catch {
             throw Self.named(error, query.function)
         }
     }
+}
 
-    // MARK: Secrets
-
+extension HTTPFunctionProvider: SecretFacet {
     /// See the contract's `secrets`.
     public func secrets(in namespace: String) async throws(PlatformFault) -> [String] {
         try await client.secrets(in: namespace).map(\.name).sorted()
@@ -155,12 +194,9 @@ public struct HTTPFunctionProvider: FunctionProvider {
     public func deleteSecret(_ name: String, in namespace: String) async throws(PlatformFault) {
         try await client.deleteSecret(name, in: namespace)
     }
+}
 
-    // MARK: Namespaces
-
-    /// See the contract's `namespaces`.
-    public func namespaces() async throws(PlatformFault) -> [String] { try await client.namespaces() }
-
+extension HTTPFunctionProvider: NamespaceFacet {
     /// See the contract's `namespace`.
     public func namespace(_ name: String) async throws(PlatformFault) -> NamespaceRecord {
         try await client.namespace(name)
@@ -178,18 +214,23 @@ public struct HTTPFunctionProvider: FunctionProvider {
 
     /// See the contract's `deleteNamespace`.
     public func deleteNamespace(_ name: String) async throws(PlatformFault) { try await client.deleteNamespace(name) }
+}
 
-    // MARK: Routing
+extension HTTPFunctionProvider: ImageFacet {
+    /// See the contract's `bundles`.
+    public func bundles() async throws(PlatformFault) -> [BundleRecord] { try await client.bundles() }
 
-    /// See the contract's `watch`.
-    public func watch() -> AsyncStream<RoutingEvent> {
-        let (stream, continuation) = AsyncStream.makeStream(of: RoutingEvent.self)
-        let follower = RemoteRoutes(client: client, upstream: upstream, pollInterval: pollInterval, warn: warn)
-        let task = Task {
-            await follower.follow { continuation.yield($0) }
-            continuation.finish()
-        }
-        continuation.onTermination = { _ in task.cancel() }
-        return stream
+    /// See the contract's `storeBundle`.
+    public func storeBundle(
+        name: String,
+        tag: String,
+        archive: some AsyncSequence<[UInt8], any Error> & Sendable
+    ) async throws(PlatformFault) -> BundleRecord {
+        try await client.storeBundle(name: name, tag: tag, pieces: ArchivePieces(archive))
+    }
+
+    /// See the contract's `deleteBundle`.
+    public func deleteBundle(name: String, tag: String) async throws(PlatformFault) {
+        try await client.deleteBundle(name: name, tag: tag)
     }
 }

@@ -12,6 +12,7 @@ actor RemoteRoutes {
     private let client: SystemClient
     private let upstream: HTTPUpstream
     private let pollInterval: Duration
+    private let learned: LearnedCapabilities
     private let warn: @Sendable (FunctionID, String) -> Void
     /// Functions whose deployments were complained about.
     private var warned: Set<FunctionID> = []
@@ -23,11 +24,13 @@ actor RemoteRoutes {
         client: SystemClient,
         upstream: HTTPUpstream,
         pollInterval: Duration,
+        learned: LearnedCapabilities,
         warn: @escaping @Sendable (FunctionID, String) -> Void
     ) {
         self.client = client
         self.upstream = upstream
         self.pollInterval = pollInterval
+        self.learned = learned
         self.warn = warn
     }
 
@@ -64,16 +67,18 @@ actor RemoteRoutes {
     }
 
     private func events(_ record: WatchRecord) -> [RoutingEvent] {
+        if let told = record.capabilities { learned.learn(told) }
         let functions = record.functions ?? []
         switch record.kind {
-        case .heartbeat:
-            return []
         case .snapshot:
             return [.snapshot(routes(functions))]
         case .changed:
             return functions.map { .changed(route($0)) }
         case .removed:
             return functions.map { .removed(forget(FunctionID(name: $0.name, namespace: $0.namespace))) }
+        default:
+            // A heartbeat, or what a newer provider tells to those who know it.
+            return []
         }
     }
 
@@ -87,6 +92,7 @@ actor RemoteRoutes {
 
     /// Asks again and again, for providers that do not push, until the task is cancelled.
     private func poll(_ yield: @Sendable (RoutingEvent) -> Void) async {
+        learned.learn(await CapabilityQuestions(client: client).ask())
         while !Task.isCancelled {
             do throws(PlatformFault) {
                 yield(.snapshot(routes(try await list())))

@@ -122,7 +122,7 @@ public actor Autoscaler {
         guard let rules = route.scaling.rules else { return nil }
         var function = watched.removeValue(forKey: route.id) ?? WatchedFunction(route, rules, now: now)
         defer { watched[route.id] = function }
-        return function.consider(route, rules, sample, reading, now: now)
+        return function.consider(route, rules, sample, reading, provider.capabilities, now: now)
     }
 
     /// Asks the provider; what it could not do is decided anew at the next beat.

@@ -107,7 +107,9 @@ actor LoadReadings {
         switch question.mode {
         case .rps, .capacity, .queue: return .unknown("it is counted, not asked for")
         case .cpu, .memory:
-            guard let usage = try await provider.function(question.id, includingUsage: true).usage else {
+            guard provider.capabilities.reportsUsage,
+                let usage = try await provider.function(question.id, includingUsage: true).usage
+            else {
                 return .unknown("the provider does not tell what functions use")
             }
             let value = question.mode == .cpu ? usage.cpu : usage.totalMemoryBytes

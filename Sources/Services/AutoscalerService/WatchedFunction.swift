@@ -39,13 +39,14 @@ struct WatchedFunction {
         _ rules: ScalingRules,
         _ sample: ScalingSample,
         _ reading: LoadReadings.Reading?,
+        _ capabilities: ProviderCapabilities,
         now: Duration
     ) -> Autoscaler.Change? {
         takeOver(route, rules, now: now)
         var sample = sample
         if case .value(let load) = reading { sample.reading = load }
         history.add(sample, now: now)
-        decision = ScalingPolicy.decide(&history, rules, bounds, current: current, now: now)
+        decide(rules, capabilities, now: now)
         if decision.isFrozen, case .unknown(let why) = reading { decision.reason += " It was asked for: \(why)." }
         guard decision.replicas != current else {
             (asked, failure) = (nil, nil)
@@ -57,6 +58,21 @@ struct WatchedFunction {
         if asked != decision.replicas { note(from: current, to: decision.replicas, decision.load, decision.reason) }
         asked = decision.replicas
         return Autoscaler.Change(id: route.id, from: current, to: decision.replicas)
+    }
+
+    /// Decides within what the provider can do, and says where that is less than the rules ask for.
+    private mutating func decide(_ rules: ScalingRules, _ capabilities: ProviderCapabilities, now: Duration) {
+        var (possible, lacks) = (rules, [ProviderLack]())
+        if rules.zeroAfter != nil, capabilities.lacks(.zeroReplicas) {
+            possible.zeroAfter = nil
+            lacks.append(.zeroReplicas)
+        }
+        if bounds.max > 1, capabilities.lacks(.severalReplicas) {
+            bounds = ScalingBounds(min: 1, max: 1)
+            lacks.append(.severalReplicas)
+        }
+        decision = ScalingPolicy.decide(&history, possible, bounds, current: current, now: now)
+        for lack in lacks { decision.reason += " The provider \(lack.predicate)." }
     }
 
     /// Notes what others did: a call that woke the function, somebody who scaled or updated it.

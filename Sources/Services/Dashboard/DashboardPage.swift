@@ -14,6 +14,8 @@ public struct DashboardPage: Sendable {
     public var version: String
     /// What runs the functions.
     public var provider: String
+    /// What that can do.
+    public var capabilities: ProviderCapabilities
     /// Where functions are called, as `http://127.0.0.1:8080`.
     public var address: String
 
@@ -23,12 +25,14 @@ public struct DashboardPage: Sendable {
         calls: [FunctionID: QueueNumbers],
         version: String,
         provider: String,
+        capabilities: ProviderCapabilities,
         address: String
     ) {
         self.functions = functions
         self.calls = calls
         self.version = version
         self.provider = provider
+        self.capabilities = capabilities
         self.address = address
     }
 
@@ -44,7 +48,7 @@ public struct DashboardPage: Sendable {
         <link rel="stylesheet" href="\(Self.stylePath)">
         </head>
         <body>
-        <header><h1>Martlet</h1><p>\(escaped(version)) · \(escaped(provider)) · \(escaped(address))</p></header>
+        <header><h1>Martlet</h1><p>\(escaped(version)) · \(escaped(provider)) · \(escaped(address))</p>\(lacks)</header>
         <main>
         \(functions.isEmpty ? emptyState : functions.map(card).joined(separator: "\n"))
         </main>
@@ -59,8 +63,21 @@ public struct DashboardPage: Sendable {
         """
         <section class="card"><h2>No functions yet</h2>
         <p>Deploy one from a terminal:</p>
-        <pre>martlet deploy env --image host --fprocess env</pre></section>
+        <pre>\(firstDeployment)</pre></section>
         """
+    }
+
+    /// Programs of the machine run where bundles do; elsewhere functions are images from a registry.
+    private var firstDeployment: String {
+        capabilities.lacks(.images)
+            ? "martlet deploy NAME --image IMAGE" : "martlet deploy env --image host --fprocess env"
+    }
+
+    /// What people may miss; nothing where the provider can do everything.
+    private var lacks: String {
+        let missing = ProviderLack.allCases.filter { $0 != .images && capabilities.lacks($0) }
+        guard !missing.isEmpty else { return "" }
+        return "<p>The provider \(missing.map(\.predicate).joined(separator: ", ")).</p>"
     }
 
     private func card(_ function: FunctionStatus) -> String {

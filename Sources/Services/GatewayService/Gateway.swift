@@ -28,7 +28,6 @@ public struct Gateway: Sendable {
     public init(
         _ settings: Settings,
         provider: any FunctionProvider,
-        bundles: (any BundleStore)?,
         counts: InvocationCounts?,
         asynchrony: Asynchrony?,
         scaling: Scaling,
@@ -38,7 +37,7 @@ public struct Gateway: Sendable {
     ) {
         let setting = GatewaySetting(settings, provider, counts, asynchrony, stopping, group, logger)
         let work = GatewayWork(setting, scaling)
-        let control = ControlPlane(setting, work, bundles)
+        let control = ControlPlane(setting, work)
         let listeners = ListenerService(control.doors, setting)
         services = work.services + [listeners]
         known = setting.known

@@ -7,7 +7,6 @@ public import ProviderContract
 /// §21), which are the same.
 public struct SystemRoutes: Sendable {
     private let provider: any FunctionProvider
-    private let bundles: (any BundleStore)?
     private let namespace: NamespaceChoice
     private let version: ProviderInfo.Version
     private let invocationCount: @Sendable (FunctionID) -> Double
@@ -19,14 +18,12 @@ public struct SystemRoutes: Sendable {
     /// was just created can be called.
     public init(
         provider: any FunctionProvider,
-        bundles: (any BundleStore)?,
         defaultNamespace: String,
         version: ProviderInfo.Version,
         invocationCount: @escaping @Sendable (FunctionID) -> Double,
         awaitCallable: @escaping @Sendable (FunctionID) async -> Void
     ) {
         self.provider = provider
-        self.bundles = bundles
         namespace = NamespaceChoice(fallback: defaultNamespace)
         self.version = version
         self.invocationCount = invocationCount
@@ -48,6 +45,6 @@ public struct SystemRoutes: Sendable {
         InfoRoutes(provider: provider, version: version).addRoutes(to: &routes)
         AlertRoutes(provider: provider, namespace: namespace).addRoutes(to: &routes)
         WatchRoutes(provider: provider).addRoutes(to: &routes)
-        if let bundles { BundleRoutes(store: bundles).addRoutes(to: &routes) }
+        BundleRoutes(provider: provider).addRoutes(to: &routes)
     }
 }

@@ -41,9 +41,17 @@ struct BundleStoreTests {
         var tar = TarWriter()
         tar.add("bundle.json", Data(#"{"fprocess":"\#(program)","mode":"http"}"#.utf8), isExecutable: false)
         for (path, text) in files { tar.add(path, Data(text.utf8), isExecutable: true) }
-        let path = try await provider.makeUploadPath()
-        try tar.finished().write(to: URL(fileURLWithPath: path))
-        return try await provider.storeBundle(name: name, tag: "latest", archivePath: path)
+        return try await provider.storeBundle(name: name, tag: "latest", archive: pieces([UInt8](tar.finished())))
+    }
+
+    private func pieces(
+        _ bytes: [UInt8],
+        then error: (any Error)? = nil
+    ) -> AsyncThrowingStream<[UInt8], any Error> {
+        AsyncThrowingStream { continuation in
+            continuation.yield(bytes)
+            continuation.finish(throwing: error)
+        }
     }
 
     private func contents() -> [String] {
@@ -91,20 +99,22 @@ struct BundleStoreTests {
         let record = try await upload("kept", to: provider)
         await provider.shutdown(within: .zero)
         for name in [".new-1", ".old-2", "sha256-0"] { scratch.write("data/bundles/\(name)/bundle.json", "{}") }
+        scratch.write("data/bundles/.new-3.tar", "half")
         let next = try await start()
         #expect(await eventually { contents() == [record.digest] }, "\(contents())")
         #expect(try await next.bundles().map(\.name) == ["kept"])
         await next.shutdown(within: .zero)
     }
 
-    @Test func `an archive that is refused leaves nothing behind`() async throws {
+    @Test func `an archive that is refused, or breaks off, leaves nothing behind`() async throws {
         let provider = try await start()
-        let path = try await provider.makeUploadPath()
-        try Data("no archive".utf8).write(to: URL(fileURLWithPath: path))
-        await #expect(throws: PlatformFault.self) {
-            _ = try await provider.storeBundle(name: "no", tag: "latest", archivePath: path)
+        let half = [UInt8](repeating: 0, count: 100_000)
+        for archive in [pieces(Array("no archive".utf8)), pieces(half, then: CancellationError())] {
+            let fault = await #expect(throws: PlatformFault.self) {
+                _ = try await provider.storeBundle(name: "no", tag: "latest", archive: archive)
+            }
+            #expect(fault?.code == .malformedBody && contents().isEmpty, "\(contents())")
         }
-        #expect(contents().isEmpty && !FileManager.default.fileExists(atPath: path))
         await provider.shutdown(within: .zero)
     }
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Foundation
 import FunctionModel
 import GatewayService
 import InvocationEngine
@@ -11,6 +12,7 @@ import ProviderConformance
 import ProviderContract
 import RemoteProvider
 import ServiceLifecycle
+import Synchronization
 import SystemClient
 import TestSupport
 import Testing
@@ -20,6 +22,11 @@ struct ConformanceTests {
     @Test(arguments: ProviderChecks.all)
     func `the in-memory provider keeps its promises`(check: ProviderCheck) async throws {
         try await check.run(on: MemorySubject())
+    }
+
+    @Test(arguments: ProviderChecks.all)
+    func `an in-memory provider that has nothing optional keeps its promises`(check: ProviderCheck) async throws {
+        try await check.run(on: MemorySubject.bare)
     }
 
     @Test(arguments: ProviderChecks.all)
@@ -33,14 +40,44 @@ struct ConformanceTests {
     func `a remote provider keeps the promises of the process provider behind it (§21)`(
         check: ProviderCheck
     ) async throws {
-        let subject = try await RemoteSubject()
+        let subject = try await RemoteSubject(ProcessSubject())
         try await check.run(on: subject)
+        await subject.stop()
+    }
+
+    @Test(arguments: ProviderChecks.all)
+    func `a remote provider learns that the provider behind it has nothing optional, and keeps its promises`(
+        check: ProviderCheck
+    ) async throws {
+        let subject = try await RemoteSubject(MemorySubject.bare)
+        await subject.learn()
+        #expect(subject.provider.capabilities == .none)
+        try await check.run(on: subject)
+        await subject.stop()
+    }
+
+    @Test func `an upload that its client breaks off leaves nothing and takes no memory`() async throws {
+        let subject = try await RemoteSubject(ProcessSubject())
+        let bundles = subject.inner.folder.path + "/bundles"
+        func files() -> [String] { (try? FileManager.default.contentsOfDirectory(atPath: bundles)) ?? [] }
+        let client = try RawConnection(port: subject.port)
+        try await client.send("PUT /system/bundles/big HTTP/1.1\r\nHost: t\r\nContent-Length: 100000000\r\n\r\n")
+        try await client.send([UInt8](repeating: 0, count: 300_000))
+        #expect(await eventually { files().contains { $0.hasSuffix(".tar") } }, "it is written as it comes")
+        client.close()
+        #expect(await eventually { files().isEmpty }, "\(files()) are left")
+        #expect(try await subject.inner.local.bundles().isEmpty)
         await subject.stop()
     }
 }
 
-private struct MemorySubject: ProviderUnderTest {
-    let provider: any FunctionProvider = InMemoryProvider()
+/// A provider for a check, which is let go of afterwards.
+private protocol StoppableSubject: ProviderUnderTest {
+    func stop() async
+}
+
+private struct MemorySubject: StoppableSubject {
+    let provider: any FunctionProvider
     let defaultNamespace = NameRule.defaultNamespace
 
     func healthy(_ name: String, variant: String) -> FunctionDeployment {
@@ -50,21 +87,39 @@ private struct MemorySubject: ProviderUnderTest {
     func failing(_ name: String) -> FunctionDeployment {
         FunctionDeployment(service: name, image: "never-ready", envProcess: "cat")
     }
+
+    init(_ provider: InMemoryProvider = InMemoryProvider()) { self.provider = provider }
+
+    static var bare: MemorySubject { MemorySubject(InMemoryProvider(abilities: .none)) }
+
+    func stop() async {}
 }
 
-private struct ProcessSubject: ProviderUnderTest {
-    let local: LocalProcessProvider
+private struct ProcessSubject: StoppableSubject {
     let folder = TemporaryFolder()
+    let local: LocalProcessProvider
     let defaultNamespace = NameRule.defaultNamespace
+    private let directory: DataDirectory
+    private let next = Started()
+
+    /// The provider that was started after the first one.
+    private final class Started: Sendable {
+        let provider = Mutex<LocalProcessProvider?>(nil)
+    }
 
     var provider: any FunctionProvider { local }
 
     init() async throws {
+        directory = try DataDirectory(path: folder.path)
+        local = try await Self.start(in: directory)
+    }
+
+    private static func start(in directory: DataDirectory) async throws -> LocalProcessProvider {
         var logger = Logger(label: "test")
         logger.logLevel = .critical
-        local = try await LocalProcessProvider(
+        return try await LocalProcessProvider(
             LocalProcessProvider.Settings(
-                dataDirectory: try DataDirectory(path: folder.path),
+                dataDirectory: directory,
                 platformURL: "http://127.0.0.1:8080",
                 version: ProviderInfo.Version(release: "test", sha: "test")
             ),
@@ -80,21 +135,35 @@ private struct ProcessSubject: ProviderUnderTest {
         FunctionDeployment(service: name, image: "host", envProcess: "no-such-program-anywhere")
     }
 
-    func stop() async { await local.shutdown(within: .seconds(5)) }
+    func startedAgain() async throws -> (any FunctionProvider)? {
+        await local.shutdown(within: .zero)
+        let started = try await Self.start(in: directory)
+        next.provider.withLock { $0 = started }
+        return started
+    }
+
+    func stop() async {
+        if let started = next.provider.withLock({ $0 }) {
+            await started.shutdown(within: .seconds(5))
+        } else {
+            await local.shutdown(within: .seconds(5))
+        }
+    }
 }
 
-/// The contract over HTTP: a client of the API that a gateway serves over a process provider.
-private struct RemoteSubject: ProviderUnderTest {
-    let inner: ProcessSubject
+/// The contract over HTTP: a client of the API that a gateway serves over another provider.
+private struct RemoteSubject<Inner: StoppableSubject>: StoppableSubject {
+    let inner: Inner
     let services: ServiceGroup
     let running: Task<Void, any Error>
     let remote: HTTPFunctionProvider
+    let port: Int
     let defaultNamespace = NameRule.defaultNamespace
 
     var provider: any FunctionProvider { remote }
 
-    init() async throws {
-        inner = try await ProcessSubject()
+    init(_ inner: Inner) async throws {
+        self.inner = inner
         var logger = Logger(label: "test")
         logger.logLevel = .critical
         let gateway = Gateway(
@@ -107,8 +176,7 @@ private struct RemoteSubject: ProviderUnderTest {
                 authenticator: nil,
                 engine: EngineSettings(servedBy: "martlet/test")
             ),
-            provider: inner.local,
-            bundles: inner.local,
+            provider: inner.provider,
             counts: nil,
             asynchrony: nil,
             scaling: Gateway.Scaling(isOn: false),
@@ -119,13 +187,17 @@ private struct RemoteSubject: ProviderUnderTest {
         services = ServiceGroup(services: gateway.services, logger: logger)
         running = Task { [services] in try await services.run() }
         let addresses = await gateway.addresses.reached()
-        let url = "http://127.0.0.1:\(addresses?.api?.port ?? 0)"
+        port = addresses?.api?.port ?? 0
+        let url = "http://127.0.0.1:\(port)"
         remote = try HTTPFunctionProvider(client: SystemClient(baseURL: url, login: nil, http: RunningMartlet.http))
     }
 
     func healthy(_ name: String, variant: String) -> FunctionDeployment { inner.healthy(name, variant: variant) }
 
     func failing(_ name: String) -> FunctionDeployment { inner.failing(name) }
+
+    /// Returns when the provider has told what it can do.
+    func learn() async { for await _ in remote.watch() { break } }
 
     func stop() async {
         await inner.stop()

@@ -122,6 +122,46 @@ struct StrangeProviderTests {
         #expect(route.scaling.rules?.target == 5, "what a later version adds does not undo the rest")
     }
 
+    @Test func `a plain OpenFaaS provider is asked what it can do, and nothing is asked of it that it cannot`()
+        async throws
+    {
+        let answers = [
+            "/system/info": #"{"provider":{"provider":"faasd-ce","orchestration":"containerd","#
+                + #""version":{"release":"0.19","sha":"1"}}}"#,
+            "/system/namespaces": #"["openfaas-fn"]"#, "/system/namespace/openfaas-fn": #"{"name":"openfaas-fn"}"#,
+            "/system/functions?namespace=openfaas-fn": "[]",
+        ]
+        let provider = try await ScriptedOrigin { head in
+            let path = head.split(separator: " ").dropFirst().first.map(String.init) ?? ""
+            let (status, body) = answers[path].map { ("200 OK", $0) } ?? ("404 Not Found", "")
+            return [.send("HTTP/1.1 \(status)\r\nContent-Length: \(body.utf8.count)\r\n\r\n\(body)")]
+        }
+        let client = SystemClient(baseURL: "http://127.0.0.1:\(provider.port)", login: nil, http: RunningMartlet.http)
+        let remote = try HTTPFunctionProvider(client: client)
+        #expect(remote.capabilities == .all, "nothing is known yet")
+        for await _ in remote.watch() { break }
+        #expect(remote.capabilities.lacks(.zeroReplicas) && remote.capabilities.lacks(.severalReplicas))
+        #expect(remote.secrets == nil && remote.images == nil && !remote.capabilities.replacesSecrets)
+        #expect(remote.namespaces != nil && remote.logs != nil)
+    }
+
+    @Test func `what another Martlet says of itself is believed, and what it leaves out counts as possible`()
+        async throws
+    {
+        let body =
+            #"{"kind":"snapshot","functions":[],"capabilities":{"logs":false,"scalesToZero":false,"dreams":true}}"#
+        let provider = try await ScriptedOrigin { _ in
+            [.send("HTTP/1.1 200 OK\r\nContent-Length: \(body.utf8.count)\r\n\r\n\(body)")]
+        }
+        let client = SystemClient(baseURL: "http://127.0.0.1:\(provider.port)", login: nil, http: RunningMartlet.http)
+        let remote = try HTTPFunctionProvider(client: client)
+        for await _ in remote.watch() { break }
+        var expected = ProviderCapabilities.all
+        expected.logs = false
+        expected.behaviours.scalesToZero = false
+        #expect(remote.capabilities == expected && remote.logs == nil)
+    }
+
     @Test(arguments: ["http://127.0.0.1:65536", "http://[::1]:0", "https://h", "h", "http://h?x", "http://"])
     func `an address that is none is refused`(url: String) async throws {
         let client = SystemClient(baseURL: url, login: nil, http: RunningMartlet.http)

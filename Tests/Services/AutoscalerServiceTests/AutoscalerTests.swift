@@ -15,10 +15,14 @@ import Testing
 struct AutoscalerTests {
     /// A platform whose load is what a test says.
     private final class Stage: Sendable {
-        let provider = InMemoryProvider()
+        let provider: InMemoryProvider
         let table = RoutingTable { _, _ in }
         let loads = Mutex<[FunctionID: FunctionActivity]>([:])
         let backlog = Mutex<[FunctionID: Int]>([:])
+
+        init(_ abilities: ProviderCapabilities = InMemoryProvider.usual) {
+            provider = InMemoryProvider(abilities: abilities)
+        }
 
         func autoscaler(_ other: (any FunctionProvider)? = nil) -> Autoscaler {
             Autoscaler(
@@ -170,6 +174,39 @@ struct AutoscalerTests {
         await stage.beat(autoscaler, second: 2)
         #expect(try await stage.provider.function(id, includingUsage: false).replicas == 3)
     }
+
+    @Test func `a provider that cannot sleep or run several is asked for neither, and the reason says so`() async throws
+    {
+        let stage = Stage(.none)
+        let id = try await stage.deploy(
+            "fn",
+            [
+                "com.openfaas.scale.target": "50", "com.openfaas.scale.max": "10", "com.openfaas.scale.zero": "true",
+                "com.openfaas.scale.zero-duration": "5s",
+            ]
+        )
+        let autoscaler = stage.autoscaler()
+        await stage.beat(autoscaler, second: 1)
+        stage.call(id, 1000)
+        for second in 2...60 { #expect(await stage.beat(autoscaler, second: second).isEmpty, "second \(second)") }
+        let reason = try #require(await autoscaler.description(of: id)).reason
+        #expect(reason.hasSuffix("The provider runs one replica of each function."), "\(reason)")
+        #expect(reason.contains("The provider cannot do without a replica of a function."), "\(reason)")
+    }
+
+    @Test func `a provider that tells no usage is not asked for it`() async throws {
+        let stage = Stage(.none)
+        let id = try await stage.deploy(
+            "fn",
+            ["com.openfaas.scale.type": "cpu", "com.openfaas.scale.target": "50", "com.openfaas.scale.max": "10"]
+        )
+        let readings = await stage.autoscaler().readings
+        let question = LoadReadings.Question(id: id, mode: .cpu)
+        _ = await readings.look([question], now: .seconds(1))
+        await readings.ask(question) { .seconds(1) }
+        let known = await readings.look([question], now: .seconds(1)).readings
+        #expect(known == [id: .unknown("the provider does not tell what functions use")])
+    }
 }
 
 /// Scales nothing.
@@ -177,9 +214,10 @@ private struct StubbornProvider: FunctionProvider {
     let base: InMemoryProvider
     let code: FaultCode
 
-    var capabilities: ProviderCapabilities { base.capabilities }
+    var behaviours: ProviderBehaviours { base.behaviours }
     func info() async throws(PlatformFault) -> ProviderInfo { try await base.info() }
     func checkHealth() async throws(PlatformFault) { try await base.checkHealth() }
+    func namespaceNames() async throws(PlatformFault) -> [String] { try await base.namespaceNames() }
     func functions(in namespace: String) async throws(PlatformFault) -> [FunctionStatus] {
         try await base.functions(in: namespace)
     }
@@ -196,30 +234,4 @@ private struct StubbornProvider: FunctionProvider {
         throw PlatformFault(code, "Nothing is possible today.")
     }
     func watch() -> AsyncStream<RoutingEvent> { base.watch() }
-    func logs(_ query: LogQuery) async throws(PlatformFault) -> AsyncThrowingStream<LogLine, any Error> {
-        try await base.logs(query)
-    }
-    func secrets(in namespace: String) async throws(PlatformFault) -> [String] { try await base.secrets(in: namespace) }
-    func createSecret(_ name: String, in namespace: String, value: [UInt8]) async throws(PlatformFault) {
-        try await base.createSecret(name, in: namespace, value: value)
-    }
-    func updateSecret(
-        _ name: String,
-        in namespace: String,
-        value: [UInt8]
-    ) async throws(PlatformFault) -> SecretReach {
-        try await base.updateSecret(name, in: namespace, value: value)
-    }
-    func deleteSecret(_ name: String, in namespace: String) async throws(PlatformFault) {
-        try await base.deleteSecret(name, in: namespace)
-    }
-    func namespaces() async throws(PlatformFault) -> [String] { try await base.namespaces() }
-    func namespace(_ name: String) async throws(PlatformFault) -> NamespaceRecord { try await base.namespace(name) }
-    func createNamespace(_ record: NamespaceRecord) async throws(PlatformFault) {
-        try await base.createNamespace(record)
-    }
-    func updateNamespace(_ record: NamespaceRecord) async throws(PlatformFault) {
-        try await base.updateNamespace(record)
-    }
-    func deleteNamespace(_ name: String) async throws(PlatformFault) { try await base.deleteNamespace(name) }
 }

@@ -12,14 +12,14 @@ import ProviderContract
 
 /// The routes over a provider in memory, asked without a socket.
 struct APIUnderTest {
-    let provider = InMemoryProvider()
+    let provider: InMemoryProvider
     private let responder: RouterResponder<SystemContext>
 
-    init() {
+    init(_ abilities: ProviderCapabilities = InMemoryProvider.usual) {
+        provider = InMemoryProvider(abilities: abilities)
         var routes = RouteList()
         SystemRoutes(
             provider: provider,
-            bundles: nil,
             defaultNamespace: NameRule.defaultNamespace,
             version: ProviderInfo.Version(release: "test", sha: "test"),
             invocationCount: { _ in 0 },

@@ -54,7 +54,6 @@ struct GatewayCommand: AsyncParsableCommand {
         let gateway = Gateway(
             front.gateway(settings, directory: queue?.directory, credentials: credentials, listensAtOnce: true),
             provider: try HTTPFunctionProvider(client: client, warn: log.warnOfFunction),
-            bundles: nil,
             counts: try queue.map { try log.counts(in: $0.directory) },
             asynchrony: queue?.queue.asynchrony,
             scaling: settings.scaling(of: .part),

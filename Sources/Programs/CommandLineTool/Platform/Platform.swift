@@ -37,7 +37,6 @@ struct Platform: Sendable {
                 exportsUsage: true
             ),
             provider: provider,
-            bundles: provider,
             counts: try log.counts(in: directory),
             asynchrony: queue?.asynchrony,
             scaling: settings.scaling(of: isWhole ? .whole : .part),

@@ -59,7 +59,6 @@ struct QueueWorkerCommand: AsyncParsableCommand {
         let worker = Gateway(
             front.gateway(settings, directory: nil, credentials: nil, isWorkerAlone: true, listensAtOnce: true),
             provider: try HTTPFunctionProvider(client: client, warn: log.warnOfFunction),
-            bundles: nil,
             counts: nil,
             asynchrony: queue.asynchrony,
             scaling: Gateway.Scaling(isOn: false),

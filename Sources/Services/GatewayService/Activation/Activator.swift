@@ -43,7 +43,7 @@ struct Activator: Service {
     /// Asks once; the waiting calls go on when the provider pushes a ready replica, or learn why not.
     private func activate(_ id: FunctionID, _ minimum: Int) async {
         do throws(PlatformFault) {
-            try await provider.scale(id, to: minimum)
+            try await provider.scale(id, to: provider.capabilities.lacks(.severalReplicas) ? 1 : minimum)
         } catch {
             logger.error("a function was not started", metadata: ["function": "\(id)", "why": "\(error)"])
             table.activationFailed(id, error)

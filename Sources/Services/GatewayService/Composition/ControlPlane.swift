@@ -11,14 +11,12 @@ import Telemetry
 struct ControlPlane {
     private let setting: GatewaySetting
     private let work: GatewayWork
-    private let bundles: (any BundleStore)?
     private let requests = RequestCounts()
     private let site: PageSite?
 
-    init(_ setting: GatewaySetting, _ work: GatewayWork, _ bundles: (any BundleStore)?) {
+    init(_ setting: GatewaySetting, _ work: GatewayWork) {
         self.setting = setting
         self.work = work
-        self.bundles = bundles
         let addresses = setting.addresses
         site = setting.settings.page.map {
             PageSite($0, apiPort: setting.settings.port, isEncrypted: setting.settings.prepareConnection != nil) {
@@ -102,7 +100,6 @@ struct ControlPlane {
         if settings.isProvider { families = { await metrics.families() } }
         return GatewayRoutes(
             provider: setting.provider,
-            bundles: bundles,
             defaultNamespace: settings.defaultNamespace,
             version: settings.version,
             calls: setting.asynchrony.map { GatewayRoutes.Calls(queue: $0.queue, bodyLimit: $0.bodyLimit) },

@@ -29,7 +29,9 @@ struct MetricsSource: Sendable {
             // Fails only while the event loops are being shut down.
             families += GatewayMetrics.families((try? await loops.metrics()) ?? [], routes: routes)
         }
-        if let provider { families += GatewayMetrics.usage(await usage(of: routes, provider)) }
+        if let provider, provider.capabilities.reportsUsage {
+            families += GatewayMetrics.usage(await usage(of: routes, provider))
+        }
         if let autoscaler { families.append(GatewayMetrics.loads(await autoscaler.loads)) }
         if let asynchrony {
             let metrics = QueueMetrics(queue: asynchrony.names.queue, worker: asynchrony.names.worker)

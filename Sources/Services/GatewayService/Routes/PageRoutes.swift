@@ -49,7 +49,9 @@ struct PageRoutes: Sendable {
 
     @Sendable private func page(_ request: Request, _ context: SystemContext) async throws -> Response {
         var functions: [FunctionStatus] = []
-        for namespace in try await provider.namespaces() { functions += try await provider.functions(in: namespace) }
+        for namespace in try await provider.namespaceNames() {
+            functions += try await provider.functions(in: namespace)
+        }
         for index in functions.indices { functions[index].invocationCount = invocationCount(functions[index].id) }
         let info = try? await provider.info()
         let page = DashboardPage(
@@ -57,6 +59,7 @@ struct PageRoutes: Sendable {
             calls: await queue?.counts().functions.mapValues { QueueNumbers(nil, $0) } ?? [:],
             version: version,
             provider: info?.provider ?? "provider cannot be reached",
+            capabilities: provider.capabilities,
             address: site.functions(asSeenBy: request.head.authority)
         )
         return Response(page.html, type: "text/html; charset=utf-8", caching: "no-store")

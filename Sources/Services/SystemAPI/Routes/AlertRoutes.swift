@@ -71,7 +71,8 @@ struct AlertRoutes: Sendable {
             throw error
         }
         guard let scaling = AlertScaling(status) else { return }
-        let wanted = scaling.replicas(current: status.replicas, isFiring: isFiring)
+        var wanted = scaling.replicas(current: status.replicas, isFiring: isFiring)
+        if provider.capabilities.lacks(.severalReplicas) { wanted = min(wanted, 1) }
         if wanted != status.replicas { try await provider.scale(id, to: wanted) }
     }
 }

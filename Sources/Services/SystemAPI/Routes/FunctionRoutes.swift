@@ -85,6 +85,7 @@ struct FunctionRoutes: Sendable {
                 "The body names \(NameRule.printable(name)), the path \(NameRule.printable(id.name))."
             )
         }
+        try await provider.checkPossible(replicas: replicas)
         try await provider.scale(id, to: replicas)
         return .empty(.accepted)
     }

@@ -18,7 +18,8 @@ struct LogRoutes: Sendable {
     }
 
     @Sendable private func lines(_ request: Request, _ context: SystemContext) async throws -> Response {
-        let lines = try await provider.logs(try query(request))
+        let logs: any LogFacet = try await provider.need(provider.logs, or: .logs)
+        let lines = try await logs.logs(try query(request))
         return Response(
             status: .ok,
             headers: [.contentType: "application/x-ndjson"],

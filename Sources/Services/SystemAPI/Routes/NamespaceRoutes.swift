@@ -21,27 +21,31 @@ struct NamespaceRoutes: Sendable {
     }
 
     @Sendable private func list(_ request: Request, _ context: SystemContext) async throws -> Response {
-        try JSONBody.response(try await provider.namespaces())
+        try JSONBody.response(try await provider.namespaceNames())
     }
 
     @Sendable private func show(_ request: Request, _ context: SystemContext) async throws -> Response {
         let name = namespace.named(try context.parameters.require("name"))
-        return try JSONBody.response(try await provider.namespace(name))
+        return try JSONBody.response(try await namespaces().namespace(name))
     }
 
     @Sendable private func create(_ request: Request, _ context: SystemContext) async throws -> Response {
-        try await provider.createNamespace(try await record(request, context))
+        try await namespaces().createNamespace(try await record(request, context))
         return .empty(.created)
     }
 
     @Sendable private func update(_ request: Request, _ context: SystemContext) async throws -> Response {
-        try await provider.updateNamespace(try await record(request, context))
+        try await namespaces().updateNamespace(try await record(request, context))
         return .empty(.accepted)
     }
 
     @Sendable private func delete(_ request: Request, _ context: SystemContext) async throws -> Response {
-        try await provider.deleteNamespace(namespace.named(try context.parameters.require("name")))
+        try await namespaces().deleteNamespace(namespace.named(try context.parameters.require("name")))
         return .empty(.accepted)
+    }
+
+    private func namespaces() async throws -> any NamespaceFacet {
+        try await provider.need(provider.namespaces, or: .namespaces)
     }
 
     /// The body's record; it must be marked as OpenFaaS' own, by a label or an annotation.

@@ -21,27 +21,32 @@ struct SecretRoutes: Sendable {
 
     @Sendable private func list(_ request: Request, _ context: SystemContext) async throws -> Response {
         let namespace = namespace.of(request)
-        let names = try await provider.secrets(in: namespace)
+        let names = try await secrets().secrets(in: namespace)
         return try JSONBody.response(names.map { SecretRecord(name: $0, namespace: namespace) })
     }
 
     @Sendable private func create(_ request: Request, _ context: SystemContext) async throws -> Response {
+        let secrets = try await secrets()
         let (secret, namespace) = try await secret(request)
-        try await provider.createSecret(secret.name, in: namespace, value: try value(secret))
+        try await secrets.createSecret(secret.name, in: namespace, value: try value(secret))
         return .empty(.accepted)
     }
 
     @Sendable private func update(_ request: Request, _ context: SystemContext) async throws -> Response {
+        let secrets = try await secrets()
         let (secret, namespace) = try await secret(request)
-        let reach = try await provider.updateSecret(secret.name, in: namespace, value: try value(secret))
+        let reach = try await secrets.updateSecret(secret.name, in: namespace, value: try value(secret))
         return .empty(.accepted, (SecretReach.field, reach.rawValue))
     }
 
     @Sendable private func delete(_ request: Request, _ context: SystemContext) async throws -> Response {
+        let secrets = try await secrets()
         let (secret, namespace) = try await secret(request)
-        try await provider.deleteSecret(secret.name, in: namespace)
+        try await secrets.deleteSecret(secret.name, in: namespace)
         return .empty(.accepted)
     }
+
+    private func secrets() async throws -> any SecretFacet { try await provider.need(provider.secrets, or: .secrets) }
 
     /// Names are checked on every verb, deletion included (§28).
     private func secret(_ request: Request) async throws -> (SecretRecord, String) {

@@ -38,7 +38,9 @@ struct WatchRoutes: Sendable {
     private static func records(_ provider: any FunctionProvider) -> AsyncStream<WatchRecord> {
         let (stream, continuation) = AsyncStream.makeStream(of: WatchRecord.self)
         let changes = Task {
-            for await event in provider.watch() { continuation.yield(WatchRecord(event)) }
+            for await event in provider.watch() {
+                continuation.yield(WatchRecord(event, capabilities: provider.capabilities))
+            }
             continuation.finish()
         }
         let heartbeats = Task {
@@ -56,9 +58,10 @@ struct WatchRoutes: Sendable {
 }
 
 extension WatchRecord {
-    fileprivate init(_ event: RoutingEvent) {
+    fileprivate init(_ event: RoutingEvent, capabilities: ProviderCapabilities) {
         switch event {
-        case .snapshot(let routes): self.init(kind: .snapshot, functions: routes.map(Function.init))
+        case .snapshot(let routes):
+            self.init(kind: .snapshot, functions: routes.map(Function.init), capabilities: capabilities)
         case .changed(let route): self.init(kind: .changed, functions: [Function(route)])
         case .removed(let id): self.init(kind: .removed, functions: [Function(gone: id)])
         }

@@ -133,23 +133,34 @@ public struct FunctionUsage: Sendable, Codable, Equatable {
     }
 }
 
+/// Where a function is in its life.
+///
+/// Open: what a newer or another provider says is kept as its word, shown and passed on.
+public struct FunctionState: RawRepresentable, Sendable, Hashable, Codable {
+    /// The word on the wire.
+    public let rawValue: String
+
+    /// A state by its word, known here or not.
+    public init(rawValue: String) { self.rawValue = rawValue }
+
+    /// All desired replicas are ready.
+    public static let ready = FunctionState(rawValue: "ready")
+    /// Replicas are being started and none failed.
+    public static let starting = FunctionState(rawValue: "starting")
+    /// No replica is desired; the next call starts one.
+    public static let idle = FunctionState(rawValue: "idle")
+    /// A new revision is being brought up while the old one serves.
+    public static let updating = FunctionState(rawValue: "updating")
+    /// Replicas of the newest revision do not become or stay ready; the reason says why.
+    public static let failing = FunctionState(rawValue: "failing")
+    /// The function is being removed.
+    public static let deleting = FunctionState(rawValue: "deleting")
+}
+
 /// What Martlet says of a function beyond OpenFaaS (martlet-api "Status").
 public struct MartletStatus: Sendable, Codable, Equatable {
     /// Where a function is in its life.
-    public enum State: String, Sendable, Codable, CaseIterable {
-        /// All desired replicas are ready.
-        case ready
-        /// Replicas are being started and none failed.
-        case starting
-        /// No replica is desired; the next call starts one.
-        case idle
-        /// A new revision is being brought up while the old one serves.
-        case updating
-        /// Replicas of the newest revision do not become or stay ready; the reason says why.
-        case failing
-        /// The function is being removed.
-        case deleting
-    }
+    public typealias State = FunctionState
 
     /// The number of the newest revision, from 1.
     public var revision: Int

@@ -2,16 +2,22 @@
 
 /// One line of `GET /system/watch` (martlet-api "Provider watch").
 public struct WatchRecord: Sendable, Codable, Equatable {
-    /// What the line tells.
-    public enum Kind: String, Sendable, Codable {
+    /// What the line tells; a reader skips what it does not know.
+    public struct Kind: RawRepresentable, Sendable, Hashable, Codable {
+        /// The word on the wire.
+        public let rawValue: String
+
+        /// A kind by its word, known here or not.
+        public init(rawValue: String) { self.rawValue = rawValue }
+
         /// All functions there are.
-        case snapshot
+        public static let snapshot = Kind(rawValue: "snapshot")
         /// One function changed.
-        case changed
+        public static let changed = Kind(rawValue: "changed")
         /// One function is gone.
-        case removed
+        public static let removed = Kind(rawValue: "removed")
         /// Nothing happened, and the connection is alive.
-        case heartbeat
+        public static let heartbeat = Kind(rawValue: "heartbeat")
     }
 
     /// How a function's asynchronous calls are tried again; nil where the platform's settings hold.
@@ -118,10 +124,13 @@ public struct WatchRecord: Sendable, Codable, Equatable {
     public var kind: Kind
     /// The functions of a snapshot, or the one that changed or is gone.
     public var functions: [Function]?
+    /// What the provider can do, told with a snapshot; nil from those that do not tell.
+    public var capabilities: ProviderCapabilities?
 
     /// Makes a line.
-    public init(kind: Kind, functions: [Function]? = nil) {
+    public init(kind: Kind, functions: [Function]? = nil, capabilities: ProviderCapabilities? = nil) {
         self.kind = kind
         self.functions = functions
+        self.capabilities = capabilities
     }
 }
