@@ -66,7 +66,7 @@ extension JetStreamQueue {
         for row in stored.rows {
             var counts = CallCounts()
             counts.accepted = row.accepted
-            for (state, count) in row.states { CallState(rawValue: state).map { counts[$0] = count } }
+            for (state, count) in row.states { counts[CallState(rawValue: state)] = count }
             counted.counts[FunctionID(name: row.name, namespace: row.namespace)] = counts
         }
         return counted
@@ -86,7 +86,11 @@ extension JetStreamQueue {
                         namespace: function.namespace,
                         name: function.name,
                         accepted: counts.accepted,
-                        states: Dictionary(uniqueKeysWithValues: CallState.allCases.map { ($0.rawValue, counts[$0]) })
+                        states: Dictionary(
+                            uniqueKeysWithValues: (CallState.known + counts.others.keys).map {
+                                ($0.rawValue, counts[$0])
+                            }
+                        )
                     )
                 }
             )

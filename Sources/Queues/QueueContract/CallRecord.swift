@@ -183,12 +183,17 @@ public struct CallCounts: Sendable, Equatable {
     public var cancelled = 0
     /// Waited beyond their time to live.
     public var expired = 0
+    /// In states that this version does not know.
+    public private(set) var others: [CallState: Int] = [:]
 
     /// No calls.
     public init() {}
 
     /// How many calls are missing, or too many: 0 unless something is wrong with the queue.
-    public var drift: Int { accepted - waiting - running - succeeded - failed - dead - cancelled - expired }
+    public var drift: Int {
+        let known = waiting + running + succeeded + failed + dead + cancelled + expired
+        return accepted - others.values.reduce(known, +)
+    }
 
     /// The count of a state.
     public subscript(state: CallState) -> Int {
@@ -201,6 +206,7 @@ public struct CallCounts: Sendable, Equatable {
             case .dead: dead
             case .cancelled: cancelled
             case .expired: expired
+            default: others[state] ?? 0
             }
         }
         set {
@@ -212,6 +218,7 @@ public struct CallCounts: Sendable, Equatable {
             case .dead: dead = newValue
             case .cancelled: cancelled = newValue
             case .expired: expired = newValue
+            default: others[state] = newValue == 0 ? nil : newValue
             }
         }
     }
@@ -219,7 +226,8 @@ public struct CallCounts: Sendable, Equatable {
     /// Adds the counts of another function.
     public static func += (left: inout CallCounts, right: CallCounts) {
         left.accepted += right.accepted
-        for state in CallState.allCases { left[state] += right[state] }
+        for state in CallState.known { left[state] += right[state] }
+        for (state, count) in right.others { left[state] += count }
     }
 }
 

@@ -1,24 +1,36 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /// Where an accepted call is in its life.
-public enum CallState: String, Sendable, CaseIterable, Codable {
-    /// It has not begun, or waits for its next attempt.
-    case waiting
-    /// A worker carries out an attempt.
-    case running
-    /// The function answered 2xx or 3xx.
-    case succeeded
-    /// The function gave an answer that is not retried.
-    case failed
-    /// All attempts are used up, or the function was deleted: it is kept whole and can be sent again.
-    case dead
-    /// Somebody cancelled it.
-    case cancelled
-    /// It waited beyond its time to live.
-    case expired
+///
+/// Open: a state that a newer worker of a shared queue has brought a call into is kept as its word and shown; the call is
+/// counted, and nothing here moves it on.
+public struct CallState: RawRepresentable, Sendable, Hashable, Codable {
+    /// The word on the wire and in queues.
+    public let rawValue: String
 
-    /// Whether nothing more happens to it by itself.
-    public var isFinished: Bool { self != .waiting && self != .running }
+    /// A state by its word, known here or not.
+    public init(rawValue: String) { self.rawValue = rawValue }
+
+    /// It has not begun, or waits for its next attempt.
+    public static let waiting = CallState(rawValue: "waiting")
+    /// A worker carries out an attempt.
+    public static let running = CallState(rawValue: "running")
+    /// The function answered 2xx or 3xx.
+    public static let succeeded = CallState(rawValue: "succeeded")
+    /// The function gave an answer that is not retried.
+    public static let failed = CallState(rawValue: "failed")
+    /// All attempts are used up, or the function was deleted: it is kept whole and can be sent again.
+    public static let dead = CallState(rawValue: "dead")
+    /// Somebody cancelled it.
+    public static let cancelled = CallState(rawValue: "cancelled")
+    /// It waited beyond its time to live.
+    public static let expired = CallState(rawValue: "expired")
+
+    /// The states that this version knows, from accepted to over.
+    public static let known: [CallState] = [.waiting, .running, .succeeded, .failed, .dead, .cancelled, .expired]
+
+    /// Whether it is known that nothing more happens to it by itself.
+    public var isFinished: Bool { self != .waiting && self != .running && Self.known.contains(self) }
 }
 
 /// What can happen to an accepted call.

@@ -137,7 +137,7 @@ extension CallRows {
         case .some(let state):
             return [Selection(state: number(state), function: function)]
         case .none where function != nil:
-            return CallState.allCases.filter { $0 != .running }.map {
+            return CallState.known.filter { $0 != .running }.map {
                 Selection(state: number($0), function: function)
             }
         case .none:

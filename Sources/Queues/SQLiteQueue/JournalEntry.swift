@@ -276,7 +276,7 @@ extension CallEnd {
         case .succeeded: self = .succeeded
         case .failed: self = .failed
         case .dead: self = .dead
-        case .waiting, .running, .cancelled, .expired: return nil
+        default: return nil
         }
     }
 }

@@ -164,7 +164,7 @@ extension SQLiteQueue {
             throw PlatformFault.callsNotOver(state)
         }
         var purged = 0
-        for state in state.map({ [$0] }) ?? CallState.allCases.filter(\.isFinished) {
+        for state in state.map({ [$0] }) ?? CallState.known.filter(\.isFinished) {
             purged += try await inSteps { batch in
                 let rows = try CallRows.places(in: state, of: function, atMost: Self.step, batch.database)
                 for row in rows { batch.outcome.unneededSpills += try CallRows.remove(row.number, batch.database) }

@@ -162,6 +162,25 @@ struct StrangeProviderTests {
         #expect(remote.capabilities == expected && remote.logs == nil)
     }
 
+    @Test func `a line of a kind that is not known is skipped, and a state that is not is passed on`() async throws {
+        let status =
+            #"{"name":"fn","martlet":{"revision":1,"readyRevision":1,"state":"canarying","reason":"","#
+            + #""since":"2026-01-02T15:04:05Z","limitsEnforced":true}}"#
+        let lines = #"{"kind":"weather","sky":"clear"}"# + "\n" + #"{"kind":"snapshot","functions":[]}"# + "\n"
+        let provider = try await ScriptedOrigin { head in
+            let body = head.hasPrefix("GET /system/watch ") ? lines : status
+            return [.send("HTTP/1.1 200 OK\r\nContent-Length: \(body.utf8.count)\r\n\r\n\(body)")]
+        }
+        let client = SystemClient(baseURL: "http://127.0.0.1:\(provider.port)", login: nil, http: RunningMartlet.http)
+        let remote = try HTTPFunctionProvider(client: client)
+        for await event in remote.watch() {
+            guard case .snapshot = event else { continue }
+            break
+        }
+        let id = FunctionID(name: "fn", namespace: NameRule.defaultNamespace)
+        #expect(try await remote.function(id, includingUsage: false).martlet?.state.rawValue == "canarying")
+    }
+
     @Test(arguments: ["http://127.0.0.1:65536", "http://[::1]:0", "https://h", "h", "http://h?x", "http://"])
     func `an address that is none is refused`(url: String) async throws {
         let client = SystemClient(baseURL: url, login: nil, http: RunningMartlet.http)

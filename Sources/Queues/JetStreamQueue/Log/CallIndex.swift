@@ -62,19 +62,14 @@ struct CallIndex: Sendable {
     /// that and what has ended.
     mutating func mend() {
         guard isTorn else { return }
-        var open: [FunctionID: (waiting: Int, running: Int)] = [:]
+        var open: [FunctionID: CallCounts] = [:]
         for entry in entries.values where !entry.facts.state.isFinished {
-            if entry.facts.state == .running {
-                open[entry.facts.function, default: (0, 0)].running += 1
-            } else {
-                open[entry.facts.function, default: (0, 0)].waiting += 1
-            }
+            open[entry.facts.function, default: CallCounts()][entry.facts.state] += 1
         }
         for function in Set(counts.keys).union(open.keys) {
-            var row = counts[function] ?? CallCounts()
-            row[.waiting] = open[function]?.waiting ?? 0
-            row[.running] = open[function]?.running ?? 0
-            row.accepted = CallState.allCases.reduce(0) { $0 + row[$1] }
+            var row = open[function] ?? CallCounts()
+            for state in CallState.known where state.isFinished { row[state] = counts[function]?[state] ?? 0 }
+            row.accepted = -row.drift
             counts[function] = row
         }
     }

@@ -5,20 +5,22 @@ import QueueContract
 
 /// What a queue has to know of a call to carry it on; each entry of the log tells all of it.
 struct CallStanding: Sendable, Equatable {
-    /// Where a call's callback is.
-    enum Callback: String, Sendable {
+    /// Where a call's callback is; what a newer worker says is kept as its word.
+    struct Callback: RawRepresentable, Sendable, Hashable {
+        let rawValue: String
+
         /// The call has none, or is cancelled.
-        case none = "-"
+        static let none = Callback(rawValue: "-")
         /// The call is not over.
-        case pending
+        static let pending = Callback(rawValue: "pending")
         /// It is to be delivered.
-        case waiting
+        static let waiting = Callback(rawValue: "waiting")
         /// Somebody delivers it.
-        case taken
+        static let taken = Callback(rawValue: "taken")
         /// It was delivered.
-        case delivered
+        static let delivered = Callback(rawValue: "delivered")
         /// It was given up.
-        case failed
+        static let failed = Callback(rawValue: "failed")
     }
 
     var function: FunctionID
@@ -53,16 +55,28 @@ struct CallStanding: Sendable, Equatable {
     var isOpen: Bool { !state.isFinished || callback == .waiting || callback == .taken }
 }
 
-/// What happened to a call.
-enum LogEvent: String, Sendable {
-    case accepted, taken, released, retried, ended, cancelled, expired, orphaned, resent
-    case callbackTaken, callbackRetried, callbackEnded
+/// What happened to a call; of what only a newer worker knows, what holds since is taken over all the same.
+struct LogEvent: RawRepresentable, Sendable, Hashable {
+    let rawValue: String
+
+    static let accepted = LogEvent(rawValue: "accepted")
+    static let taken = LogEvent(rawValue: "taken")
+    static let released = LogEvent(rawValue: "released")
+    static let retried = LogEvent(rawValue: "retried")
+    static let ended = LogEvent(rawValue: "ended")
+    static let cancelled = LogEvent(rawValue: "cancelled")
+    static let expired = LogEvent(rawValue: "expired")
+    static let orphaned = LogEvent(rawValue: "orphaned")
+    static let resent = LogEvent(rawValue: "resent")
+    static let callbackTaken = LogEvent(rawValue: "callbackTaken")
+    static let callbackRetried = LogEvent(rawValue: "callbackRetried")
+    static let callbackEnded = LogEvent(rawValue: "callbackEnded")
     /// Nothing: said again, so that older entries can go.
-    case carried
+    static let carried = LogEvent(rawValue: "carried")
     /// The id is spoken for by a call that is about to be accepted.
-    case reserved
+    static let reserved = LogEvent(rawValue: "reserved")
     /// The call is being forgotten: what is left of it is no call any more.
-    case forgotten
+    static let forgotten = LogEvent(rawValue: "forgotten")
 }
 
 /// The header of an entry of the log: what happened, and what holds since.
@@ -96,30 +110,28 @@ struct LogEntry: Sendable, Equatable {
         self.at = at
     }
 
-    /// Nil for what no version of ours has written.
+    /// Nil for what is none of ours; words for events and states that this version does not know are kept.
     init?(_ text: String) {
         let words = text.split(separator: " ")
         guard words.count >= 17,
-            let event = LogEvent(rawValue: String(words[0])), let state = CallState(rawValue: String(words[2])),
             let attempts = OutsideNumber.count(words[5]), let acceptedAt = Timestamp(word: words[6]),
             let due = Timestamp(word: words[7]), let request = OutsideNumber.sequence(words[8]),
             let number = OutsideNumber.sequence(words[9]),
-            let callback = CallStanding.Callback(rawValue: String(words[11])),
             let callbackAttempts = OutsideNumber.count(words[12]), let callbackDue = Timestamp(word: words[13]),
             let end = OutsideNumber.sequence(words[14]), let at = Timestamp(word: words[15])
         else { return nil }
-        self.event = event
-        from = CallState(rawValue: String(words[1]))
+        event = LogEvent(rawValue: String(words[0]))
+        from = words[1] == "-" ? nil : CallState(rawValue: String(words[1]))
         facts = CallStanding(
             function: FunctionID(name: String(words[4]), namespace: String(words[3])),
-            state: state,
+            state: CallState(rawValue: String(words[2])),
             attempts: attempts,
             acceptedAt: acceptedAt,
             due: due,
             request: request,
             number: number,
             worker: words[10] == "-" ? "" : String(words[10]),
-            callback: callback,
+            callback: CallStanding.Callback(rawValue: String(words[11])),
             callbackAttempts: callbackAttempts,
             callbackDue: callbackDue,
             callbackURL: words[16] == "-" ? "" : String(words[16]),

@@ -136,7 +136,7 @@ struct StoredCall: Codable, Sendable {
             callbackTries &+= 1
         case .accepted where line.facts.state.isFinished:
             (reason, finishedAt) = (details.reason, line.at.nanosecondsSinceEpoch)
-        case .accepted, .taken, .released, .retried, .callbackTaken, .carried, .reserved, .forgotten: break
+        default: break
         }
     }
 

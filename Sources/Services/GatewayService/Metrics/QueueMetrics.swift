@@ -67,7 +67,7 @@ struct QueueMetrics {
             .gauge,
             help: "Asynchronous calls by state, since the queue was made.",
             samples: functions.flatMap { function, counts in
-                CallState.allCases.map { state in
+                (CallState.known + counts.others.keys).map { state in
                     MetricFamily.Sample(
                         labels: [.init("function_name", function.description), .init("state", state.rawValue)],
                         value: Double(counts[state])

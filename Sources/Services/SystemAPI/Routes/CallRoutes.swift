@@ -140,11 +140,12 @@ public struct CallRoutes: Sendable {
 
     private func state(_ request: Request) throws -> CallState? {
         try value("state", of: request).map { word in
-            guard let state = CallState(rawValue: word) else {
+            let state = CallState(rawValue: word)
+            guard CallState.known.contains(state) else {
                 throw PlatformFault(
                     .invalidValue,
                     "state is \"\(NameRule.printable(word))\".",
-                    hint: "Use one of \(CallState.allCases.map(\.rawValue).joined(separator: ", "))."
+                    hint: "Use one of \(CallState.known.map(\.rawValue).joined(separator: ", "))."
                 )
             }
             return state
