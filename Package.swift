@@ -117,8 +117,8 @@ let package = Package(
             [
                 "FaultModel", "FunctionBuilder", "FunctionModel", "GatewayService", "InvocationEngine",
                 "InvocationWorker", "JetStreamQueue", "NATSClient", "ProcessControl", "ProcessProvider",
-                "PrometheusClient", "QueueContract", "RemoteProvider", "RuntimeSettings", "SQLiteQueue", "SystemAPI",
-                "SystemClient",
+                "PrometheusClient", "QueueContract", "RemoteProvider", "RuntimeSettings", "SQLiteQueue", "SQLiteSchema",
+                "SQLiteStore", "SystemAPI", "SystemClient",
                 "Telemetry",
                 arguments, httpClient, lifecycle, logging, nioCore, nioPosix, nioSSL,
                 yaml,
@@ -175,8 +175,8 @@ let package = Package(
             .providers,
             "ProcessProvider",
             [
-                "FaultModel", "FunctionModel", "FunctionProcesses", "ProcessControl", "ProviderContract", crypto,
-                logging, nioCore, nioPosix, sqlite,
+                "FaultModel", "FunctionModel", "FunctionProcesses", "ProcessControl", "ProviderContract",
+                "StoreContract", crypto, logging, nioCore, nioPosix,
             ]
         ),
         module(
@@ -186,15 +186,17 @@ let package = Package(
         ),
         module(.providers, "ProviderConformance", ["FaultModel", "FunctionModel", "ProviderContract"]),
         module(.providers, "ProviderContract", ["FaultModel", "FunctionModel"]),
+        module(.providers, "SQLiteStore", ["FaultModel", "FunctionModel", "SQLiteSchema", "StoreContract", sqlite]),
+        module(.providers, "StoreConformance", ["FaultModel", "FunctionModel", "StoreContract"]),
+        module(.providers, "StoreContract", ["FaultModel", "FunctionModel"]),
 
         // Queues: the same of those that keep calls.
         module(
             .queues,
             "SQLiteQueue",
             [
-                "FaultModel", "FunctionModel", "ProcessControl", "QueueContract", deque, logging, nioCore,
-                nioFoundation,
-                sqlite, sqliteC,
+                "FaultModel", "FunctionModel", "ProcessControl", "QueueContract", "SQLiteSchema", deque, logging,
+                nioCore, nioFoundation, sqlite, sqliteC,
             ]
         ),
         module(
@@ -239,6 +241,7 @@ let package = Package(
         module(.mechanisms, "ProcessControl", ["CProcessControl", deque]),
         .target(name: "CProcessControl", path: "Sources/Mechanisms/CProcessControl"),
         module(.mechanisms, "RuntimeSettings", ["FaultModel", "FunctionModel", "YAMLReading"]),
+        module(.mechanisms, "SQLiteSchema", ["FaultModel", sqlite]),
         module(.mechanisms, "YAMLReading", [yaml]),
 
         // Vocabulary: no input, no output.
@@ -304,8 +307,8 @@ let package = Package(
             .providers,
             of: "ProcessProvider",
             [
-                "FaultModel", "FunctionBuilder", "FunctionModel", "ProcessControl", "ProviderContract", "TestSupport",
-                logging, nioCore, nioPosix,
+                "FaultModel", "FunctionBuilder", "FunctionModel", "ProcessControl", "ProviderContract", "SQLiteStore",
+                "StoreContract", "TestSupport", logging, nioCore, nioPosix,
             ]
         ),
         tests(
@@ -313,10 +316,17 @@ let package = Package(
             of: "ProviderConformance",
             [
                 "FaultModel", "FunctionModel", "GatewayService", "InvocationEngine", "ProcessProvider",
-                "ProviderContract", "RemoteProvider", "SystemClient", "TestSupport", lifecycle, logging, nioCore,
+                "ProviderContract", "RemoteProvider", "SQLiteStore", "SystemClient", "TestSupport", lifecycle, logging,
+                nioCore,
                 nioPosix,
             ]
         ),
+        tests(
+            .providers,
+            of: "SQLiteStore",
+            ["FaultModel", "FunctionModel", "StoreContract", "TestSupport", sqlite]
+        ),
+        tests(.providers, of: "StoreConformance", ["SQLiteStore", "StoreContract", "TestSupport"]),
         tests(
             .queues,
             of: "SQLiteQueue",
@@ -347,6 +357,7 @@ let package = Package(
             of: "FunctionProcesses",
             ["ProcessControl", "ProviderContract", "TestSupport", nioCore, nioPosix]
         ),
+        tests(.mechanisms, of: "SQLiteSchema", ["FaultModel", "TestSupport", sqlite]),
         tests(.mechanisms, of: "ScalingPolicy", ["FunctionModel", "TestSupport"]),
         tests(.mechanisms, of: "SystemClient", ["FaultModel", "FunctionModel", "TestSupport", httpClient]),
         tests(.mechanisms, of: "ProcessControl", ["TestSupport"]),

@@ -4,6 +4,7 @@ public import FaultModel
 import Foundation
 public import FunctionModel
 public import ProviderContract
+import StoreContract
 
 /// Images of our own: bundles, immutable and named by their content (martlet-api "Bundles").
 extension LocalProcessProvider: ImageFacet {

@@ -4,6 +4,7 @@ public import FaultModel
 public import FunctionModel
 import ProcessControl
 public import ProviderContract
+import StoreContract
 
 /// Functions: what is desired, and what there is.
 extension LocalProcessProvider {
@@ -51,7 +52,7 @@ extension LocalProcessProvider {
             let revision = try self.revision(spec, stored)
             try self.checkPort(revision)
             try self.checkScaling(revision)
-            let function = StateStore.StoredFunction(
+            let function = StoredFunction(
                 id: id,
                 desiredReplicas: revision.isExclusive ? 1 : revision.spec.scaling.min,
                 createdAt: .now(),
@@ -184,7 +185,7 @@ extension LocalProcessProvider {
     private func pinned(
         _ spec: FunctionSpec,
         number: Int
-    ) async throws(PlatformFault) -> StateStore.StoredRevision {
+    ) async throws(PlatformFault) -> StoredRevision {
         try checkSecrets(spec.run.secrets, of: spec.id)
         let deployment = spec.deployment
         let digest = deployment.runsOnHost ? nil : try await digest(of: spec.run.image, for: spec.id)
@@ -195,7 +196,7 @@ extension LocalProcessProvider {
                 hint: "Leave the limits out, or start Martlet where it may write control groups."
             )
         }
-        return StateStore.StoredRevision(number: number, deployment: deployment, bundleDigest: digest)
+        return StoredRevision(number: number, deployment: deployment, bundleDigest: digest)
     }
 
     private func checkSecrets(_ names: [String], of id: FunctionID) throws(PlatformFault) {

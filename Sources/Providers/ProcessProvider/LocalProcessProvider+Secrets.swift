@@ -5,6 +5,7 @@ import Foundation
 public import FunctionModel
 import Logging
 public import ProviderContract
+import StoreContract
 
 extension LocalProcessProvider: SecretFacet {
     /// See the contract's `secrets`.

@@ -9,6 +9,7 @@ import NIOCore
 import NIOPosix
 import ProcessControl
 public import ProviderContract
+public import StoreContract
 
 /// Runs functions as child processes of this process, supervised by the watchdog's rules.
 ///
@@ -17,8 +18,10 @@ public import ProviderContract
 public actor LocalProcessProvider: FunctionProvider {
     /// How a provider is set up.
     public struct Settings: Sendable {
-        /// Where state lives; owned by the provider from now on.
+        /// Where secrets, bundles and logs live; owned by the provider from now on.
         public var dataDirectory: DataDirectory
+        /// What is desired; owned and closed by the provider.
+        public var store: any DesiredStore
         /// The namespace of deployments that name none.
         public var defaultNamespace: String
         /// `OPENFAAS_URL` of functions.
@@ -31,12 +34,14 @@ public actor LocalProcessProvider: FunctionProvider {
         /// Makes settings.
         public init(
             dataDirectory: DataDirectory,
+            store: any DesiredStore,
             defaultNamespace: String = NameRule.defaultNamespace,
             platformURL: String,
             requiresLimits: Bool = false,
             version: ProviderInfo.Version
         ) {
             self.dataDirectory = dataDirectory
+            self.store = store
             self.defaultNamespace = defaultNamespace
             self.platformURL = platformURL
             self.requiresLimits = requiresLimits
@@ -64,7 +69,7 @@ public actor LocalProcessProvider: FunctionProvider {
     nonisolated let logger: Logger
     nonisolated let parts: ReplicaParts
     nonisolated let hub = RouteHub()
-    nonisolated let store: StateStore
+    nonisolated let store: any DesiredStore
     /// Where bundles are unpacked and removed: it may take long, and no replica waits for it.
     nonisolated let unpacking = DispatchQueue(label: "martlet.bundles")
     private nonisolated let loop: any EventLoop
@@ -90,19 +95,12 @@ public actor LocalProcessProvider: FunctionProvider {
         self.settings = settings
         self.logger = logger
         let directory = settings.dataDirectory
+        store = settings.store
         let disk = DispatchQueue(label: "martlet.disk")
         // One loop for supervision, one for logs, whose thread may wait for the disk.
         group = MultiThreadedEventLoopGroup(numberOfThreads: 2)
         let loops = Array(group.makeIterator())
         loop = loops[0]
-        do {
-            store = try await Self.onDisk(disk) { () throws(PlatformFault) in
-                try StateStore(path: directory.file("martlet.sqlite"))
-            }
-        } catch {
-            group.shutdownGracefully { _ in }
-            throw error
-        }
         let groups = ControlGroupTree.detect(name: "martlet-\(directory.instance)", processID: getpid())
         limitsAreEnforced = groups != nil
         parts = ReplicaParts(
@@ -196,7 +194,7 @@ public actor LocalProcessProvider: FunctionProvider {
     }
 
     /// Starts a stored function; what an older or newer version let pass and this one cannot read is told once.
-    private func restore(_ function: StateStore.StoredFunction) throws(PlatformFault) {
+    private func restore(_ function: StoredFunction) throws(PlatformFault) {
         var faults: [String] = []
         let newest = try parse(function.revision, of: function.id) { faults.append($0) }
         let serving = function.readyRevision.flatMap { try? parse($0, of: function.id) }
@@ -211,7 +209,7 @@ public actor LocalProcessProvider: FunctionProvider {
 
     /// Makes the supervisor of a function, which begins with no replica.
     func adopt(
-        _ function: StateStore.StoredFunction,
+        _ function: StoredFunction,
         newest: FunctionRevision,
         serving: FunctionRevision? = nil
     ) -> FunctionSupervisor {
@@ -238,7 +236,7 @@ public actor LocalProcessProvider: FunctionProvider {
     }
 
     private func parse(
-        _ stored: StateStore.StoredRevision,
+        _ stored: StoredRevision,
         of id: FunctionID,
         noting: (String) -> Void = { _ in }
     ) throws(PlatformFault) -> FunctionRevision {
@@ -248,7 +246,7 @@ public actor LocalProcessProvider: FunctionProvider {
     /// What a spec and the bundle that it is pinned to are together.
     func revision(
         _ spec: FunctionSpec,
-        _ stored: StateStore.StoredRevision
+        _ stored: StoredRevision
     ) throws(PlatformFault) -> FunctionRevision {
         let folder = stored.bundleDigest.map(bundleFolder)
         return try FunctionRevision(
@@ -299,15 +297,9 @@ public actor LocalProcessProvider: FunctionProvider {
         parts.marks.withdrawAll()
         await parts.marks.endStrays()
         parts.logs.close()
-        let (store, logger) = (store, logger)
-        await withCheckedContinuation { continuation in
-            parts.disk.async {
-                do { try store.close() } catch {
-                    // Everything is in the log beside it, which the next start reads.
-                    logger.warning("the database was not closed", metadata: ["why": "\(error)"])
-                }
-                continuation.resume()
-            }
+        do { try await store.close() } catch {
+            // Everything that was acknowledged is on disk: the next start reads it.
+            logger.warning("what is desired was not closed", metadata: ["why": "\(error)"])
         }
         parts.spawner.shutdown()
     }

@@ -5,6 +5,7 @@ import FaultModel
 import Foundation
 import GRDB
 import GRDBSQLite
+import SQLiteSchema
 import Synchronization
 
 /// The file `calls.sqlite`: a commit is on disk when it returns, unless the journal has what is in it; opened again after
@@ -58,14 +59,11 @@ final class QueueDatabase: Sendable {
         }
         isNew = !FileManager.default.fileExists(atPath: path)
         pool = try DatabasePool(path: path, configuration: configuration)
+        try pool.syncEveryCommit()
         try pool.writeWithoutTransaction { database in
-            // GRDB sets NORMAL when it switches WAL on: FULL has to come after, and is read back.
-            try database.execute(sql: "PRAGMA synchronous = FULL")
-            let level = try Int.fetchOne(database, sql: "PRAGMA synchronous")
-            guard level == 2 else { throw DatabaseError(message: "synchronous is \(level ?? -1), not FULL") }
             try database.execute(sql: "PRAGMA wal_checkpoint(TRUNCATE)")
         }
-        try QueueSchema.migrate(pool, path: path)
+        try QueueSchema.calls.migrate(pool, at: path)
         var plain = Configuration()
         plain.busyMode = .timeout(10)
         checkpointer = try DatabaseQueue(path: path, configuration: plain)
@@ -245,34 +243,9 @@ enum QueueLog {
     }
 }
 
-/// The tables, and how they came to be: forward only, each step one transaction, after a copy of what is there.
+/// The tables, and how they came to be.
 enum QueueSchema {
-    private static let version = 3
-
-    static func migrate(_ pool: DatabasePool, path: String) throws {
-        let found = try pool.read { try Int.fetchOne($0, sql: "PRAGMA user_version") ?? 0 }
-        guard found <= version else {
-            throw PlatformFault(
-                .badSettings,
-                "The database of calls was written by a newer Martlet (schema \(found), known: \(version)).",
-                hint: "Start that version, or put back the copy that it made before its first start."
-            )
-        }
-        guard found < version else { return }
-        if found > 0 {
-            // A copy that was broken off is not the last word.
-            unlink("\(path).schema-\(found)")
-            try pool.writeWithoutTransaction { database in
-                try database.execute(sql: "VACUUM INTO ?", arguments: ["\(path).schema-\(found)"])
-            }
-        }
-        for step in found..<version {
-            try pool.write { database in
-                try database.execute(sql: steps[step])
-                try database.execute(sql: "PRAGMA user_version = \(step + 1)")
-            }
-        }
-    }
+    static let calls = DatabaseSchema(of: "calls", steps: steps)
 
     /// What changes is kept apart from what was sent and answered, so that a change of state writes few pages.
     static let steps = [

@@ -5,6 +5,7 @@ import Foundation
 import FunctionModel
 import Logging
 import ProviderContract
+import SQLiteStore
 import TestSupport
 import Testing
 
@@ -25,6 +26,7 @@ struct BundleStoreTests {
         return try await LocalProcessProvider(
             LocalProcessProvider.Settings(
                 dataDirectory: directory,
+                store: try await SQLiteDesiredStore.open(at: directory.file("martlet.sqlite")),
                 platformURL: "http://127.0.0.1:8080",
                 version: ProviderInfo.Version(release: "test", sha: "test")
             ),

@@ -5,6 +5,7 @@ import FunctionModel
 import Logging
 import ProcessControl
 import ProviderContract
+import SQLiteStore
 import TestSupport
 
 @testable import ProcessProvider
@@ -18,9 +19,11 @@ struct RunningProvider {
         self.folder = folder
         var logger = Logger(label: "test")
         logger.logLevel = .critical
+        let directory = try DataDirectory(path: folder.path + "/data")
         provider = try await LocalProcessProvider(
             LocalProcessProvider.Settings(
-                dataDirectory: try DataDirectory(path: folder.path + "/data"),
+                dataDirectory: directory,
+                store: try await SQLiteDesiredStore.open(at: directory.file("martlet.sqlite")),
                 platformURL: "http://127.0.0.1:8080",
                 version: ProviderInfo.Version(release: "test", sha: "test")
             ),

@@ -4,6 +4,7 @@ import Foundation
 import FunctionModel
 import Logging
 import ProviderContract
+import SQLiteStore
 import TestSupport
 import Testing
 
@@ -17,9 +18,11 @@ struct SecretReplacementTests {
     private func start() async throws -> LocalProcessProvider {
         var logger = Logger(label: "test")
         logger.logLevel = .critical
+        let directory = try DataDirectory(path: scratch.path + "/data")
         return try await LocalProcessProvider(
             LocalProcessProvider.Settings(
-                dataDirectory: try DataDirectory(path: scratch.path + "/data"),
+                dataDirectory: directory,
+                store: try await SQLiteDesiredStore.open(at: directory.file("martlet.sqlite")),
                 platformURL: "http://127.0.0.1:8080",
                 version: ProviderInfo.Version(release: "test", sha: "test")
             ),

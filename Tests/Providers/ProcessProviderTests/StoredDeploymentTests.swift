@@ -4,6 +4,8 @@ import FaultModel
 import FunctionModel
 import Logging
 import ProviderContract
+import SQLiteStore
+import StoreContract
 import Synchronization
 import TestSupport
 import Testing
@@ -37,18 +39,18 @@ struct StoredDeploymentTests {
 
     /// Writes what a version wrote that did not look at names of Martlet's own.
     private func store(_ deployments: [FunctionDeployment], in directory: DataDirectory) async throws {
-        let store = try StateStore(path: directory.file("martlet.sqlite"))
+        let store = try await SQLiteDesiredStore.open(at: directory.file("martlet.sqlite"))
         for deployment in deployments {
             try await store.insert(
-                StateStore.StoredFunction(
+                StoredFunction(
                     id: RunningProvider.id(deployment.service),
                     desiredReplicas: 1,
                     createdAt: .now(),
-                    revision: StateStore.StoredRevision(number: 7, deployment: deployment, bundleDigest: nil)
+                    revision: StoredRevision(number: 7, deployment: deployment, bundleDigest: nil)
                 )
             )
         }
-        try store.close()
+        try await store.close()
     }
 
     /// Waits for the route of a function with a replica.
@@ -77,6 +79,7 @@ struct StoredDeploymentTests {
         let provider = try await LocalProcessProvider(
             LocalProcessProvider.Settings(
                 dataDirectory: directory,
+                store: try await SQLiteDesiredStore.open(at: directory.file("martlet.sqlite")),
                 platformURL: "http://127.0.0.1:8080",
                 version: ProviderInfo.Version(release: "test", sha: "test")
             ),

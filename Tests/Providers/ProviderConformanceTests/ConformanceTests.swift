@@ -11,6 +11,7 @@ import ProcessProvider
 import ProviderConformance
 import ProviderContract
 import RemoteProvider
+import SQLiteStore
 import ServiceLifecycle
 import Synchronization
 import SystemClient
@@ -120,6 +121,7 @@ private struct ProcessSubject: StoppableSubject {
         return try await LocalProcessProvider(
             LocalProcessProvider.Settings(
                 dataDirectory: directory,
+                store: try await SQLiteDesiredStore.open(at: directory.file("martlet.sqlite")),
                 platformURL: "http://127.0.0.1:8080",
                 version: ProviderInfo.Version(release: "test", sha: "test")
             ),

@@ -8,6 +8,7 @@ import JetStreamQueue
 import ProcessControl
 import ProcessProvider
 import RuntimeSettings
+import SQLiteSchema
 
 /// `martlet doctor`: why an installation does not start, or will not do all it should.
 struct DoctorCommand: AsyncParsableCommand {
@@ -127,7 +128,7 @@ private struct Diagnosis {
     }
 
     private func database(_ subject: String, _ name: String, _ advice: String) -> Finding {
-        guard let problem = StateInspection.problem(of: name, inDataDirectory: settings.dataDirectory) else {
+        guard let problem = DatabaseInspection.problem(of: "\(settings.dataDirectory)/\(name)") else {
             return Finding(.good, subject, "the database is sound")
         }
         return Finding(.problem, subject, "\(name) is damaged (\(problem)); \(advice)")

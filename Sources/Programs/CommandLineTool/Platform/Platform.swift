@@ -5,6 +5,7 @@ import GatewayService
 import Logging
 import ProcessProvider
 import RuntimeSettings
+import SQLiteStore
 import ServiceLifecycle
 import SystemAPI
 
@@ -54,6 +55,7 @@ struct Platform: Sendable {
         try await LocalProcessProvider(
             LocalProcessProvider.Settings(
                 dataDirectory: directory,
+                store: try await SQLiteDesiredStore.open(at: directory.file("martlet.sqlite")),
                 defaultNamespace: settings.defaultNamespace,
                 platformURL: "\(settings.tlsFiles == nil ? "http" : "https")://127.0.0.1:\(settings.port)",
                 requiresLimits: settings.requiresLimits,

@@ -7,6 +7,7 @@ import Logging
 import NIOCore
 import ProcessControl
 import ProviderContract
+import StoreContract
 
 /// Keeps one function as it is desired: carries out what `FunctionPlan` decides, and tells it what happens.
 ///
@@ -19,7 +20,7 @@ final class FunctionSupervisor {
     let log: FunctionLog
     private(set) var newest: FunctionRevision
     /// Digest and deployment of the newest revision, to tell a change from none.
-    private(set) var stored: StateStore.StoredRevision
+    private(set) var stored: StoredRevision
     private(set) var state: MartletStatus.State = .starting
     private(set) var reason = ""
     private(set) var since = Timestamp.now()
@@ -47,7 +48,7 @@ final class FunctionSupervisor {
     private var usedByEnded: UInt64 = 0
 
     init(
-        _ function: StateStore.StoredFunction,
+        _ function: StoredFunction,
         newest: FunctionRevision,
         serving: FunctionRevision?,
         parts: ReplicaParts,
@@ -100,7 +101,7 @@ final class FunctionSupervisor {
         carryOut(plan.setDesired(count))
     }
 
-    func setNewest(_ revision: FunctionRevision, _ stored: StateStore.StoredRevision) {
+    func setNewest(_ revision: FunctionRevision, _ stored: StoredRevision) {
         let isExclusive = revision.isExclusive || newest.isExclusive
         newest = revision
         self.stored = stored

@@ -1,51 +1,47 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import FaultModel
+import Dispatch
+public import FaultModel
 import Foundation
-import FunctionModel
+public import FunctionModel
 import GRDB
+import Glibc
+import SQLiteSchema
+public import StoreContract
 
-/// What was deployed, on disk before it is acknowledged: functions, their revisions, namespaces and image names.
+/// What is desired, in a file (`martlet.sqlite`), on disk before it is acknowledged.
 ///
 /// All access goes through GRDB's writer queue, which is a thread of its own: nothing blocks the cooperative pool.
-final class StateStore: Sendable {
-    /// A function with its newest revision.
-    struct StoredFunction: Sendable {
-        var id: FunctionID
-        var desiredReplicas: Int
-        var createdAt: Timestamp
-        var revision: StoredRevision
-        /// The revision that last was ready, when it is another one: it serves until the newest is ready.
-        var readyRevision: StoredRevision?
-    }
-
-    /// One immutable revision.
-    struct StoredRevision: Sendable, Equatable {
-        var number: Int
-        var deployment: FunctionDeployment
-        var bundleDigest: String?
-    }
-
+public final class SQLiteDesiredStore: DesiredStore {
     private let writer: DatabaseQueue
-    /// Raised with every change of the schema; see `migrations`.
-    private static let schemaVersion = 1
+    /// For what blocks and is not GRDB's: opening and closing.
+    private let disk: DispatchQueue
 
-    /// Opens the database, making it where it is missing.
+    /// Opens the file, making it where it is missing.
     ///
-    /// - Throws: `storageUnavailable` for a database that is damaged, newer than this program, or cannot be written.
-    init(path: String) throws(PlatformFault) {
+    /// - Throws: `storageUnavailable` for a file that is damaged or cannot be written; `badSettings` for one that is newer
+    ///   than this program.
+    public static func open(at path: String) async throws(PlatformFault) -> SQLiteDesiredStore {
+        let disk = DispatchQueue(label: "martlet.store")
+        let opened = await withCheckedContinuation { continuation in
+            disk.async {
+                continuation.resume(
+                    returning: Result { () throws(PlatformFault) in try SQLiteDesiredStore(path: path, disk: disk) }
+                )
+            }
+        }
+        return try opened.get()
+    }
+
+    private init(path: String, disk: DispatchQueue) throws(PlatformFault) {
+        self.disk = disk
         do {
             var configuration = Configuration()
             configuration.journalMode = .wal
             configuration.busyMode = .timeout(5)
             writer = try DatabaseQueue(path: path, configuration: configuration)
-            try writer.writeWithoutTransaction { database in
-                // GRDB sets NORMAL when it switches WAL on: FULL has to come after, and is read back.
-                try database.execute(sql: "PRAGMA synchronous = FULL")
-                let level = try Int.fetchOne(database, sql: "PRAGMA synchronous")
-                guard level == 2 else { throw DatabaseError(message: "synchronous is \(level ?? -1), not FULL") }
-            }
-            try Self.migrate(writer, path: path)
+            try writer.syncEveryCommit()
+            try Self.schema.migrate(writer, at: path)
         } catch let fault as PlatformFault {
             throw fault
         } catch {
@@ -56,15 +52,30 @@ final class StateStore: Sendable {
                 cause: error
             )
         }
-        DurableFile.syncFolder(of: path)
+        Self.syncFolder(of: path)
     }
 
-    /// Writes everything into the one file and closes it.
-    func close() throws { try writer.close() }
+    /// Makes the names in a file's folder last.
+    private static func syncFolder(of path: String) {
+        let folder = Glibc.open((path as NSString).deletingLastPathComponent, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        guard folder >= 0 else { return }
+        fsync(folder)
+        Glibc.close(folder)
+    }
+
+    /// See the contract's `close`: everything is in the one file afterwards.
+    public func close() async throws(PlatformFault) {
+        let writer = writer
+        let closed = await withCheckedContinuation { continuation in
+            disk.async { continuation.resume(returning: Result { try writer.close() }) }
+        }
+        do { try closed.get() } catch { throw Self.fault(error) }
+    }
 
     // MARK: Functions
 
-    func functions() async throws(PlatformFault) -> [StoredFunction] {
+    /// See the contract's `functions`.
+    public func functions() async throws(PlatformFault) -> [StoredFunction] {
         try await read { database in
             let rows = try Row.fetchAll(
                 database,
@@ -101,7 +112,8 @@ final class StateStore: Sendable {
         return StoredRevision(number: number, deployment: deployment, bundleDigest: digest)
     }
 
-    func insert(_ function: StoredFunction) async throws(PlatformFault) {
+    /// See the contract's `insert`.
+    public func insert(_ function: StoredFunction) async throws(PlatformFault) {
         try await write { database in
             try Self.insert(function.revision, of: function.id, database)
             try database.execute(
@@ -117,7 +129,8 @@ final class StateStore: Sendable {
         }
     }
 
-    func insert(_ revision: StoredRevision, of id: FunctionID) async throws(PlatformFault) {
+    /// See the contract's `insert`.
+    public func insert(_ revision: StoredRevision, of id: FunctionID) async throws(PlatformFault) {
         try await write { database in
             try Self.insert(revision, of: id, database)
             try database.execute(
@@ -143,18 +156,18 @@ final class StateStore: Sendable {
         )
     }
 
-    /// Writes the numbers of many functions at once; those that are gone are left out.
-    func setDesiredReplicas(_ waiters: [FunctionID: Int]) async throws(PlatformFault) {
+    /// See the contract's `setDesiredReplicas`.
+    public func setDesiredReplicas(_ numbers: [FunctionID: Int]) async throws(PlatformFault) {
         try await write { database in
             let update = try database.cachedStatement(
                 sql: "UPDATE functions SET desired_replicas = ? WHERE namespace = ? AND name = ?"
             )
-            for (id, replicas) in waiters { try update.execute(arguments: [replicas, id.namespace, id.name]) }
+            for (id, replicas) in numbers { try update.execute(arguments: [replicas, id.namespace, id.name]) }
         }
     }
 
-    /// The moment says which function is meant: its name may be another one's by now.
-    func setReadyRevision(_ number: Int, of id: FunctionID, createdAt: Timestamp) async throws(PlatformFault) {
+    /// See the contract's `setReadyRevision`.
+    public func setReadyRevision(_ number: Int, of id: FunctionID, createdAt: Timestamp) async throws(PlatformFault) {
         try await write { database in
             try database.execute(
                 sql: "UPDATE functions SET ready_revision = ? WHERE namespace = ? AND name = ? AND created_at = ?",
@@ -163,8 +176,8 @@ final class StateStore: Sendable {
         }
     }
 
-    /// Digests of the bundles that revisions in use are pinned to, with the function that uses each.
-    func usedBundles() async throws(PlatformFault) -> [String: FunctionID] {
+    /// See the contract's `usedBundles`.
+    public func usedBundles() async throws(PlatformFault) -> [String: FunctionID] {
         try await read { database in
             let rows = try Row.fetchAll(
                 database,
@@ -181,7 +194,8 @@ final class StateStore: Sendable {
         }
     }
 
-    func delete(_ id: FunctionID) async throws(PlatformFault) {
+    /// See the contract's `delete`.
+    public func delete(_ id: FunctionID) async throws(PlatformFault) {
         try await write { database in
             for table in ["functions", "revisions"] {
                 try database.execute(
@@ -194,7 +208,8 @@ final class StateStore: Sendable {
 
     // MARK: Namespaces
 
-    func namespaces() async throws(PlatformFault) -> [NamespaceRecord] {
+    /// See the contract's `namespaces`.
+    public func namespaces() async throws(PlatformFault) -> [NamespaceRecord] {
         try await read { database in
             try Row.fetchAll(database, sql: "SELECT record FROM namespaces ORDER BY name").map { row in
                 let text: String = row["record"]
@@ -203,16 +218,18 @@ final class StateStore: Sendable {
         }
     }
 
-    func put(_ record: NamespaceRecord) async throws(PlatformFault) {
+    /// See the contract's `put`.
+    public func put(_ namespace: NamespaceRecord) async throws(PlatformFault) {
         try await write { database in
             try database.execute(
                 sql: "INSERT OR REPLACE INTO namespaces (name, record) VALUES (?, ?)",
-                arguments: [record.name, String(decoding: try JSONEncoder().encode(record), as: UTF8.self)]
+                arguments: [namespace.name, String(decoding: try JSONEncoder().encode(namespace), as: UTF8.self)]
             )
         }
     }
 
-    func deleteNamespace(_ name: String) async throws(PlatformFault) {
+    /// See the contract's `deleteNamespace`.
+    public func deleteNamespace(_ name: String) async throws(PlatformFault) {
         try await write { database in
             try database.execute(sql: "DELETE FROM namespaces WHERE name = ?", arguments: [name])
         }
@@ -220,7 +237,8 @@ final class StateStore: Sendable {
 
     // MARK: Images
 
-    func images() async throws(PlatformFault) -> [BundleRecord] {
+    /// See the contract's `images`.
+    public func images() async throws(PlatformFault) -> [BundleRecord] {
         try await read { database in
             try Row.fetchAll(
                 database,
@@ -237,7 +255,8 @@ final class StateStore: Sendable {
         }
     }
 
-    func put(_ image: BundleRecord) async throws(PlatformFault) {
+    /// See the contract's `put`.
+    public func put(_ image: BundleRecord) async throws(PlatformFault) {
         try await write { database in
             try database.execute(
                 sql: "INSERT OR REPLACE INTO images (name, tag, digest, language, created_at) VALUES (?, ?, ?, ?, ?)",
@@ -248,7 +267,8 @@ final class StateStore: Sendable {
         }
     }
 
-    func deleteImage(name: String, tag: String) async throws(PlatformFault) {
+    /// See the contract's `deleteImage`.
+    public func deleteImage(name: String, tag: String) async throws(PlatformFault) {
         try await write { database in
             try database.execute(sql: "DELETE FROM images WHERE name = ? AND tag = ?", arguments: [name, tag])
         }
@@ -256,31 +276,9 @@ final class StateStore: Sendable {
 
     // MARK: Schema
 
-    /// Forward only, each step a transaction, after a copy of what is there.
-    private static func migrate(_ writer: DatabaseQueue, path: String) throws {
-        let version = try writer.read { try Int.fetchOne($0, sql: "PRAGMA user_version") ?? 0 }
-        guard version <= schemaVersion else {
-            throw PlatformFault(
-                .storageUnavailable,
-                "The database of deployments was written by a newer Martlet (schema \(version), known: \(schemaVersion)).",
-                hint: "Start that version, or put back the copy that it made before its first start."
-            )
-        }
-        guard version < schemaVersion else { return }
-        if version > 0 {
-            try writer.writeWithoutTransaction { database in
-                try database.execute(sql: "VACUUM INTO ?", arguments: ["\(path).schema-\(version)"])
-            }
-        }
-        for step in version..<schemaVersion {
-            try writer.write { database in
-                try database.execute(sql: migrations[step])
-                try database.execute(sql: "PRAGMA user_version = \(step + 1)")
-            }
-        }
-    }
+    private static let schema = DatabaseSchema(of: "deployments", steps: steps)
 
-    private static let migrations = [
+    private static let steps = [
         """
         CREATE TABLE functions (
             namespace TEXT NOT NULL, name TEXT NOT NULL,

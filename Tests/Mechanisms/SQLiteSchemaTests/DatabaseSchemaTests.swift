@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import FaultModel
+import Foundation
+import GRDB
+import TestSupport
+import Testing
+
+@testable import SQLiteSchema
+
+/// How tables come to be, step by step.
+struct DatabaseSchemaTests {
+    private let folder = TemporaryFolder()
+    private var path: String { folder.path + "/some.sqlite" }
+    private let first = "CREATE TABLE one (number INTEGER) STRICT; INSERT INTO one VALUES (1);"
+    private let second = "CREATE TABLE two (number INTEGER) STRICT; INSERT INTO two SELECT number FROM one;"
+
+    private func migrate(_ steps: [String]) throws {
+        let database = try DatabaseQueue(path: path)
+        try DatabaseSchema(of: "things", steps: steps).migrate(database, at: path)
+        try database.close()
+    }
+
+    private func numbers(_ table: String, of path: String) throws -> [Int] {
+        try DatabaseQueue(path: path).read { try Int.fetchAll($0, sql: "SELECT number FROM \(table)") }
+    }
+
+    @Test func `an empty file gets all steps, and no copy is made of nothing`() throws {
+        try migrate([first, second])
+        #expect(try numbers("two", of: path) == [1])
+        #expect(try FileManager.default.contentsOfDirectory(atPath: folder.path) == ["some.sqlite"])
+    }
+
+    @Test func `an older file gets the steps that it lacks, behind a copy of what it was`() throws {
+        try migrate([first])
+        try migrate([first, second])
+        try migrate([first, second])
+        #expect(try numbers("two", of: path) == [1])
+        #expect(try numbers("one", of: "\(path).schema-1") == [1])
+        #expect(throws: (any Error).self) { try numbers("two", of: "\(path).schema-1") }
+    }
+
+    @Test func `a copy that was broken off does not keep the next start from making one`() throws {
+        try migrate([first])
+        try Data("half".utf8).write(to: URL(fileURLWithPath: "\(path).schema-1"))
+        try migrate([first, second])
+        #expect(try numbers("one", of: "\(path).schema-1") == [1])
+    }
+
+    @Test func `a step that fails leaves what the step before left`() throws {
+        try migrate([first])
+        #expect(throws: (any Error).self) {
+            try migrate([first, second, "CREATE TABLE three (number INTEGER) STRICT; INSERT INTO nowhere VALUES (1);"])
+        }
+        #expect(try numbers("two", of: path) == [1])
+        #expect(throws: (any Error).self) { try numbers("three", of: path) }
+        try migrate([first, second, "CREATE TABLE three (number INTEGER) STRICT;"])
+        #expect(try numbers("three", of: path).isEmpty)
+    }
+
+    @Test(arguments: [2, -1])
+    func `a newer file, or one that is none of ours, stops the start with a sentence`(version: Int) throws {
+        try migrate([first])
+        try DatabaseQueue(path: path).write { try $0.execute(sql: "PRAGMA user_version = \(version)") }
+        let fault = #expect(throws: PlatformFault.self) { try migrate([first]) }
+        #expect(fault?.code == .badSettings && fault?.message.contains("The database of things was written") == true)
+    }
+
+    @Test func `a damaged file is found by looking, a sound one and none are not`() throws {
+        #expect(DatabaseInspection.problem(of: path) == nil)
+        try migrate([first])
+        #expect(DatabaseInspection.problem(of: path) == nil)
+        try Data(repeating: 7, count: 8192).write(to: URL(fileURLWithPath: path))
+        #expect(DatabaseInspection.problem(of: path) != nil)
+    }
+}
