@@ -276,8 +276,9 @@ let package = Package(
             .services,
             of: "GatewayService",
             [
-                "FaultModel", "FunctionModel", "InvocationEngine", "ProviderConformance", "ProviderContract",
-                "QueueConformance", "SystemAPI", "TestSupport", httpTypes, hummingbird, lifecycle, logging, nioCore,
+                "Dashboard", "FaultModel", "FunctionModel", "InvocationEngine", "ProviderConformance",
+                "ProviderContract", "QueueConformance", "SystemAPI", "TestSupport", httpTypes, hummingbird, lifecycle,
+                logging, nioCore,
             ]
         ),
         tests(

@@ -17,7 +17,6 @@ import Testing
 
 /// Every route that a gateway has on any of its listeners, against the table of access.
 struct AccessTests {
-    private let folder = TemporaryFolder()
     private static let right = "Basic YWRtaW46cHc="
     private let credentials = Credentials(user: "admin", password: "pw")
 
@@ -26,20 +25,6 @@ struct AccessTests {
         func authenticate(_ request: Request) async -> Principal? {
             Principal(Principal.Kind(rawValue: "guest"), name: "guest")
         }
-    }
-
-    private struct NoBundles: BundleStore {
-        let path: String
-
-        func bundles() async throws(PlatformFault) -> [BundleRecord] { [] }
-
-        func storeBundle(name: String, tag: String, archivePath: String) async throws(PlatformFault) -> BundleRecord {
-            throw PlatformFault(.malformedBody, "It is no bundle.")
-        }
-
-        func deleteBundle(name: String, tag: String) async throws(PlatformFault) {}
-
-        func makeUploadPath() async throws(PlatformFault) -> String { path }
     }
 
     /// The routes of one listener.
@@ -60,7 +45,6 @@ struct AccessTests {
         func gateway(_ calls: GatewayRoutes.Calls?, isProvider: Bool = false) -> RouteList {
             GatewayRoutes(
                 provider: provider,
-                bundles: NoBundles(path: folder.path + "/upload"),
                 defaultNamespace: NameRule.defaultNamespace,
                 version: ProviderInfo.Version(release: "test", sha: "test"),
                 calls: calls,

@@ -16,7 +16,6 @@ struct GatewayRoutes: Sendable {
     }
 
     let provider: any FunctionProvider
-    let bundles: (any BundleStore)?
     let defaultNamespace: String
     let version: ProviderInfo.Version
     /// Nil where asynchronous calls are not accepted.
@@ -36,7 +35,6 @@ struct GatewayRoutes: Sendable {
         var routes = RouteList()
         SystemRoutes(
             provider: provider,
-            bundles: bundles,
             defaultNamespace: defaultNamespace,
             version: version,
             invocationCount: invocationCount,
