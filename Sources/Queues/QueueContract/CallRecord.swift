@@ -192,7 +192,8 @@ public struct CallCounts: Sendable, Equatable {
     /// How many calls are missing, or too many: 0 unless something is wrong with the queue.
     public var drift: Int {
         let known = waiting + running + succeeded + failed + dead + cancelled + expired
-        return accepted - others.values.reduce(known, +)
+        // As many as somebody else likes to name: they need not add up to a number.
+        return accepted &- others.values.reduce(known, &+)
     }
 
     /// The count of a state.
@@ -227,7 +228,7 @@ public struct CallCounts: Sendable, Equatable {
     public static func += (left: inout CallCounts, right: CallCounts) {
         left.accepted += right.accepted
         for state in CallState.known { left[state] += right[state] }
-        for (state, count) in right.others { left[state] += count }
+        for (state, count) in right.others { left[state] &+= count }
     }
 }
 
