@@ -26,6 +26,7 @@ let httpTypes: Target.Dependency = .product(name: "HTTPTypes", package: "swift-h
 let httpClient: Target.Dependency = .product(name: "AsyncHTTPClient", package: "async-http-client")
 let sqlite: Target.Dependency = .product(name: "GRDB", package: "GRDB.swift")
 let sqliteC: Target.Dependency = .product(name: "GRDBSQLite", package: "GRDB.swift")
+let asyncAlgorithms: Target.Dependency = .product(name: "AsyncAlgorithms", package: "swift-async-algorithms")
 let deque: Target.Dependency = .product(name: "DequeModule", package: "swift-collections")
 let heap: Target.Dependency = .product(name: "HeapModule", package: "swift-collections")
 let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
@@ -85,6 +86,7 @@ let package = Package(
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-async-algorithms.git", from: "1.1.4"),
         .package(url: "https://github.com/apple/swift-collections.git", from: "1.6.0"),
         .package(url: "https://github.com/apple/swift-crypto.git", from: "4.5.2"),
         .package(url: "https://github.com/apple/swift-http-types.git", from: "1.8.0"),
@@ -139,8 +141,8 @@ let package = Package(
             .services,
             "SystemAPI",
             [
-                "FaultModel", "FunctionModel", "InvocationEngine", "ProviderContract", "QueueContract", crypto,
-                httpTypes, hummingbird, logging, nioCore, nioFoundation,
+                "FaultModel", "FunctionModel", "InvocationEngine", "ProviderContract", "QueueContract",
+                asyncAlgorithms, crypto, httpTypes, hummingbird, logging, nioCore, nioFoundation,
             ]
         ),
         module(
@@ -185,7 +187,7 @@ let package = Package(
             ["FaultModel", "FunctionModel", "ProviderContract", "SystemClient"]
         ),
         module(.providers, "ProviderConformance", ["FaultModel", "FunctionModel", "ProviderContract"]),
-        module(.providers, "ProviderContract", ["FaultModel", "FunctionModel"]),
+        module(.providers, "ProviderContract", ["FaultModel", "FunctionModel", deque]),
         module(.providers, "SQLiteStore", ["FaultModel", "FunctionModel", "SQLiteSchema", "StoreContract", sqlite]),
         module(.providers, "StoreConformance", ["FaultModel", "FunctionModel", "StoreContract"]),
         module(.providers, "StoreContract", ["FaultModel", "FunctionModel"]),
@@ -276,9 +278,9 @@ let package = Package(
             .services,
             of: "GatewayService",
             [
-                "Dashboard", "FaultModel", "FunctionModel", "InvocationEngine", "ProviderConformance",
-                "ProviderContract", "QueueConformance", "SystemAPI", "TestSupport", httpTypes, hummingbird, lifecycle,
-                logging, nioCore,
+                "Dashboard", "FaultModel", "FunctionModel", "InvocationEngine", "InvocationWorker",
+                "ProviderConformance", "ProviderContract", "QueueConformance", "QueueContract", "SystemAPI",
+                "TestSupport", httpTypes, hummingbird, lifecycle, logging, nioCore, nioPosix,
             ]
         ),
         tests(
@@ -312,6 +314,7 @@ let package = Package(
                 "StoreContract", "TestSupport", logging, nioCore, nioPosix,
             ]
         ),
+        tests(.providers, of: "ProviderContract", ["FaultModel", "FunctionModel", "TestSupport"]),
         tests(
             .providers,
             of: "ProviderConformance",

@@ -56,11 +56,24 @@ extension SystemClient {
         try await call("DELETE", path, DeleteFunctionRequest(functionName: name, namespace: namespace))
     }
 
-    /// `POST /system/scale-function/{name}`.
-    public func scale(_ name: String, in namespace: String?, to replicas: Int) async throws(PlatformFault) {
-        let path = "/system/scale-function/\(URLText.escaped(name))" + query(("namespace", namespace))
-        let body = ScaleFunctionRequest(serviceName: name, replicas: replicas, namespace: namespace)
-        try await call("POST", path, body)
+    /// `POST /system/scale-function/{name}`; returns the number that was accepted, where the server says so.
+    @discardableResult
+    public func scale(_ name: String, in namespace: String?, to replicas: Int) async throws(PlatformFault) -> Int {
+        try await scale(ScaleFunctionRequest(serviceName: name, replicas: replicas, namespace: namespace), name)
+    }
+
+    /// The same, by which a server that knows of it lowers no number.
+    @discardableResult
+    public func wake(_ name: String, in namespace: String?, atLeast replicas: Int) async throws(PlatformFault) -> Int {
+        var body = ScaleFunctionRequest(serviceName: name, replicas: replicas, namespace: namespace)
+        body.isLeast = true
+        return try await scale(body, name)
+    }
+
+    private func scale(_ body: ScaleFunctionRequest, _ name: String) async throws(PlatformFault) -> Int {
+        let path = "/system/scale-function/\(URLText.escaped(name))" + query(("namespace", body.namespace))
+        let told = try await change("POST", path, body, telling: ScaleFunctionRequest.acceptedField)
+        return told.flatMap { Int($0) }.map { min(max($0, 0), Int(Int32.max)) } ?? body.replicas ?? 0
     }
 
     /// `GET /system/scaling/{name}`.
@@ -158,6 +171,8 @@ extension SystemClient {
     // MARK: Logs
 
     /// `GET /system/logs`, line by line.
+    ///
+    /// The stream ends with `providerUnreachable` when a server is silent that gives signs of life.
     public func logs(_ query: LogQuery) async throws(PlatformFault) -> AsyncThrowingStream<LogLine, any Error> {
         let path =
             "/system/logs"
@@ -169,22 +184,32 @@ extension SystemClient {
                 ("since", query.since?.description),
                 ("follow", query.follow ? "true" : "false")
             )
-        return try await lines(path, of: LogLine.self)
+        let answer = try await open(path)
+        return lines(of: LogLine.self, answer, givesSigns: answer.givesSignsOfLife)
     }
 
     /// `GET /system/watch`, record by record (martlet-api "Provider watch").
+    ///
+    /// A server that is silent is `providerUnreachable`, at once or at the end of the stream.
     public func watch() async throws(PlatformFault) -> AsyncThrowingStream<WatchRecord, any Error> {
-        try await lines("/system/watch", of: WatchRecord.self)
+        let answer = try await withinSilenceLimit { try await open("/system/watch") }
+        return lines(of: WatchRecord.self, answer, givesSigns: true)
     }
 
-    private func lines<Value: Decodable & Sendable>(
-        _ path: String,
-        of type: Value.Type
-    ) async throws(PlatformFault) -> AsyncThrowingStream<Value, any Error> {
+    /// Asks for an answer of lines that may go on for ever.
+    private func open(_ path: String) async throws(PlatformFault) -> Answer {
         let headers = [(name: "accept", value: "application/x-ndjson, application/json")]
         let answer = try await send("GET", path, headers: headers, timeout: .hours(24 * 365))
         guard answer.status == 200 else { throw Self.fault(answer.status, try await collect(answer)) }
-        let reading = LineReading(answer.body, of: type)
+        return answer
+    }
+
+    private func lines<Value: Decodable & Sendable>(
+        of type: Value.Type,
+        _ answer: Answer,
+        givesSigns: Bool
+    ) -> AsyncThrowingStream<Value, any Error> {
+        let reading = LineReading(answer.body, of: type, givesSigns ? silenceLimit : nil)
         return AsyncThrowingStream { try await reading.next() }
     }
 
@@ -253,18 +278,35 @@ private final class LineReading<Value: Decodable & Sendable>: @unchecked Sendabl
     private var body: HTTPClientResponse.Body.AsyncIterator
     private var splitter = LineSplitter()
     private var lines: ArraySlice<Data> = []
+    /// Holds for each piece of the answer; nil for servers that may well have nothing to say.
+    private let limit: SilenceLimit?
 
-    init(_ body: HTTPClientResponse.Body, of type: Value.Type) { self.body = body.makeAsyncIterator() }
+    init(_ body: HTTPClientResponse.Body, of type: Value.Type, _ limit: SilenceLimit?) {
+        self.body = body.makeAsyncIterator()
+        self.limit = limit
+    }
 
     func next() async throws -> Value? {
         while true {
             if let line = lines.popFirst() { return try JSONDecoder().decode(Value.self, from: line) }
-            guard let piece = try await body.next() else {
+            guard let piece = try await nextPiece() else {
                 guard let last = splitter.end() else { return nil }
                 return try JSONDecoder().decode(Value.self, from: last)
             }
             lines = try splitter.take(piece)[...]
         }
+    }
+
+    private func nextPiece() async throws -> ByteBuffer? {
+        guard let limit else { return try await body.next() }
+        return try await limit.holds { try await self.body.next() }
+    }
+}
+
+extension SystemClient.Answer {
+    /// Whether an answer of lines has an empty one where there is long nothing to say.
+    fileprivate var givesSignsOfLife: Bool {
+        headers.contains { $0.name.lowercased() == "x-martlet-heartbeat" }
     }
 }
 

@@ -46,13 +46,23 @@ public struct SystemClient: Sendable {
     private let login: Login?
     private let http: HTTPClient
     private let timeout: TimeAmount
+    let clock: any Clock<Duration>
 
     /// Makes a client; the HTTP client stays the caller's, who shuts it down.
-    public init(baseURL: String, login: Login?, http: HTTPClient, timeout: Duration = .seconds(60)) {
+    ///
+    /// `clock` measures how long a server is silent that gives signs of life.
+    public init(
+        baseURL: String,
+        login: Login?,
+        http: HTTPClient,
+        timeout: Duration = .seconds(60),
+        clock: any Clock<Duration> = ContinuousClock()
+    ) {
         self.baseURL = baseURL.hasSuffix("/") ? String(baseURL.dropLast()) : baseURL
         target = ServerURL(self.baseURL)
         self.login = login
         self.http = http
+        self.clock = clock
         self.timeout = .nanoseconds(timeout.components.seconds * 1_000_000_000)
     }
 

@@ -104,7 +104,7 @@ extension LocalProcessProvider {
             let supervisor = try self.existing(id)
             try await self.store.delete(id)
             self.desired.forget(id)
-            self.hub.remove(id)
+            self.feed.remove(id)
             let logs = self.parts.logs
             logs.leave(supervisor.log)
             supervisor.stopAll(deleting: true) { logs.remove(supervisor.log) }
@@ -115,26 +115,47 @@ extension LocalProcessProvider {
     }
 
     /// See the contract's `scale`.
-    public func scale(_ id: FunctionID, to replicas: Int) async throws(PlatformFault) {
-        let changed: Timestamp? = try await change { () throws(PlatformFault) in
+    @discardableResult
+    public func scale(_ id: FunctionID, to replicas: Int) async throws(PlatformFault) -> Int {
+        try await setDesired(id) { _ in replicas }
+    }
+
+    /// See the contract's `wake`.
+    @discardableResult
+    public func wake(_ id: FunctionID, atLeast replicas: Int) async throws(PlatformFault) -> Int {
+        try await setDesired(id) { max($0, replicas) }
+    }
+
+    /// Desires another number of replicas, chosen when no other change is under way.
+    private func setDesired(_ id: FunctionID, _ choose: (Int) -> Int) async throws(PlatformFault) -> Int {
+        let (replicas, changed) = try await change { () throws(PlatformFault) -> (Int, Timestamp?) in
             let supervisor = try self.existing(id)
+            let before = supervisor.desired
+            let replicas = choose(before)
             guard (0...Int(Int32.max)).contains(replicas) else {
                 throw PlatformFault(.invalidValue, "\(replicas) is not a number of replicas.")
             }
             guard !supervisor.newest.isExclusive || replicas <= 1 else { throw Self.onePort(id) }
-            let before = supervisor.desired
             // Started at once, since somebody may wait; acknowledged only when it is on disk.
-            guard replicas != before || self.desired.isPending(id) else { return nil }
+            guard replicas != before || self.desired.isPending(id) else { return (replicas, nil) }
             self.desired.waiter(replicas, of: id, onDisk: before)
             supervisor.setDesired(replicas)
-            return supervisor.createdAt
+            return (replicas, supervisor.createdAt)
         }
-        guard let changed else { return }
+        if let changed { try await keepDesired(replicas, of: id, createdAt: changed) }
+        return replicas
+    }
+
+    private func keepDesired(
+        _ replicas: Int,
+        of id: FunctionID,
+        createdAt: Timestamp
+    ) async throws(PlatformFault) {
         do throws(PlatformFault) {
             try await keepDesired()
         } catch {
             // Unless somebody has desired another number meanwhile, or the name is another function's.
-            if let supervisor = functions[id], supervisor.createdAt == changed, supervisor.desired == replicas,
+            if let supervisor = functions[id], supervisor.createdAt == createdAt, supervisor.desired == replicas,
                 let kept = desired.onDisk[id]
             {
                 supervisor.setDesired(kept)
@@ -166,7 +187,7 @@ extension LocalProcessProvider {
     }
 
     /// See the contract's `watch`.
-    public nonisolated func watch() -> AsyncStream<RoutingEvent> { hub.watch() }
+    public nonisolated func watch() -> AsyncStream<RouteUpdate> { feed.updates() }
 
     // MARK: Checks
 

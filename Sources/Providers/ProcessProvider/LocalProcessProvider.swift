@@ -68,7 +68,7 @@ public actor LocalProcessProvider: FunctionProvider {
     nonisolated let settings: Settings
     nonisolated let logger: Logger
     nonisolated let parts: ReplicaParts
-    nonisolated let hub = RouteHub()
+    nonisolated let feed = RouteFeed()
     nonisolated let store: any DesiredStore
     /// Where bundles are unpacked and removed: it may take long, and no replica waits for it.
     nonisolated let unpacking = DispatchQueue(label: "martlet.bundles")
@@ -220,7 +220,7 @@ public actor LocalProcessProvider: FunctionProvider {
             parts: parts,
             log: parts.logs.log(of: function.id),
             crowd: crowd,
-            hub: hub,
+            feed: feed,
             logger: logger,
             onServing: { [store, logger, createdAt = function.createdAt] id, number in
                 // Not awaited by anybody: a restart that finds the older number merely begins with the newest.
@@ -274,7 +274,7 @@ public actor LocalProcessProvider: FunctionProvider {
         isStopped = true
         memoryWatch?.cancel()
         parts.tidying.close()
-        hub.close()
+        feed.close()
         let deadline = loop.scheduleTask(in: TimeAmount(limit)) {
             self.assumeIsolated { provider in
                 for function in provider.functions.values + provider.leaving { function.killAll() }

@@ -66,15 +66,8 @@ extension ProviderUnderTest {
         _ id: FunctionID,
         _ holds: (FunctionRoute) -> Bool
     ) async -> FunctionRoute? {
-        for await event in provider.watch() {
-            switch event {
-            case .snapshot(let routes):
-                if let route = routes.first(where: { $0.id == id }), holds(route) { return route }
-            case .changed(let route):
-                if route.id == id, holds(route) { return route }
-            case .removed:
-                continue
-            }
+        for await update in provider.watch() {
+            if let route = update.routes.first(where: { $0.id == id }), holds(route) { return route }
         }
         return nil
     }

@@ -6,8 +6,9 @@ public import ProviderContract
 
 /// A provider that keeps everything in memory and runs nothing: for tests of what stands in front of providers.
 ///
-/// Each function's replicas lead to one upstream. A function whose image is `never-ready` never becomes ready. It has the
-/// facets and shows the behaviours that it is told to.
+/// Each function's replicas lead to one upstream. A function whose image is `never-ready` never becomes ready, and one
+/// whose image is `never-woken` stays at zero though to wake it is accepted. It has the facets and shows the behaviours
+/// that it is told to.
 public actor InMemoryProvider: FunctionProvider {
     private struct Stored {
         var spec: FunctionSpec
@@ -36,8 +37,9 @@ public actor InMemoryProvider: FunctionProvider {
     private var secretNames: [String: Set<String>] = [:]
     private var imageRecords: [BundleRecord] = []
     private var records: [String: NamespaceRecord]
-    private var watchers: [Int: AsyncStream<RoutingEvent>.Continuation] = [:]
-    private var nextWatcher = 0
+    private let feed = RouteFeed()
+    /// How often a function was to be woken.
+    public private(set) var wakes = 0
 
     /// Makes a provider whose functions all lead to one server.
     ///
@@ -128,15 +130,26 @@ public actor InMemoryProvider: FunctionProvider {
     public func delete(_ id: FunctionID) async throws(PlatformFault) {
         guard let stored = functions.removeValue(forKey: id) else { throw Self.missing(id) }
         for replica in stored.replicas { replica.drain {} }
-        for watcher in watchers.values { watcher.yield(.removed(id)) }
+        feed.remove(id)
     }
 
     /// See the contract's `scale`.
-    public func scale(_ id: FunctionID, to replicas: Int) async throws(PlatformFault) {
+    @discardableResult
+    public func scale(_ id: FunctionID, to replicas: Int) async throws(PlatformFault) -> Int {
         guard functions[id] != nil else { throw Self.missing(id) }
         if let lack = abilities.lack(forReplicas: replicas) { throw lack.fault(of: "in-memory") }
         functions[id]?.desired = replicas
         settle(id)
+        return replicas
+    }
+
+    /// See the contract's `wake`.
+    @discardableResult
+    public func wake(_ id: FunctionID, atLeast replicas: Int) async throws(PlatformFault) -> Int {
+        guard let stored = functions[id] else { throw Self.missing(id) }
+        wakes += 1
+        guard stored.spec.run.image != "never-woken" else { return replicas }
+        return stored.desired < replicas ? try await scale(id, to: replicas) : stored.desired
     }
 
     /// Brings a function to what is desired, at once.
@@ -153,7 +166,7 @@ public actor InMemoryProvider: FunctionProvider {
         stored.readyRevision = serving
         if serving == stored.revision { stored.serving = stored.spec }
         functions[id] = stored
-        if let route = route(id) { for watcher in watchers.values { watcher.yield(.changed(route)) } }
+        if let route = route(id) { feed.publish(route) }
     }
 
     private func route(_ id: FunctionID) -> FunctionRoute? {
@@ -200,22 +213,13 @@ public actor InMemoryProvider: FunctionProvider {
     // MARK: Routing
 
     /// See the contract's `watch`.
-    public nonisolated func watch() -> AsyncStream<RoutingEvent> {
-        let (stream, continuation) = AsyncStream.makeStream(of: RoutingEvent.self)
-        // Ends with the stream, whose end takes it out again.
-        Task { await self.add(continuation) }
-        return stream
-    }
+    public nonisolated func watch() -> AsyncStream<RouteUpdate> { feed.updates() }
 
-    private func add(_ continuation: AsyncStream<RoutingEvent>.Continuation) {
-        nextWatcher += 1
-        let number = nextWatcher
-        watchers[number] = continuation
-        continuation.onTermination = { _ in Task { await self.remove(number) } }
-        continuation.yield(.snapshot(functions.keys.sorted().compactMap(route)))
-    }
+    /// Is heard no more, as a provider elsewhere may be; what was told before holds.
+    public nonisolated func loseContact(_ fault: PlatformFault) { feed.lose(fault) }
 
-    private func remove(_ number: Int) { watchers[number] = nil }
+    /// Is heard again.
+    public nonisolated func hearAgain() { feed.hearAgain() }
 }
 
 extension InMemoryProvider: LogFacet {

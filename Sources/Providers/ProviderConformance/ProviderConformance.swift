@@ -13,7 +13,7 @@ import ProviderContract
 public enum ProviderChecks {
     /// All promises.
     public static let all: [ProviderCheck] =
-        functions + routing + logs + secrets + namespaces + images + capabilities
+        functions + routing + scaling + following + logs + secrets + namespaces + images + capabilities
 
     private static let functions: [ProviderCheck] = [
         ProviderCheck("a created function is listed and described as it was deployed") { subject in

@@ -23,6 +23,9 @@ public protocol ProviderUnderTest: Sendable {
 
     /// The same provider killed and started again; nil where that cannot be done. Nothing is asked of the one before.
     func startedAgain() async throws -> (any FunctionProvider)?
+
+    /// How the provider loses contact with its functions; nil where a test cannot make it.
+    var contact: ContactUnderTest? { get }
 }
 
 extension ProviderUnderTest {
@@ -31,6 +34,24 @@ extension ProviderUnderTest {
 
     /// It cannot be started again.
     public func startedAgain() async throws -> (any FunctionProvider)? { nil }
+
+    /// None that a test can make it lose.
+    public var contact: ContactUnderTest? { nil }
+}
+
+/// What a test does to a provider that may lose contact with its functions.
+public struct ContactUnderTest: Sendable {
+    let lose: @Sendable (PlatformFault) -> Void
+    let hearAgain: @Sendable () -> Void
+
+    /// Says how contact is lost, and how it is had again.
+    public init(
+        lose: @escaping @Sendable (PlatformFault) -> Void,
+        hearAgain: @escaping @Sendable () -> Void
+    ) {
+        self.lose = lose
+        self.hearAgain = hearAgain
+    }
 }
 
 /// Deploying as the API does it: what is sent is parsed first.

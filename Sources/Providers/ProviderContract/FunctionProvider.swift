@@ -75,17 +75,30 @@ public protocol FunctionProvider: Sendable {
     /// - Throws: `functionNotFound`.
     func delete(_ id: FunctionID) async throws(PlatformFault)
 
-    /// Sets the desired number of replicas, 0 to `Int32.max`. A minimum label does not stop a smaller number.
+    /// Sets the desired number of replicas, 0 to `Int32.max`; returns the number that is desired from now on.
+    ///
+    /// A minimum label does not stop a smaller number.
     ///
     /// - Throws: `functionNotFound`; `invalidValue` when the function cannot have so many (fixed port); `notSupported` when
     ///   no function of this provider can.
-    func scale(_ id: FunctionID, to replicas: Int) async throws(PlatformFault)
+    @discardableResult
+    func scale(_ id: FunctionID, to replicas: Int) async throws(PlatformFault) -> Int
 
-    /// Everything a router needs, pushed: one snapshot first, then each change.
+    /// Desires at least so many replicas, for calls that wait; returns the number that is desired from now on.
     ///
-    /// Each subscriber gets the whole sequence. It ends when the provider shuts down or the subscriber's task is
-    /// cancelled. Elements are never dropped; the state they carry is complete per function, so the last one counts.
-    func watch() -> AsyncStream<RoutingEvent>
+    /// Never lowers the number, so that gateways that wake one function at a time cannot undo each other.
+    ///
+    /// - Throws: as `scale`.
+    @discardableResult
+    func wake(_ id: FunctionID, atLeast replicas: Int) async throws(PlatformFault) -> Int
+
+    /// Everything a router needs, pushed: one snapshot first, then each change (`RouteFeed`).
+    ///
+    /// Each subscriber gets a sequence of its own, which ends when the provider shuts down or the subscriber's task is
+    /// cancelled. The state that elements carry is complete per function: the last one counts, and takes the place of
+    /// those before it that a slow subscriber has not taken. A provider that cannot be heard says `lost`, before the
+    /// snapshot too; what was told before holds until `heardAgain`.
+    func watch() -> AsyncStream<RouteUpdate>
 
     // MARK: Facets
 

@@ -2,16 +2,6 @@
 
 public import FunctionModel
 
-/// A change of what can be called, pushed by a provider.
-public enum RoutingEvent: Sendable {
-    /// All functions there are; what is not in it is gone.
-    case snapshot([FunctionRoute])
-    /// A function is new, or anything about it changed.
-    case changed(FunctionRoute)
-    /// A function is gone.
-    case removed(FunctionID)
-}
-
 /// What a router knows of one function.
 public struct FunctionRoute: Sendable {
     /// The function.

@@ -9,22 +9,26 @@ public import SystemClient
 /// Any OpenFaaS provider, reached over HTTP (contract §21, martlet-api "Provider watch").
 ///
 /// Calls of functions go to the provider's own `/function/` proxy. Where the provider cannot push, it is asked once a
-/// second. What it can do is known from when it is watched: its facets are there until it has told otherwise.
+/// second. A provider that is silent for 30 s is lost, and asked anew. What it can do is known from when it is watched: its
+/// facets are there until it has told otherwise.
 public struct HTTPFunctionProvider: FunctionProvider {
     private let learned = LearnedCapabilities()
     private let client: SystemClient
     private let upstream: HTTPUpstream
     private let pollInterval: Duration
+    private let time: RemoteTime
     private let warn: @Sendable (FunctionID, String) -> Void
 
     /// Makes a provider of an API at `http://HOST:PORT`.
     ///
+    /// `clock` measures pauses between questions, and how long a function has been missing.
     /// `warn` is told, once for each function, what of its deployment cannot be parsed here and counts as absent.
     ///
     /// - Throws: `badSettings` for a URL that is none.
     public init(
         client: SystemClient,
         pollInterval: Duration = .seconds(1),
+        clock: some Clock<Duration> = ContinuousClock(),
         warn: @escaping @Sendable (FunctionID, String) -> Void = { _, _ in }
     ) throws(PlatformFault) {
         guard let upstream = HTTPUpstream(url: client.baseURL) else {
@@ -36,6 +40,7 @@ public struct HTTPFunctionProvider: FunctionProvider {
         }
         self.client = client
         self.pollInterval = pollInterval
+        time = RemoteTime(clock)
         self.warn = warn
         self.upstream = upstream
     }
@@ -113,8 +118,21 @@ public struct HTTPFunctionProvider: FunctionProvider {
     }
 
     /// See the contract's `scale`.
-    public func scale(_ id: FunctionID, to replicas: Int) async throws(PlatformFault) {
-        do throws(PlatformFault) { try await client.scale(id.name, in: id.namespace, to: replicas) } catch {
+    @discardableResult
+    public func scale(_ id: FunctionID, to replicas: Int) async throws(PlatformFault) -> Int {
+        do throws(PlatformFault) { return try await client.scale(id.name, in: id.namespace, to: replicas) } catch {
+            throw Self.named(error, id)
+        }
+    }
+
+    /// See the contract's `wake`.
+    ///
+    /// A plain OpenFaaS provider sets the number, so it is looked at before: what others ask of it in between is lost.
+    @discardableResult
+    public func wake(_ id: FunctionID, atLeast replicas: Int) async throws(PlatformFault) -> Int {
+        let desired = try await function(id, includingUsage: false).replicas
+        guard desired < replicas else { return desired }
+        do throws(PlatformFault) { return try await client.wake(id.name, in: id.namespace, atLeast: replicas) } catch {
             throw Self.named(error, id)
         }
     }
@@ -128,21 +146,22 @@ public struct HTTPFunctionProvider: FunctionProvider {
     // MARK: Routing
 
     /// See the contract's `watch`.
-    public func watch() -> AsyncStream<RoutingEvent> {
-        let (stream, continuation) = AsyncStream.makeStream(of: RoutingEvent.self)
+    public func watch() -> AsyncStream<RouteUpdate> {
+        let feed = RouteFeed(isComplete: false)
         let follower = RemoteRoutes(
             client: client,
             upstream: upstream,
             pollInterval: pollInterval,
             learned: learned,
+            time: time,
+            feed: feed,
             warn: warn
         )
         let task = Task {
-            await follower.follow { continuation.yield($0) }
-            continuation.finish()
+            await follower.follow()
+            feed.close()
         }
-        continuation.onTermination = { _ in task.cancel() }
-        return stream
+        return feed.updates { task.cancel() }
     }
 
     // MARK: Facets

@@ -7,106 +7,138 @@ import SystemClient
 
 /// Follows what can be called at a provider elsewhere.
 ///
-/// While the provider cannot be reached the last known routes stay: its functions may well be there.
+/// While the provider cannot be reached the last known routes stay: its functions may well be there. A function that
+/// a list leaves out stays, too, until there is evidence that it is gone.
 actor RemoteRoutes {
     private let client: SystemClient
     private let upstream: HTTPUpstream
     private let pollInterval: Duration
     private let learned: LearnedCapabilities
+    private let time: RemoteTime
+    private let feed: RouteFeed
     private let warn: @Sendable (FunctionID, String) -> Void
     /// Functions whose deployments were complained about.
     private var warned: Set<FunctionID> = []
     private var replicas: [FunctionID: (replica: Replica, maxInFlight: Int?)] = [:]
-    private var known: Set<FunctionID> = []
+    /// What was last told of the functions that are known.
+    private var known: [FunctionID: WatchRecord.Function] = [:]
+    /// Known functions that complete lists have left out, and since when.
+    private var missing: [FunctionID: Duration] = [:]
+    private var hasList = false
+    private var isLost = false
+    private static let shortestPause = Duration.milliseconds(100)
     private static let longestPause = Duration.seconds(10)
+    /// Two complete lists so far apart that leave a function out are evidence that it is gone.
+    private static let evidenceSpan = Duration.seconds(10)
 
     init(
         client: SystemClient,
         upstream: HTTPUpstream,
         pollInterval: Duration,
         learned: LearnedCapabilities,
+        time: RemoteTime,
+        feed: RouteFeed,
         warn: @escaping @Sendable (FunctionID, String) -> Void
     ) {
         self.client = client
         self.upstream = upstream
         self.pollInterval = pollInterval
         self.learned = learned
+        self.time = time
+        self.feed = feed
         self.warn = warn
     }
 
     /// Follows until the task is cancelled.
-    func follow(_ yield: @Sendable (RoutingEvent) -> Void) async {
-        var pause = Duration.milliseconds(100)
+    func follow() async {
+        var pause = Self.shortestPause
         while !Task.isCancelled {
             do throws(PlatformFault) {
-                if try await followPushes(yield) { pause = .milliseconds(100) }
+                try await followPushes()
+                pause = Self.shortestPause
             } catch {
-                if error.code == .notFound || error.code == .notSupported { await poll(yield) }
+                if error.code == .notFound || error.code == .notSupported { await poll() } else { lose(error) }
             }
-            // Ends early when the task is cancelled, which the loop looks at.
-            try? await Task.sleep(for: pause)
+            await time.pause(pause)
             pause = min(pause * 2, Self.longestPause)
         }
     }
 
+    // MARK: Contact
+
+    private func lose(_ fault: PlatformFault) {
+        guard !isLost, !Task.isCancelled else { return }
+        isLost = true
+        feed.lose(fault)
+    }
+
+    private func hear() {
+        guard isLost else { return }
+        isLost = false
+        feed.hearAgain()
+    }
+
     // MARK: Pushes
 
-    /// Follows `/system/watch` until the connection ends; true when anything came.
-    private func followPushes(_ yield: @Sendable (RoutingEvent) -> Void) async throws(PlatformFault) -> Bool {
+    /// Follows `/system/watch` until the connection ends.
+    ///
+    /// Its end is no loss of contact, which the next attempt shows; one that brought nothing is.
+    private func followPushes() async throws(PlatformFault) {
         let records = try await client.watch()
         var hasSeen = false
         do {
             for try await record in records {
                 hasSeen = true
-                for event in events(record) { yield(event) }
+                take(record)
             }
+        } catch let fault as PlatformFault {
+            throw fault
         } catch {
-            // The connection broke: `follow` opens another.
+            guard !hasSeen else { return }
+            throw PlatformFault(.providerUnreachable, "The provider broke its answer off.", cause: error)
         }
-        return hasSeen
+        guard hasSeen else { throw PlatformFault(.providerUnreachable, "The provider tells nothing.") }
     }
 
-    private func events(_ record: WatchRecord) -> [RoutingEvent] {
+    private func take(_ record: WatchRecord) {
         if let told = record.capabilities { learned.learn(told) }
+        // The provider stands in front of another that it does not hear.
+        if let fault = record.fault { return lose(PlatformFault(fault)) }
+        hear()
         let functions = record.functions ?? []
         switch record.kind {
-        case .snapshot:
-            return [.snapshot(routes(functions))]
-        case .changed:
-            return functions.map { .changed(route($0)) }
-        case .removed:
-            return functions.map { .removed(forget(FunctionID(name: $0.name, namespace: $0.namespace))) }
-        default:
-            // A heartbeat, or what a newer provider tells to those who know it.
-            return []
+        case .snapshot: take(functions)
+        case .changed: for function in functions { tell(function) }
+        case .removed: for function in functions { forget(function.id) }
+        // A heartbeat: what was told is complete until now. Or what a newer provider tells to those who know it.
+        default: forgetMissing()
         }
-    }
-
-    private func routes(_ functions: [WatchRecord.Function]) -> [FunctionRoute] {
-        let routes = functions.map(route)
-        for gone in known.subtracting(routes.map(\.id)) { _ = forget(gone) }
-        return routes
     }
 
     // MARK: Polling
 
     /// Asks again and again, for providers that do not push, until the task is cancelled.
-    private func poll(_ yield: @Sendable (RoutingEvent) -> Void) async {
+    private func poll() async {
         learned.learn(await CapabilityQuestions(client: client).ask())
         while !Task.isCancelled {
             do throws(PlatformFault) {
-                yield(.snapshot(routes(try await list())))
+                let list = try await client.withinSilenceLimit { [client] in try await Self.list(client) }
+                hear()
+                take(list.map(record))
             } catch {
-                // Not reachable just now: the last known routes stay.
+                lose(error)
             }
-            try? await Task.sleep(for: pollInterval)
+            await time.pause(pollInterval)
         }
     }
 
-    private func list() async throws(PlatformFault) -> [WatchRecord.Function] {
-        var all: [WatchRecord.Function] = []
+    private static func list(_ client: SystemClient) async throws(PlatformFault) -> [FunctionStatus] {
+        var all: [FunctionStatus] = []
         for namespace in try await client.namespaces() {
-            all += try await client.functions(in: namespace).map { record($0, namespace) }
+            for var status in try await client.functions(in: namespace) {
+                if status.namespace.isEmpty { status.namespace = namespace }
+                all.append(status)
+            }
         }
         return all
     }
@@ -114,21 +146,45 @@ actor RemoteRoutes {
     /// What a plain OpenFaaS provider's list says.
     ///
     /// What another provider let pass may be unknown here, and counts as absent.
-    private func record(_ told: FunctionStatus, _ namespace: String) -> WatchRecord.Function {
-        var status = told
-        if status.namespace.isEmpty { status.namespace = namespace }
+    private func record(_ status: FunctionStatus) -> WatchRecord.Function {
         var faults: [String] = []
         let spec = FunctionSpec(received: status) { faults.append($0) }
         if !faults.isEmpty, warned.insert(spec.id).inserted { warn(spec.id, faults.joined(separator: " ")) }
         return WatchRecord.Function(status, spec)
     }
 
+    // MARK: Evidence
+
+    /// Takes over a complete list.
+    private func take(_ list: [WatchRecord.Function]) {
+        let listed = Set(list.map(\.id))
+        let now = time.now()
+        for id in known.keys where !listed.contains(id) && missing[id] == nil { missing[id] = now }
+        guard hasList else {
+            hasList = true
+            return feed.replace(with: list.map(route))
+        }
+        for function in list { tell(function) }
+        forgetMissing()
+    }
+
+    private func forgetMissing() {
+        let now = time.now()
+        for (id, since) in missing where now - since >= Self.evidenceSpan { forget(id) }
+    }
+
+    private func tell(_ function: WatchRecord.Function) {
+        missing[function.id] = nil
+        guard known[function.id] != function.clamped else { return }
+        feed.publish(route(function))
+    }
+
     // MARK: Routes
 
     private func route(_ told: WatchRecord.Function) -> FunctionRoute {
         let function = told.clamped
-        let id = FunctionID(name: function.name, namespace: function.namespace)
-        known.insert(id)
+        let id = function.id
+        known[id] = function
         return FunctionRoute(
             id: id,
             revision: function.revision,
@@ -156,14 +212,33 @@ actor RemoteRoutes {
         return []
     }
 
-    private func forget(_ id: FunctionID) -> FunctionID {
+    private func forget(_ id: FunctionID) {
         _ = withdraw(id)
-        known.remove(id)
-        return id
+        known[id] = nil
+        missing[id] = nil
+        feed.remove(id)
     }
 }
 
+/// The time that contact is measured by.
+struct RemoteTime: Sendable {
+    private let clock: any Clock<Duration>
+    /// Time since some moment.
+    let now: @Sendable () -> Duration
+
+    init<Kind: Clock<Duration>>(_ clock: Kind) {
+        self.clock = clock
+        let start = clock.now
+        now = { start.duration(to: clock.now) }
+    }
+
+    /// Waits; ends early when the task is cancelled, which its loop looks at.
+    func pause(_ duration: Duration) async { try? await clock.sleep(for: duration) }
+}
+
 extension WatchRecord.Function {
+    fileprivate var id: FunctionID { FunctionID(name: name, namespace: namespace) }
+
     /// The same with numbers that can be counted with, whatever the other side says.
     fileprivate var clamped: WatchRecord.Function {
         func count(_ number: Int, from least: Int = 0) -> Int { min(max(number, least), Int(Int32.max)) }

@@ -19,6 +19,8 @@ public actor Autoscaler {
     public struct Sources: Sendable {
         /// The functions that carry a label of the autoscaler.
         public var routes: @Sendable () -> [FunctionRoute]
+        /// Whether the provider is heard: nothing is decided about what may have changed meanwhile.
+        public var isHeard: @Sendable () -> Bool
         /// How busy some functions are.
         public var activity: @Sendable ([FunctionID]) async -> [FunctionID: FunctionActivity]
         /// Asynchronous calls that are due or in flight.
@@ -29,11 +31,13 @@ public actor Autoscaler {
         /// Names the sources.
         public init(
             routes: @escaping @Sendable () -> [FunctionRoute],
+            isHeard: @escaping @Sendable () -> Bool = { true },
             activity: @escaping @Sendable ([FunctionID]) async -> [FunctionID: FunctionActivity],
             backlog: @escaping @Sendable () async -> [FunctionID: Int],
             prometheus: PrometheusClient?
         ) {
             self.routes = routes
+            self.isHeard = isHeard
             self.activity = activity
             self.backlog = backlog
             self.prometheus = prometheus
@@ -84,6 +88,7 @@ public actor Autoscaler {
 
     /// Looks at every function once; returns what to ask of the provider and of the slow sources.
     func look(now: Duration) async -> (changes: [Change], questions: [LoadReadings.Question]) {
+        guard sources.isHeard() else { return ([], []) }
         let routes = sources.routes()
         forget(allBut: routes)
         guard !routes.isEmpty else { return ([], []) }

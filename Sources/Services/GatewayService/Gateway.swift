@@ -24,7 +24,8 @@ public struct Gateway: Sendable {
     /// Builds a gateway in front of a provider.
     ///
     /// `counts` keeps invocation counts over restarts; without it they begin at 0. Without `asynchrony` calls are not
-    /// accepted for later. `stopping` is begun by whoever ends the program.
+    /// accepted for later. `stopping` is begun by whoever ends the program. `clock` measures for how long contact with the
+    /// provider was held.
     public init(
         _ settings: Settings,
         provider: any FunctionProvider,
@@ -33,9 +34,10 @@ public struct Gateway: Sendable {
         scaling: Scaling,
         stopping: Stopping,
         group: any EventLoopGroup,
-        logger: Logger
+        logger: Logger,
+        clock: any Clock<Duration> = ContinuousClock()
     ) {
-        let setting = GatewaySetting(settings, provider, counts, asynchrony, stopping, group, logger)
+        let setting = GatewaySetting(settings, provider, counts, asynchrony, stopping, group, logger, clock)
         let work = GatewayWork(setting, scaling)
         let control = ControlPlane(setting, work)
         let listeners = ListenerService(control.doors, setting)
@@ -55,6 +57,8 @@ struct GatewaySetting: Sendable {
     let stopping: Stopping
     let group: any EventLoopGroup
     let logger: Logger
+    let clock: any Clock<Duration>
+    let evidence: DeletionEvidence
     let known = Milestone<Void>()
     let addresses = Milestone<Gateway.Addresses>()
 
@@ -65,7 +69,8 @@ struct GatewaySetting: Sendable {
         _ asynchrony: Gateway.Asynchrony?,
         _ stopping: Stopping,
         _ group: any EventLoopGroup,
-        _ logger: Logger
+        _ logger: Logger,
+        _ clock: any Clock<Duration>
     ) {
         self.settings = settings
         self.provider = provider
@@ -74,6 +79,8 @@ struct GatewaySetting: Sendable {
         self.stopping = stopping
         self.group = group
         self.logger = logger
+        self.clock = clock
+        evidence = DeletionEvidence(clock: clock)
     }
 
     var readiness: Readiness {

@@ -98,9 +98,12 @@ public final class InvocationWorker: Sendable {
         if limits(function) != nil {
             _ = wake(function)
         } else {
-            tell.yield(.gone(function))
+            functionRemoved(function)
         }
     }
+
+    /// A function is gone: its waiting calls are dead.
+    public func functionRemoved(_ function: FunctionID) { tell.yield(.gone(function)) }
 
     /// It is known which functions there are, by `limits`: calls of others are dead.
     public func allFunctionsAreKnown() { tell.yield(.allAreKnown) }
@@ -114,6 +117,8 @@ public final class InvocationWorker: Sendable {
     /// Lets the dead be dead: calls of functions that were deleted while nobody looked.
     private func deadLetterOrphans() async {
         for function in await queue.waitingFunctions() where limits(function) == nil { await functionDeleted(function) }
+        // Those of functions that were not known before, and are known now not to exist, are over.
+        for lane in state.withLock({ Array($0.lanes.values) }) { lane.wake() }
     }
 
     /// Takes no more calls, lets those in flight end within a limit, and gives the others back to the queue.

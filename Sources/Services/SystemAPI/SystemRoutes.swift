@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 public import FunctionModel
+public import InvocationEngine
 public import ProviderContract
 
 /// The OpenFaaS REST API over a provider: the gateway's system routes, and a provider's own interface (contract §3,
@@ -11,23 +12,26 @@ public struct SystemRoutes: Sendable {
     private let version: ProviderInfo.Version
     private let invocationCount: @Sendable (FunctionID) -> Double
     private let awaitCallable: @Sendable (FunctionID) async -> Void
+    private let loss: @Sendable () -> RoutingTable.LostContact?
 
     /// Describes the API.
     ///
     /// `invocationCount` answers from counters at hand and never waits. `awaitCallable` returns when a function that
-    /// was just created can be called.
+    /// was just created can be called. `loss` tells of a provider that is not heard.
     public init(
         provider: any FunctionProvider,
         defaultNamespace: String,
         version: ProviderInfo.Version,
         invocationCount: @escaping @Sendable (FunctionID) -> Double,
-        awaitCallable: @escaping @Sendable (FunctionID) async -> Void
+        awaitCallable: @escaping @Sendable (FunctionID) async -> Void,
+        loss: @escaping @Sendable () -> RoutingTable.LostContact? = { nil }
     ) {
         self.provider = provider
         namespace = NamespaceChoice(fallback: defaultNamespace)
         self.version = version
         self.invocationCount = invocationCount
         self.awaitCallable = awaitCallable
+        self.loss = loss
     }
 
     /// Adds all routes.
@@ -37,12 +41,13 @@ public struct SystemRoutes: Sendable {
             provider: provider,
             namespace: namespace,
             invocationCount: invocationCount,
-            awaitCallable: awaitCallable
+            awaitCallable: awaitCallable,
+            loss: loss
         ).addRoutes(to: &routes)
         SecretRoutes(provider: provider, namespace: namespace).addRoutes(to: &routes)
         NamespaceRoutes(provider: provider, namespace: namespace).addRoutes(to: &routes)
         LogRoutes(provider: provider, namespace: namespace).addRoutes(to: &routes)
-        InfoRoutes(provider: provider, version: version).addRoutes(to: &routes)
+        InfoRoutes(provider: provider, version: version, loss: loss).addRoutes(to: &routes)
         AlertRoutes(provider: provider, namespace: namespace).addRoutes(to: &routes)
         WatchRoutes(provider: provider).addRoutes(to: &routes)
         BundleRoutes(provider: provider).addRoutes(to: &routes)

@@ -112,7 +112,7 @@ private final class RunningWatchdog: Sendable {
         let metricsDoor = FrontDoor(
             group: group,
             settings: EngineSettings(servedBy: "fwatchdog/\(Watchdog.version)"),
-            table: RoutingTable { _, _ in },
+            table: .withoutFunctions(),
             responder: MetricsResponder {
                 // Fails only while the event loops are being shut down.
                 let all = (try? await door.metrics()) ?? []

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import FaultModel
 import FunctionModel
 import InvocationEngine
 import ProviderContract
@@ -57,6 +58,28 @@ struct AdmissionTests {
         #expect(answer.hasPrefix("HTTP/1.1 429 "), "\(answer)")
         #expect(answer.contains("X-OpenFaaS-Internal: faas-middleware\r\n"))
         #expect(answer.hasSuffix("\r\n\r\nConcurrent request limit exceeded. Max concurrent requests: 1\n"))
+    }
+
+    @Test func `before it is known which functions there are, none is missing: 503 says when to ask again`()
+        async throws
+    {
+        let fixture = try await EngineFixture(isTold: false)
+        let early = try await fixture.exchange(EngineFixture.request("GET /function/unknown HTTP/1.1"))
+        #expect(early.hasPrefix("HTTP/1.1 503 ") && early.contains("Retry-After: 2\r\n"), "\(early)")
+        #expect(!fixture.table.hasSnapshot)
+        fixture.table.apply(.snapshot([try EngineFixture.route(replicas: [fixture.replica])]))
+        let late = try await fixture.exchange(EngineFixture.request("GET /function/unknown HTTP/1.1"))
+        #expect(late.hasPrefix("HTTP/1.1 404 "), "\(late)")
+        #expect(try await fixture.exchange(EngineFixture.request()).hasPrefix("HTTP/1.1 200 "))
+    }
+
+    @Test func `while contact is lost functions are called as before`() async throws {
+        let fixture = try await EngineFixture()
+        fixture.table.apply(.lost(PlatformFault(.providerUnreachable, "There is no answer.")))
+        #expect(fixture.table.loss?.fault.code == .providerUnreachable)
+        #expect(try await fixture.exchange(EngineFixture.request()).hasPrefix("HTTP/1.1 200 "))
+        fixture.table.apply(.heardAgain)
+        #expect(fixture.table.loss == nil)
     }
 
     @Test func `as many calls wait for a first replica as may, and the next one gets 503 (§6)`() async throws {

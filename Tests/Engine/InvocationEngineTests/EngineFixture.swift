@@ -22,6 +22,7 @@ final class EngineFixture: Sendable {
         environment: [String: String] = [:],
         settings: EngineSettings = EngineSettings(servedBy: "martlet/test"),
         isReady: Bool = true,
+        isTold: Bool = true,
         answer: @escaping @Sendable (String) -> [ScriptedOrigin.Step] = { _ in [.send(EngineFixture.ok)] }
     ) async throws {
         origin = try await ScriptedOrigin(answer: answer)
@@ -39,7 +40,7 @@ final class EngineFixture: Sendable {
             responder: EchoResponder()
         )
         port = try await door.listen(host: "127.0.0.1", port: 0).port ?? 0
-        table.apply(.snapshot([try Self.route(replicas: isReady ? [replica] : [], environment)]))
+        if isTold { table.apply(.snapshot([try Self.route(replicas: isReady ? [replica] : [], environment)])) }
     }
 
     static func policy(_ environment: [String: String]) throws -> CallPolicy {

@@ -34,6 +34,34 @@ struct SystemClientTests {
         #expect(fault?.code == .badSettings && fault?.hint?.contains("http://HOST:PORT") == true)
     }
 
+    @Test func `a followed log that gives signs of life and then none for 30 s ends with a fault`() async throws {
+        let clock = ManualClock()
+        let server = try await ScriptedOrigin { request in
+            let fields = request.contains("name=quiet") ? "" : "X-Martlet-Heartbeat: 10s\r\n"
+            return [.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\(fields)\r\n1\r\n\n\r\n")]
+        }
+        let client = SystemClient(
+            baseURL: "http://127.0.0.1:\(server.port)",
+            login: nil,
+            http: RunningMartlet.http,
+            clock: clock
+        )
+        func query(_ name: String) -> LogQuery {
+            var query = LogQuery(function: FunctionID(name: name, namespace: "openfaas-fn"), instance: nil)
+            query.follow = true
+            return query
+        }
+        let quiet = Task { for try await _ in try await client.logs(query("quiet")) {} }
+        let lively = Task { for try await _ in try await client.logs(query("lively")) {} }
+        #expect(await eventually { clock.sleepers == [.seconds(30)] })
+        clock.advance(by: .seconds(30))
+        let fault = await #expect(throws: PlatformFault.self) { try await lively.value }
+        #expect(fault?.code == .providerUnreachable)
+        #expect(clock.sleepers.isEmpty, "another may well have nothing to say")
+        quiet.cancel()
+        _ = await quiet.result
+    }
+
     @Test(arguments: ["", "/"]) func `an address may end in a slash`(end: String) async throws {
         let server = try await ScriptedOrigin { _ in Self.answer("200 OK", "[]") }
         #expect(try await client(of: server, end).functions(in: nil).isEmpty)

@@ -60,4 +60,35 @@ struct PartsTests {
         #expect(await gateway.stop() == 0)
         #expect(await again.stop() == 0)
     }
+
+    @Test func `a gateway that is started before its provider waits for it, and until then misses no function`()
+        async throws
+    {
+        let (port, own) = (try ReservedPort.claim(), try ReservedPort.claim())
+        async let waiting = RunningMartlet(
+            ["gateway"],
+            dataDirectory: folder.path + "/gateway",
+            arguments: ["--port", "\(own)"],
+            environment: ["functions_provider_url": "http://127.0.0.1:\(port)/", "basic_auth": "false"]
+        )
+        let client = SystemClient(baseURL: "http://127.0.0.1:\(own)", login: nil, http: RunningMartlet.http)
+        #expect(
+            await eventually {
+                let answer = try? await client.send("GET", "/function/env")
+                return answer?.status == 503 && answer?.headers.contains { $0.name == "Retry-After" } == true
+            }
+        )
+        #expect(try await eventually { try await client.info().lost != nil })
+        let provider = try await RunningMartlet(
+            ["provider", "process"],
+            dataDirectory: folder.path + "/data",
+            arguments: ["--port", "\(port)"],
+            environment: ["basic_auth": "false"]
+        )
+        let gateway = try await waiting
+        #expect(try await client.send("GET", "/function/env").status == 404)
+        #expect(try await eventually { try await client.info().lost == nil })
+        #expect(await gateway.stop() == 0)
+        #expect(await provider.stop() == 0)
+    }
 }

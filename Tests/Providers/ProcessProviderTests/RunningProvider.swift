@@ -61,14 +61,8 @@ struct RunningProvider {
 
     /// The first ready replica of a function.
     func replica(of name: String) async throws -> Replica {
-        for await event in provider.watch() {
-            let routes =
-                switch event {
-                case .snapshot(let routes): routes
-                case .changed(let route): [route]
-                case .removed: [FunctionRoute]()
-                }
-            if let replica = routes.first(where: { $0.id == Self.id(name) })?.replicas.first { return replica }
+        for await update in provider.watch() {
+            if let replica = update.routes.first(where: { $0.id == Self.id(name) })?.replicas.first { return replica }
         }
         throw NoReplica()
     }

@@ -45,10 +45,9 @@ struct SecretReplacementTests {
 
     private func deploy(_ name: String, _ secrets: [String], to provider: LocalProcessProvider) async throws {
         let deployment = FunctionDeployment(service: name, image: "host", envProcess: "cat", secrets: secrets)
-        let events = provider.watch()
         try await provider.create(FunctionSpec(deployment))
-        for await event in events {
-            if case .changed(let route) = event, route.id.name == name, !route.replicas.isEmpty { break }
+        for await update in provider.watch() {
+            if update.routes.contains(where: { $0.id.name == name && !$0.replicas.isEmpty }) { break }
         }
     }
 

@@ -55,14 +55,8 @@ struct StoredDeploymentTests {
 
     /// Waits for the route of a function with a replica.
     private func route(_ name: String, of provider: LocalProcessProvider) async throws -> FunctionRoute {
-        for await event in provider.watch() {
-            let routes =
-                switch event {
-                case .snapshot(let routes): routes
-                case .changed(let route): [route]
-                case .removed: [FunctionRoute]()
-                }
-            let route = routes.first { $0.id == RunningProvider.id(name) && !$0.replicas.isEmpty }
+        for await update in provider.watch() {
+            let route = update.routes.first { $0.id == RunningProvider.id(name) && !$0.replicas.isEmpty }
             if let route { return route }
         }
         throw RunningProvider.NoReplica()

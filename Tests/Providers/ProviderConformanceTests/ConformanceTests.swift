@@ -57,6 +57,16 @@ struct ConformanceTests {
         await subject.stop()
     }
 
+    @Test(arguments: ProviderChecks.all)
+    func `a remote provider keeps the promises of one behind it that may lose contact (§21)`(
+        check: ProviderCheck
+    ) async throws {
+        let subject = try await RemoteSubject(MemorySubject())
+        await subject.learn()
+        try await check.run(on: subject)
+        await subject.stop()
+    }
+
     @Test func `an upload that its client breaks off leaves nothing and takes no memory`() async throws {
         let subject = try await RemoteSubject(ProcessSubject())
         let bundles = subject.inner.folder.path + "/bundles"
@@ -78,8 +88,12 @@ private protocol StoppableSubject: ProviderUnderTest {
 }
 
 private struct MemorySubject: StoppableSubject {
-    let provider: any FunctionProvider
+    private let memory: InMemoryProvider
     let defaultNamespace = NameRule.defaultNamespace
+
+    var provider: any FunctionProvider { memory }
+
+    var contact: ContactUnderTest? { ContactUnderTest(lose: memory.loseContact, hearAgain: memory.hearAgain) }
 
     func healthy(_ name: String, variant: String) -> FunctionDeployment {
         FunctionDeployment(service: name, image: "any", envProcess: "cat", envVars: ["variant": variant])
@@ -89,7 +103,7 @@ private struct MemorySubject: StoppableSubject {
         FunctionDeployment(service: name, image: "never-ready", envProcess: "cat")
     }
 
-    init(_ provider: InMemoryProvider = InMemoryProvider()) { self.provider = provider }
+    init(_ memory: InMemoryProvider = InMemoryProvider()) { self.memory = memory }
 
     static var bare: MemorySubject { MemorySubject(InMemoryProvider(abilities: .none)) }
 
@@ -163,6 +177,8 @@ private struct RemoteSubject<Inner: StoppableSubject>: StoppableSubject {
     let defaultNamespace = NameRule.defaultNamespace
 
     var provider: any FunctionProvider { remote }
+
+    var contact: ContactUnderTest? { inner.contact }
 
     init(_ inner: Inner) async throws {
         self.inner = inner

@@ -230,8 +230,11 @@ private struct StubbornProvider: FunctionProvider {
     }
     func restart(_ id: FunctionID) async throws(PlatformFault) { try await base.restart(id) }
     func delete(_ id: FunctionID) async throws(PlatformFault) { try await base.delete(id) }
-    func scale(_ id: FunctionID, to replicas: Int) async throws(PlatformFault) {
+    func scale(_ id: FunctionID, to replicas: Int) async throws(PlatformFault) -> Int {
         throw PlatformFault(code, "Nothing is possible today.")
     }
-    func watch() -> AsyncStream<RoutingEvent> { base.watch() }
+    func wake(_ id: FunctionID, atLeast replicas: Int) async throws(PlatformFault) -> Int {
+        try await scale(id, to: replicas)
+    }
+    func watch() -> AsyncStream<RouteUpdate> { base.watch() }
 }

@@ -53,6 +53,7 @@ struct AccessTests {
                 readiness: Readiness([]),
                 invocationCount: { _ in 0 },
                 awaitCallable: { _ in },
+                loss: { nil },
                 site: site
             ).list
         }

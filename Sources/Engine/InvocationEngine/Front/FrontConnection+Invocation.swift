@@ -77,6 +77,7 @@ extension FrontConnection {
     }
 
     private func unknownFunction(_ address: String) -> PlatformFault {
+        guard loopContext.hasSnapshot else { return Self.functionsUnknown }
         let id = FunctionID(address: address, defaultNamespace: loopContext.defaultNamespace)
         return PlatformFault(
             .functionNotFound,
@@ -84,6 +85,13 @@ extension FrontConnection {
             hint: "List the functions there are: martlet list"
         )
     }
+
+    private static let functionsUnknown = PlatformFault(
+        .providerUnreachable,
+        "It is not known yet which functions there are: the provider has not told.",
+        hint: "Look whether the provider runs, and try again.",
+        retryAfterSeconds: 2
+    )
 
     // MARK: Deadline
 

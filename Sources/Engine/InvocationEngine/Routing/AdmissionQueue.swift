@@ -87,6 +87,16 @@ final class AdmissionQueue: Sendable {
         return state.minimum
     }
 
+    /// Whether calls still wait for a replica that has been asked for and is not desired yet; otherwise the next call
+    /// that finds none asks anew.
+    var isStillActivating: Bool {
+        state.withLock { state in
+            let isNeeded = state.desired == 0 && state.replicas.isEmpty && !state.waiting.isEmpty
+            if !isNeeded { state.isActivating = false }
+            return isNeeded
+        }
+    }
+
     /// Gives a call a slot, or lets it wait, or turns it away.
     ///
     /// Those that wait because all replicas are full are bounded by the function's queue depth (martlet-api

@@ -29,6 +29,8 @@ final class LoopContext {
     private var wallClock: (offset: Int64, readAt: NIODeadline) = (0, .uptimeNanoseconds(0))
     private var latestDate = DateLine(.now(), now: .uptimeNanoseconds(0))
     private var entries: [String: FunctionEntry] = [:]
+    /// Whether all functions have been told of once: before, one without an entry may well exist.
+    private(set) var hasSnapshot = false
     /// The function that was called last, which mostly is called again.
     private var latest: (address: ContiguousArray<UInt8>, entry: FunctionEntry?) = ([], nil)
     private var connections: [ObjectIdentifier: FrontConnection] = [:]
@@ -77,6 +79,8 @@ final class LoopContext {
         let entry = entries[route.id.description] ?? add(route, room)
         entry.update(route)
     }
+
+    func noteSnapshot() { hasSnapshot = true }
 
     func remove(_ id: FunctionID) {
         guard let entry = entries[id.description] else { return }
@@ -251,6 +255,10 @@ struct LoopHandle: Sendable {
 
     func remove(_ id: FunctionID) {
         run { $0.remove(id) }
+    }
+
+    func noteSnapshot() {
+        run { $0.noteSnapshot() }
     }
 
     func closeIdleConnections(to replica: Replica) {

@@ -15,6 +15,16 @@ public final class RoutingTable: Sendable {
         var routes: [FunctionID: FunctionRoute] = [:]
         var loops: [LoopHandle] = []
         var expectations: [FunctionID: [AsyncStream<Void>.Continuation]] = [:]
+        var hasSnapshot = false
+        var loss: LostContact?
+    }
+
+    /// A provider that is not heard.
+    public struct LostContact: Sendable {
+        /// Since when.
+        public let since: Timestamp
+        /// Why.
+        public let fault: PlatformFault
     }
 
     /// The namespace of calls that name none.
@@ -34,25 +44,59 @@ public final class RoutingTable: Sendable {
         self.activate = activate
     }
 
+    /// A table for doors behind which there are no functions.
+    public static func withoutFunctions() -> RoutingTable {
+        let table = RoutingTable { _, _ in }
+        table.apply(.snapshot([]))
+        return table
+    }
+
     /// Takes over what a provider pushed.
     ///
-    /// Events of one provider are applied in their order, by one task.
-    public func apply(_ event: RoutingEvent) {
-        switch event {
+    /// Updates of one provider are applied in their order, by one task.
+    public func apply(_ update: RouteUpdate) {
+        switch update {
         case .snapshot(let routes):
             let gone = state.withLock { Set($0.routes.keys).subtracting(routes.map(\.id)) }
             for id in gone.sorted() { remove(id) }
             for route in routes { change(route) }
+            noteSnapshot()
         case .changed(let route):
             change(route)
         case .removed(let id):
             remove(id)
+        case .lost(let fault):
+            state.withLock { $0.loss = $0.loss ?? LostContact(since: .now(), fault: fault) }
+        case .heardAgain:
+            state.withLock { $0.loss = nil }
         }
     }
+
+    private func noteSnapshot() {
+        state.withLock { state in
+            guard !state.hasSnapshot else { return }
+            state.hasSnapshot = true
+            for loop in state.loops { loop.noteSnapshot() }
+        }
+    }
+
+    /// Whether a provider has told once of all functions: before, one that is not known may well exist.
+    public var hasSnapshot: Bool { state.withLock { $0.hasSnapshot } }
+
+    /// Since when the provider is not heard, and why; nil while it is heard.
+    public var loss: LostContact? { state.withLock { $0.loss } }
 
     /// Turns away the calls that wait for an activation that could not be had.
     public func activationFailed(_ id: FunctionID, _ fault: PlatformFault) {
         state.withLock { $0.rooms[id] }?.refuseWaiting(fault)
+    }
+
+    /// Whether calls still wait though an activation was accepted, since no replica is desired yet: then it is time to
+    /// ask again.
+    ///
+    /// Whoever hears that none do need not ask any more; `activate` is called for the next need.
+    public func isStillActivating(_ id: FunctionID) -> Bool {
+        state.withLock { $0.rooms[id] }?.isStillActivating ?? false
     }
 
     /// Whether the table knows a function.
@@ -105,6 +149,7 @@ public final class RoutingTable: Sendable {
     func attach(_ loop: LoopHandle) {
         state.withLock { state in
             state.loops.append(loop)
+            if state.hasSnapshot { loop.noteSnapshot() }
             for (id, route) in state.routes {
                 if let room = state.rooms[id] { loop.change(route, room) }
             }

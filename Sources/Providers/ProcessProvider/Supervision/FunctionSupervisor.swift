@@ -28,7 +28,7 @@ final class FunctionSupervisor {
 
     private let parts: ReplicaParts
     private let crowd: ProbeCrowd
-    private let hub: RouteHub
+    private let feed: RouteFeed
     private let logger: Logger
     private let onServing: (FunctionID, Int) -> Void
     private var plan: FunctionPlan
@@ -54,7 +54,7 @@ final class FunctionSupervisor {
         parts: ReplicaParts,
         log: FunctionLog,
         crowd: ProbeCrowd,
-        hub: RouteHub,
+        feed: RouteFeed,
         logger: Logger,
         onServing: @escaping (FunctionID, Int) -> Void
     ) {
@@ -66,7 +66,7 @@ final class FunctionSupervisor {
         self.parts = parts
         self.log = log
         self.crowd = crowd
-        self.hub = hub
+        self.feed = feed
         self.logger = logger
         self.onServing = onServing
         plan = FunctionPlan(
@@ -249,7 +249,7 @@ final class FunctionSupervisor {
         guard !isDeleting else { return }
         let ready = plan.published.compactMap { replicas[$0]?.replica }
         let spec = (revision(plan.answering) ?? newest).spec
-        hub.publish(
+        feed.publish(
             FunctionRoute(
                 id: id,
                 revision: ready.isEmpty ? 0 : plan.answering,

@@ -19,6 +19,10 @@ struct Activator: Service {
     let table: RoutingTable
     let needs: AsyncStream<Need>
     let logger: Logger
+    let clock: any Clock<Duration>
+    /// Waits between questions to a provider that accepts and does nothing.
+    private static let shortestPause = Duration.seconds(1)
+    private static let longestPause = Duration.seconds(15)
 
     /// A routing table, and what its calls need.
     static func table(defaultNamespace: String) -> (RoutingTable, AsyncStream<Need>) {
@@ -32,7 +36,7 @@ struct Activator: Service {
     func run() async {
         await withDiscardingTaskGroup { group in
             for await need in needs.cancelOnGracefulShutdown() {
-                group.addTask { await activate(need.id, need.minimum) }
+                group.addTask { await meet(need) }
             }
             group.cancelAll()
         }
@@ -40,13 +44,21 @@ struct Activator: Service {
         try? await gracefulShutdown()
     }
 
-    /// Asks once; the waiting calls go on when the provider pushes a ready replica, or learn why not.
-    private func activate(_ id: FunctionID, _ minimum: Int) async {
-        do throws(PlatformFault) {
-            try await provider.scale(id, to: provider.capabilities.lacks(.severalReplicas) ? 1 : minimum)
-        } catch {
-            logger.error("a function was not started", metadata: ["function": "\(id)", "why": "\(error)"])
-            table.activationFailed(id, error)
-        }
+    /// Asks, and asks again while calls wait and the provider tells of no desired replica, though it has accepted.
+    ///
+    /// The waiting calls go on when the provider pushes a ready replica, or learn why not.
+    private func meet(_ need: Need) async {
+        let least = provider.capabilities.lacks(.severalReplicas) ? 1 : need.minimum
+        var pause = Self.shortestPause
+        repeat {
+            do throws(PlatformFault) {
+                try await provider.wake(need.id, atLeast: least)
+            } catch {
+                logger.error("a function was not started", metadata: ["function": "\(need.id)", "why": "\(error)"])
+                return table.activationFailed(need.id, error)
+            }
+            guard (try? await clock.sleep(for: pause)) != nil else { return }
+            pause = min(pause * 2, Self.longestPause)
+        } while table.isStillActivating(need.id)
     }
 }

@@ -85,7 +85,7 @@ struct ControlPlane {
         FrontDoor(
             group: setting.group,
             settings: setting.settings.engine,
-            table: RoutingTable { _, _ in },
+            table: .withoutFunctions(),
             responder: responder
         )
     }
@@ -109,6 +109,7 @@ struct ControlPlane {
             invocationCount: invocationCount,
             // A provider that is asked for its functions once a second has told of a new one by then.
             awaitCallable: { await table.awaitFunction($0, within: .seconds(2)) },
+            loss: { table.loss },
             site: site
         )
     }

@@ -59,9 +59,17 @@ struct GatewayWork: Sendable {
                 table: table,
                 counts: setting.counts,
                 worker: worker,
-                known: setting.known
+                evidence: setting.evidence,
+                known: setting.known,
+                logger: setting.logger
             ),
-            Activator(provider: setting.provider, table: table, needs: needs, logger: setting.logger),
+            Activator(
+                provider: setting.provider,
+                table: table,
+                needs: needs,
+                logger: setting.logger,
+                clock: setting.clock
+            ),
         ]
     }
 
@@ -76,6 +84,7 @@ struct GatewayWork: Sendable {
             provider: setting.provider,
             sources: Autoscaler.Sources(
                 routes: { table.scalingRoutes },
+                isHeard: { table.loss == nil },
                 // Fails only while the event loops are being shut down.
                 activity: { (try? await loops.activity(of: $0)) ?? [:] },
                 backlog: { await queue?.backlog() ?? [:] },
@@ -91,10 +100,11 @@ struct GatewayWork: Sendable {
         _ loops: EngineLoops
     ) -> InvocationWorker? {
         guard let asynchrony = setting.asynchrony, asynchrony.isCarriedOutHere else { return nil }
+        let evidence = setting.evidence
         return InvocationWorker(
             queue: asynchrony.queue,
             settings: asynchrony.worker,
-            limits: { table.route(of: $0).map(WorkerLimits.init) },
+            limits: { table.route(of: $0).map(WorkerLimits.init) ?? (evidence.isSure ? nil : .notYet) },
             call: { loops.call($0, done: $1) },
             logger: setting.logger
         )
@@ -102,6 +112,9 @@ struct GatewayWork: Sendable {
 }
 
 extension WorkerLimits {
+    /// Of a function that is not known yet.
+    fileprivate static var notYet: WorkerLimits { WorkerLimits(slots: 0) }
+
     /// What the routing table knows of a function; one at zero may have the slots of its first replica.
     fileprivate init(_ route: FunctionRoute) {
         let replicas = max(1, route.replicas.count)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import FunctionModel
+import InvocationEngine
 import Logging
 import ProviderContract
 import QueueContract
@@ -27,6 +28,8 @@ struct GatewayRoutes: Sendable {
     let readiness: Readiness
     let invocationCount: @Sendable (FunctionID) -> Double
     let awaitCallable: @Sendable (FunctionID) async -> Void
+    /// Tells of a provider that is not heard.
+    let loss: @Sendable () -> RoutingTable.LostContact?
     /// Nil where there is no page.
     let site: PageSite?
 
@@ -38,7 +41,8 @@ struct GatewayRoutes: Sendable {
             defaultNamespace: defaultNamespace,
             version: version,
             invocationCount: invocationCount,
-            awaitCallable: awaitCallable
+            awaitCallable: awaitCallable,
+            loss: loss
         ).addRoutes(to: &routes)
         if let calls {
             CallRoutes(queue: calls.queue, bodyLimit: calls.bodyLimit, defaultNamespace: defaultNamespace)

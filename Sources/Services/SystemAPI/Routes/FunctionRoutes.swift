@@ -4,6 +4,7 @@ import FaultModel
 import FunctionModel
 import HTTPTypes
 import Hummingbird
+import InvocationEngine
 import ProviderContract
 
 /// `/system/functions`, `/system/function/{name}`, `/system/scale-function/{name}` (contract §8).
@@ -12,6 +13,7 @@ struct FunctionRoutes: Sendable {
     let namespace: NamespaceChoice
     let invocationCount: @Sendable (FunctionID) -> Double
     let awaitCallable: @Sendable (FunctionID) async -> Void
+    let loss: @Sendable () -> RoutingTable.LostContact?
 
     func addRoutes(to routes: inout RouteList) {
         routes.add(.listFunctions, list)
@@ -25,7 +27,8 @@ struct FunctionRoutes: Sendable {
 
     /// §8.3.
     @Sendable private func list(_ request: Request, _ context: SystemContext) async throws -> Response {
-        let functions = try await provider.functions(in: namespace.of(request))
+        let namespace = namespace.of(request)
+        let functions = try await dated { () throws(PlatformFault) in try await provider.functions(in: namespace) }
         return try JSONBody.response(functions.map(counted))
     }
 
@@ -33,7 +36,10 @@ struct FunctionRoutes: Sendable {
     @Sendable private func status(_ request: Request, _ context: SystemContext) async throws -> Response {
         let wantsUsage = isOn("usage", request)
         let id = try namespace.function(request, context)
-        return try JSONBody.response(counted(try await provider.function(id, includingUsage: wantsUsage)))
+        let status = try await dated { () throws(PlatformFault) in
+            try await provider.function(id, includingUsage: wantsUsage)
+        }
+        return try JSONBody.response(counted(status))
     }
 
     /// §8.5.
@@ -86,8 +92,9 @@ struct FunctionRoutes: Sendable {
             )
         }
         try await provider.checkPossible(replicas: replicas)
-        try await provider.scale(id, to: replicas)
-        return .empty(.accepted)
+        let isLeast = body?.isLeast == true
+        let accepted = try await isLeast ? provider.wake(id, atLeast: replicas) : provider.scale(id, to: replicas)
+        return .empty(.accepted, (ScaleFunctionRequest.acceptedField, "\(accepted)"))
     }
 
     private func isOn(_ name: String, _ request: Request) -> Bool {
@@ -104,6 +111,25 @@ struct FunctionRoutes: Sendable {
     private func counted(_ status: FunctionStatus) -> FunctionStatus {
         var status = status
         status.invocationCount = invocationCount(status.id)
+        if let loss = loss(), status.martlet?.reason.isEmpty == true { status.martlet?.reason = Self.words(for: loss) }
         return status
+    }
+
+    /// Says of a provider that cannot be reached since when it is so.
+    private func dated<Value>(_ ask: () async throws(PlatformFault) -> Value) async throws(PlatformFault) -> Value {
+        do throws(PlatformFault) { return try await ask() } catch {
+            guard error.code == .providerUnreachable, let loss = loss() else { throw error }
+            throw PlatformFault(
+                error.code,
+                "\(error.message) \(Self.words(for: loss))",
+                hint: error.hint,
+                retryAfterSeconds: error.retryAfterSeconds,
+                cause: error.cause
+            )
+        }
+    }
+
+    private static func words(for loss: RoutingTable.LostContact) -> String {
+        "Nothing has been heard of the functions since \(loss.since); calls go where they went."
     }
 }

@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import FaultModel
 import FunctionModel
 import HTTPTypes
 import Hummingbird
+import InvocationEngine
 import ProviderContract
 
 /// `/system/info`, `/system/telemetry` (contract §12.1, §12.3).
 struct InfoRoutes: Sendable {
     let provider: any FunctionProvider
     let version: ProviderInfo.Version
+    let loss: @Sendable () -> RoutingTable.LostContact?
 
     func addRoutes(to routes: inout RouteList) {
         routes.add(.showInfo, info)
@@ -17,7 +20,9 @@ struct InfoRoutes: Sendable {
     /// Always 200; a provider that cannot be reached is `null`.
     @Sendable private func info(_ request: Request, _ context: SystemContext) async throws -> Response {
         let provider = try? await provider.info()
-        return try JSONBody.response(SystemInfo(provider: provider, version: version, arch: Self.architecture))
+        var info = SystemInfo(provider: provider, version: version, arch: Self.architecture)
+        info.lost = loss().map { SystemInfo.Loss(since: $0.since, reason: $0.fault.message) }
+        return try JSONBody.response(info)
     }
 
     #if arch(x86_64)

@@ -18,13 +18,37 @@ struct LogRoutes: Sendable {
     }
 
     @Sendable private func lines(_ request: Request, _ context: SystemContext) async throws -> Response {
+        let query = try query(request)
         let logs: any LogFacet = try await provider.need(provider.logs, or: .logs)
-        let lines = try await logs.logs(try query(request))
-        return Response(
+        let lines = try await logs.logs(query)
+        return query.follow ? Self.followed(lines) : Self.whole(lines)
+    }
+
+    private static func whole(_ lines: AsyncThrowingStream<LogLine, any Error>) -> Response {
+        Response(
             status: .ok,
             headers: [.contentType: "application/x-ndjson"],
             body: ResponseBody { writer in
-                for try await line in lines { try await writer.write(try Self.encoded(line)) }
+                for try await line in lines { try await writer.write(try encoded(line)) }
+                try await writer.finish(nil)
+            }
+        )
+    }
+
+    /// An empty line, which readers of JSON skip, says that there is merely nothing to say.
+    private static func followed(_ lines: AsyncThrowingStream<LogLine, any Error>) -> Response {
+        var headers: HTTPFields = [.contentType: "application/x-ndjson"]
+        headers[.heartbeat] = "\(SignsOfLife.interval.components.seconds)s"
+        return Response(
+            status: .ok,
+            headers: headers,
+            body: ResponseBody { writer in
+                for try await piece in SignsOfLife.between(lines) {
+                    switch piece {
+                    case .element(let line): try await writer.write(try encoded(line))
+                    case .signOfLife: try await writer.write(ByteBuffer(string: "\n"))
+                    }
+                }
                 try await writer.finish(nil)
             }
         )
@@ -97,4 +121,9 @@ struct LogRoutes: Sendable {
         bytes.writeStaticString("\n")
         return bytes
     }
+}
+
+extension HTTPField.Name {
+    /// How often a followed log has an empty line.
+    fileprivate static let heartbeat = HTTPField.Name("X-Martlet-Heartbeat") ?? .connection
 }

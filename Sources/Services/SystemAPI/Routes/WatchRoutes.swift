@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import FaultModel
 import Foundation
 import FunctionModel
 import HTTPTypes
@@ -12,7 +13,6 @@ import ProviderContract
 /// A gateway elsewhere cannot reach replicas on this machine's loopback; it sends its calls to our own `/function/`.
 struct WatchRoutes: Sendable {
     let provider: any FunctionProvider
-    static let heartbeat = Duration.seconds(10)
 
     func addRoutes(to routes: inout RouteList) {
         routes.add(.watch, watch)
@@ -24,46 +24,39 @@ struct WatchRoutes: Sendable {
             status: .ok,
             headers: [.contentType: "application/x-ndjson"],
             body: ResponseBody { writer in
-                for await record in Self.records(provider) {
-                    var bytes = ByteBuffer(bytes: try JSONEncoder().encode(record))
-                    bytes.writeStaticString("\n")
-                    try await writer.write(bytes)
+                var loss: PlatformFault?
+                for try await piece in SignsOfLife.between(provider.watch()) {
+                    var update: RouteUpdate?
+                    if case .element(let told) = piece { update = told }
+                    switch update {
+                    case .lost(let fault): loss = fault
+                    case .heardAgain: loss = nil
+                    default: break
+                    }
+                    try await writer.write(Self.line(WatchRecord(update, loss, provider.capabilities)))
                 }
                 try await writer.finish(nil)
             }
         )
     }
 
-    /// Changes and heartbeats in one sequence; both producers end with it.
-    private static func records(_ provider: any FunctionProvider) -> AsyncStream<WatchRecord> {
-        let (stream, continuation) = AsyncStream.makeStream(of: WatchRecord.self)
-        let changes = Task {
-            for await event in provider.watch() {
-                continuation.yield(WatchRecord(event, capabilities: provider.capabilities))
-            }
-            continuation.finish()
-        }
-        let heartbeats = Task {
-            while true {
-                try await Task.sleep(for: heartbeat)
-                continuation.yield(WatchRecord(kind: .heartbeat))
-            }
-        }
-        continuation.onTermination = { _ in
-            changes.cancel()
-            heartbeats.cancel()
-        }
-        return stream
+    private static func line(_ record: WatchRecord) throws -> ByteBuffer {
+        var bytes = ByteBuffer(bytes: try JSONEncoder().encode(record))
+        bytes.writeStaticString("\n")
+        return bytes
     }
 }
 
 extension WatchRecord {
-    fileprivate init(_ event: RoutingEvent, capabilities: ProviderCapabilities) {
-        switch event {
-        case .snapshot(let routes):
+    /// The line of an update, or of a sign of life, which says as well whether the functions are heard of: gateways
+    /// that do not know of that ignore it.
+    fileprivate init(_ update: RouteUpdate?, _ loss: PlatformFault?, _ capabilities: ProviderCapabilities) {
+        switch update {
+        case .snapshot(let routes): 
             self.init(kind: .snapshot, functions: routes.map(Function.init), capabilities: capabilities)
         case .changed(let route): self.init(kind: .changed, functions: [Function(route)])
         case .removed(let id): self.init(kind: .removed, functions: [Function(gone: id)])
+        case .lost, .heardAgain, nil: self.init(kind: .heartbeat, fault: loss.map(FaultBody.init))
         }
     }
 }

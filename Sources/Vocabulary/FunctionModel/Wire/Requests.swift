@@ -22,6 +22,16 @@ public struct ScaleFunctionRequest: Sendable, Codable, Equatable {
     public var replicas: Int?
     /// Its namespace; nil or empty means the query's, then the default one.
     public var namespace: String?
+    /// Whether a number that is greater already stays, as for calls that wait; ours.
+    public var isLeast: Bool?
+
+    /// The header field of the answer with the number that was accepted.
+    public static let acceptedField = "X-Martlet-Replicas"
+
+    private enum CodingKeys: String, CodingKey {
+        case serviceName, replicas, namespace
+        case isLeast = "atLeast"
+    }
 
     /// Makes a body.
     public init(serviceName: String?, replicas: Int?, namespace: String? = nil) {
@@ -164,12 +174,28 @@ public struct ProviderInfo: Sendable, Codable, Equatable {
 
 /// The answer of `GET /system/info` (contract §12.1).
 public struct SystemInfo: Sendable, Codable, Equatable {
+    /// A provider of which a gateway hears nothing.
+    public struct Loss: Sendable, Codable, Equatable {
+        /// Since when.
+        public var since: Timestamp
+        /// Why, as a sentence.
+        public var reason: String
+
+        /// Describes it.
+        public init(since: Timestamp, reason: String) {
+            self.since = since
+            self.reason = reason
+        }
+    }
+
     /// The provider; nil (written as `null`) when it cannot be reached.
     public var provider: ProviderInfo?
     /// The gateway's version.
     public var version: ProviderInfo.Version?
     /// The machine's architecture, as `x86_64`.
     public var arch: String?
+    /// Set while the gateway does not hear of the provider's functions; their routes stay as they were.
+    public var lost: Loss?
 
     /// Makes an info.
     public init(provider: ProviderInfo?, version: ProviderInfo.Version?, arch: String?) {
@@ -184,6 +210,7 @@ public struct SystemInfo: Sendable, Codable, Equatable {
         try container.encode(provider, forKey: .provider)
         try container.encodeIfPresent(version, forKey: .version)
         try container.encodeIfPresent(arch, forKey: .arch)
+        try container.encodeIfPresent(lost, forKey: .lost)
     }
 }
 

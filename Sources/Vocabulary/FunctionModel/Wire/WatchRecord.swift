@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+public import FaultModel
+
 /// One line of `GET /system/watch` (martlet-api "Provider watch").
 public struct WatchRecord: Sendable, Codable, Equatable {
     /// What the line tells; a reader skips what it does not know.
@@ -126,11 +128,19 @@ public struct WatchRecord: Sendable, Codable, Equatable {
     public var functions: [Function]?
     /// What the provider can do, told with a snapshot; nil from those that do not tell.
     public var capabilities: ProviderCapabilities?
+    /// Why the teller hears nothing of the functions itself, with a heartbeat; nil while it hears of them.
+    public var fault: FaultBody?
 
     /// Makes a line.
-    public init(kind: Kind, functions: [Function]? = nil, capabilities: ProviderCapabilities? = nil) {
+    public init(
+        kind: Kind,
+        functions: [Function]? = nil,
+        capabilities: ProviderCapabilities? = nil,
+        fault: FaultBody? = nil
+    ) {
         self.kind = kind
         self.functions = functions
         self.capabilities = capabilities
+        self.fault = fault
     }
 }
