@@ -19,6 +19,10 @@ public actor InMemoryProvider: FunctionProvider {
         var desired: Int
         var replicas: [Replica] = []
         let createdAt = Timestamp.now()
+
+        var state: MartletStatus.State {
+            readyRevision == revision ? (desired == 0 ? .idle : .ready) : .failing
+        }
     }
 
     /// Everything but surviving its end and replacing what replicas were given.
@@ -160,7 +164,12 @@ public actor InMemoryProvider: FunctionProvider {
         if serving > 0, stored.readyRevision != serving || stored.replicas.count != stored.desired {
             for replica in stored.replicas { replica.drain {} }
             stored.replicas = (0..<stored.desired).map { number in
-                Replica(id: "\(id.name)-\(serving)-\(number)", target: .http(upstream), maxInFlight: nil)
+                Replica(
+                    id: "\(id.name)-\(serving)-\(number)",
+                    revision: serving,
+                    target: .http(upstream),
+                    maxInFlight: nil
+                )
             }
         }
         stored.readyRevision = serving
@@ -173,11 +182,18 @@ public actor InMemoryProvider: FunctionProvider {
         guard let stored = functions[id] else { return nil }
         return FunctionRoute(
             id: id,
-            revision: stored.replicas.isEmpty ? 0 : stored.readyRevision,
+            variants: [
+                RouteVariant(
+                    revision: stored.replicas.isEmpty ? 0 : stored.readyRevision,
+                    replicas: stored.replicas,
+                    policy: stored.spec.calls
+                )
+            ],
             desiredReplicas: stored.desired,
-            policy: stored.spec.calls,
             scaling: stored.spec.scaling,
-            replicas: stored.replicas,
+            paths: stored.spec.paths,
+            annotations: stored.spec.annotations,
+            state: stored.state,
             notReadyReason: stored.replicas.isEmpty ? "it was told never to become ready" : ""
         )
     }
@@ -190,7 +206,7 @@ public actor InMemoryProvider: FunctionProvider {
         status.martlet = MartletStatus(
             revision: stored.revision,
             readyRevision: stored.readyRevision,
-            state: stored.readyRevision == stored.revision ? (stored.desired == 0 ? .idle : .ready) : .failing,
+            state: stored.state,
             reason: "",
             since: stored.createdAt,
             limitsEnforced: false

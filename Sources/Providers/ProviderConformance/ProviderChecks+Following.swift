@@ -50,6 +50,19 @@ extension ProviderChecks {
     ]
 
     static let following: [ProviderCheck] = [
+        ProviderCheck("a route tells its variants, paths, annotations and state") { subject in
+            var deployment = subject.healthy("fn", variant: "a")
+            deployment.annotations = ["topic": "x", "com.martlet.path": "/shop"]
+            try await subject.provider.create(deployment)
+            let route = try await subject.awaitRoute("fn", "ready") { !$0.replicas.isEmpty && $0.state == .ready }
+            try expect(route.variants.map(\.weight) == [1], "the weights are \(route.variants.map(\.weight))")
+            try expect(
+                route.revision == 1 && route.replicas.allSatisfy { $0.revision == 1 },
+                "revision \(route.revision) is told, and of replicas \(route.replicas.map(\.revision))"
+            )
+            try expect(route.paths == ["/shop"], "the paths are \(route.paths)")
+            try expect(route.annotations["topic"] == "x", "the annotations are \(route.annotations)")
+        },
         ProviderCheck("a slow follower gets the newest state, and no history", when: \.runsSeveralReplicas) { subject in
             let (provider, id) = (subject.provider, subject.id("fn"))
             try await provider.create(subject.healthy("fn", variant: "a"))

@@ -10,6 +10,8 @@ import Synchronization
 public final class Replica: Sendable {
     /// The name of the replica in logs, unique within its function.
     public let id: String
+    /// The revision that it runs; 0 where the provider has none.
+    public let revision: Int
     /// Where its calls go.
     public let target: InvocationTarget
     /// Calls it takes at a time; `Int.max` when there is no limit.
@@ -22,8 +24,9 @@ public final class Replica: Sendable {
     public let connections = ReplicaConnections()
 
     /// Makes a replica that takes calls.
-    public init(id: String, target: InvocationTarget, maxInFlight: Int?) {
+    public init(id: String, revision: Int = 0, target: InvocationTarget, maxInFlight: Int?) {
         self.id = id
+        self.revision = revision
         self.target = target
         self.maxInFlight = maxInFlight ?? .max
     }

@@ -1,43 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-public import FunctionModel
-
-/// What a router knows of one function.
-public struct FunctionRoute: Sendable {
-    /// The function.
-    public var id: FunctionID
-    /// The revision that `replicas` belong to; 0 when none is ready.
-    public var revision: Int
-    /// The desired number of replicas; 0 means that a call has to ask for one.
-    public var desiredReplicas: Int
-    /// How its calls are dealt with.
-    public var policy: CallPolicy
-    /// How many replicas it may have, and what decides on their number.
-    public var scaling: ScalingSpec
-    /// The ready replicas, none of which is draining.
-    public var replicas: [Replica]
-    /// Why there is no ready replica, as a sentence; empty when there is nothing to say.
-    public var notReadyReason: String
-
-    /// Makes a route.
-    public init(
-        id: FunctionID,
-        revision: Int,
-        desiredReplicas: Int,
-        policy: CallPolicy = CallPolicy(),
-        scaling: ScalingSpec = ScalingSpec(),
-        replicas: [Replica],
-        notReadyReason: String = ""
-    ) {
-        self.id = id
-        self.revision = revision
-        self.desiredReplicas = desiredReplicas
-        self.policy = policy
-        self.scaling = scaling
-        self.replicas = replicas
-        self.notReadyReason = notReadyReason
-    }
-}
+import FunctionModel
 
 /// Where a call can be carried out.
 public enum InvocationTarget: Sendable {

@@ -19,7 +19,7 @@ actor RemoteRoutes {
     private let warn: @Sendable (FunctionID, String) -> Void
     /// Functions whose deployments were complained about.
     private var warned: Set<FunctionID> = []
-    private var replicas: [FunctionID: (replica: Replica, maxInFlight: Int?)] = [:]
+    private var replicas: [FunctionID: Replica] = [:]
     /// What was last told of the functions that are known.
     private var known: [FunctionID: WatchRecord.Function] = [:]
     /// Known functions that complete lists have left out, and since when.
@@ -187,28 +187,41 @@ actor RemoteRoutes {
         known[id] = function
         return FunctionRoute(
             id: id,
-            revision: function.revision,
+            variants: [
+                RouteVariant(
+                    revision: function.revision,
+                    replicas: function.availableReplicas > 0 ? [replica(function)] : withdraw(id),
+                    policy: CallPolicy(function)
+                )
+            ],
             desiredReplicas: function.replicas,
-            policy: CallPolicy(function),
             scaling: ScalingSpec(function),
-            replicas: function.availableReplicas > 0 ? [replica(id, function.maxInFlight)] : withdraw(id),
+            paths: (function.paths ?? []).filter(PathRule.allows),
+            annotations: function.annotations ?? [:],
+            state: function.state.flatMap { MartletStatus.State(rawValue: $0) },
             notReadyReason: function.notReadyReason
         )
     }
 
     /// One replica stands for all that the provider has; it stays the same while nothing about it changes.
-    private func replica(_ id: FunctionID, _ maxInFlight: Int?) -> Replica {
-        if let kept = replicas[id], kept.maxInFlight == maxInFlight { return kept.replica }
+    private func replica(_ function: WatchRecord.Function) -> Replica {
+        let (id, slots) = (function.id, function.maxInFlight ?? .max)
+        if let kept = replicas[id], kept.maxInFlight == slots, kept.revision == function.revision { return kept }
         _ = withdraw(id)
         var target = upstream
         target.pathPrefix += "/function/\(id)"
-        let made = Replica(id: "\(id)", target: .http(target), maxInFlight: maxInFlight)
-        replicas[id] = (made, maxInFlight)
+        let made = Replica(
+            id: "\(id)",
+            revision: function.revision,
+            target: .http(target),
+            maxInFlight: function.maxInFlight
+        )
+        replicas[id] = made
         return made
     }
 
     private func withdraw(_ id: FunctionID) -> [Replica] {
-        replicas.removeValue(forKey: id)?.replica.drain {}
+        replicas.removeValue(forKey: id)?.drain {}
         return []
     }
 
@@ -271,6 +284,9 @@ extension WatchRecord.Function {
             retry: WatchRecord.Retry(spec.calls.retry),
             access: spec.calls.access == .public ? nil : spec.calls.access.rawValue,
             methods: spec.calls.methods,
+            paths: spec.paths,
+            annotations: spec.annotations,
+            state: status.martlet?.state.rawValue,
             notReadyReason: status.martlet?.reason ?? ""
         )
     }

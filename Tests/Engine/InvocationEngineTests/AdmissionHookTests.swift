@@ -154,7 +154,7 @@ struct AdmissionHookTests {
         let kept = Kept()
         let fixture = try await EngineFixture(settings: EngineSettings(servedBy: "martlet/test", intake: kept))
         var route = try EngineFixture.route(replicas: [fixture.replica])
-        policy(&route.policy)
+        policy(&route.variants[0].policy)
         fixture.table.apply(.changed(route))
         return (fixture, kept)
     }

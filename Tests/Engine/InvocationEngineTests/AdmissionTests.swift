@@ -49,7 +49,7 @@ struct AdmissionTests {
     @Test func `calls wait for a place, and beyond the queue's depth get OpenFaaS' 429 (§15.6)`() async throws {
         let fixture = try await EngineFixture(environment: ["max_inflight": "1"]) { _ in [] }
         var route = try EngineFixture.route(replicas: [fixture.replica], ["max_inflight": "1"])
-        route.policy.queueDepth = 0
+        route.variants[0].policy.queueDepth = 0
         fixture.table.apply(.changed(route))
         let first = try RawConnection(port: fixture.port)
         try await first.send(EngineFixture.request())
@@ -100,7 +100,7 @@ struct AdmissionTests {
         let old = try gone()
         old.drain {}
         var route = try EngineFixture.route(replicas: [old])
-        route.policy.queueDepth = 0
+        route.variants[0].policy.queueDepth = 0
         fixture.table.apply(.changed(route))
         async let answer = fixture.exchange(EngineFixture.request())
         #expect(try await eventually { try await fixture.metrics()?.started == 1 })

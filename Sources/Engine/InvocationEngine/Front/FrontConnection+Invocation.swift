@@ -31,6 +31,7 @@ extension FrontConnection {
     }
 
     private func invoke(_ entry: FunctionEntry, _ rest: Range<Int>, _ head: RequestHead) {
+        let entry = entry.drawn(loopContext)
         if entry.admission != nil, !isAdmitted(entry, head) { return }
         self.entry = entry
         self.rest = rest
@@ -44,6 +45,31 @@ extension FrontConnection {
         // Before a slot is taken: a slow client costs the function nothing. A call of the platform's own is here whole.
         if entry.policy.buffersRequestBody, !body.isDone, directCaller == nil { return collectBody(head) }
         takePlace(entry)
+    }
+
+    /// Begins a call of the function that has a further path for this one; false where none has.
+    func invokeByPath() -> Bool {
+        guard loopContext.hasPaths, role == .gateway, let head else { return false }
+        let found = headBytes.withUnsafeReadableBytes { bytes -> (FunctionEntry, Range<Int>)? in
+            let path = UnsafeRawBufferPointer(rebasing: bytes[head.target.lowerBound..<head.pathEnd])
+            let extra = Destination.extraSlashes(path)
+            guard let (entry, length) = loopContext.entry(atPath: .init(rebasing: path[extra...])) else { return nil }
+            return (entry, head.target.lowerBound + extra + length..<head.target.upperBound)
+        }
+        guard let (entry, rest) = found, let head = beginCall() else { return false }
+        if let refusal = refusal(of: head, rest) {
+            refuse(refusal.fault, allow: refusal.allow)
+        } else {
+            invoke(entry, rest, head)
+        }
+        return true
+    }
+
+    /// Why a function is not called, whatever it is.
+    private func refusal(of head: RequestHead, _ rest: Range<Int>) -> (fault: PlatformFault, allow: StaticString)? {
+        headBytes.withUnsafeReadableBytes { bytes in
+            Destination.refusal(of: head, UnsafeRawBufferPointer(rebasing: bytes[rest.lowerBound..<head.pathEnd]))
+        }
     }
 
     /// Notes what is known of a call before its function is looked for.
@@ -197,20 +223,24 @@ extension FrontConnection {
     ///
     /// It may be over already: then the slot goes back.
     private func slotFound(
-        _ outcome: Result<Replica, PlatformFault>,
+        _ outcome: WaitingCall.Outcome,
         _ identity: CallIdentity,
         _ room: AdmissionQueue
     ) {
         guard waitingIdentity === identity, waiting != nil, let entry else {
-            if case .success(let replica) = outcome { room.leave(replica) }
+            if case .entered(let replica) = outcome { room.leave(replica) }
             return
         }
         waiting = nil
         switch outcome {
-        case .success(let replica):
+        case .entered(let replica):
             carryOut(at: enter(replica, of: entry))
-        case .failure(let fault):
+        case .refused(let fault):
             refuse(fault)
+        case .moved:
+            let drawn = (entry.whole ?? entry).drawn(loopContext)
+            self.entry = drawn
+            takePlace(drawn)
         }
     }
 

@@ -88,7 +88,7 @@ extension FrontConnection {
         case .function(let name, let rest): invoke(name, rest)
         case .intake(let name, let rest): takeIn(name, rest)
         case .watched(let rest): invoke(WatchdogFunction.calls, rest)
-        case .local: answerLocally(head)
+        case .local: if !invokeByPath() { answerLocally(head) }
         case .nothing: answerServerOptions()
         case .health(let question): answerHealth(question, head)
         case .refused(let fault, let allow):

@@ -12,10 +12,20 @@ import Synchronization
 /// Exactly one of its outcomes is reported, unless it gives up.
 final class WaitingCall: Sendable {
     let loop: any EventLoop
-    /// Called on `loop` with a replica that was entered for this call, or with why there is none.
-    let resume: @Sendable (Result<Replica, PlatformFault>) -> Void
+    /// Called on `loop`, once.
+    let resume: @Sendable (Outcome) -> Void
 
-    init(loop: any EventLoop, resume: @escaping @Sendable (Result<Replica, PlatformFault>) -> Void) {
+    /// What becomes of it.
+    enum Outcome: Sendable {
+        /// A replica was entered for it.
+        case entered(Replica)
+        /// It is turned away.
+        case refused(PlatformFault)
+        /// What it waits for will not be: the variant gets no calls any more. It has to be drawn anew.
+        case moved
+    }
+
+    init(loop: any EventLoop, resume: @escaping @Sendable (Outcome) -> Void) {
         self.loop = loop
         self.resume = resume
     }
@@ -52,6 +62,9 @@ final class AdmissionQueue: Sendable {
     private let state = Mutex(State())
     private let waitingCount = Atomic<Int>(0)
     private let activate: @Sendable (FunctionID, Int) -> Void
+    /// Those whose calls wait for the same replicas: the variants of a function, and the whole of it.
+    private let neighbours = Mutex<[AdmissionQueue]>([])
+    private let hasNeighbours = Atomic<Bool>(false)
 
     init(id: FunctionID, activate: @escaping @Sendable (FunctionID, Int) -> Void) {
         self.id = id
@@ -78,6 +91,25 @@ final class AdmissionQueue: Sendable {
         }
         if let minimum { activate(id, minimum) }
         admitWaiting()
+    }
+
+    /// Takes over a variant and lets in whom it has room for; where it has no replica the waiting calls are others'.
+    func update(_ variant: RouteVariant) {
+        state.withLock { state in
+            state.replicas = variant.replicas
+            state.desired = 1
+            state.depth = variant.policy.queueDepth
+        }
+        if variant.replicas.isEmpty { moveWaiting() } else { admitWaiting() }
+    }
+
+    /// Sends the waiting calls away to be drawn anew.
+    func moveWaiting() { endWaiting(.moved) }
+
+    /// Names those whose calls wait for the same replicas.
+    func meet(_ others: [AdmissionQueue]) {
+        neighbours.withLock { $0 = others }
+        hasNeighbours.store(!others.isEmpty, ordering: .sequentiallyConsistent)
     }
 
     /// How many replicas have to be asked for; nil when none or when they have been.
@@ -141,10 +173,15 @@ final class AdmissionQueue: Sendable {
     func leave(_ replica: Replica) {
         replica.leave()
         if hasWaiting { admitWaiting() }
+        if hasNeighbours.load(ordering: .sequentiallyConsistent) {
+            for other in neighbours.withLock({ $0 }) where other.hasWaiting { other.admitWaiting() }
+        }
     }
 
     /// Turns all waiting calls away, as when activation failed or the function was deleted.
-    func refuseWaiting(_ fault: PlatformFault) {
+    func refuseWaiting(_ fault: PlatformFault) { endWaiting(.refused(fault)) }
+
+    private func endWaiting(_ outcome: WaitingCall.Outcome) {
         let calls = state.withLock { state in
             let calls = state.order.compactMap { state.waiting[$0] }
             state.waiting.removeAll()
@@ -153,12 +190,12 @@ final class AdmissionQueue: Sendable {
             return calls
         }
         waitingCount.subtract(calls.count, ordering: .sequentiallyConsistent)
-        for call in calls { call.loop.execute { call.resume(.failure(fault)) } }
+        for call in calls { call.loop.execute { call.resume(outcome) } }
     }
 
     private func admitWaiting() {
         while let (call, replica) = nextAdmission() {
-            call.loop.execute { call.resume(.success(replica)) }
+            call.loop.execute { call.resume(.entered(replica)) }
         }
     }
 

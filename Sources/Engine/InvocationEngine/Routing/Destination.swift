@@ -100,16 +100,24 @@ enum Destination {
         guard end == head.pathEnd || bytes[end] == UInt8(ascii: "/") else {
             return .refused(PlatformFault(.functionNotFound, "No function's name has the characters of this path."))
         }
-        guard head.method.invokes else {
-            return .refused(
-                PlatformFault(.methodNotAllowed, "Functions are not called with this method."),
-                allow: callMethods
-            )
-        }
-        let path = UnsafeRawBufferPointer(rebasing: bytes[end..<head.pathEnd])
-        if HealthQuestion(path) != nil {
-            return .refused(PlatformFault(.notFound, "A function's health is not reachable from outside."))
+        if let refusal = refusal(of: head, UnsafeRawBufferPointer(rebasing: bytes[end..<head.pathEnd])) {
+            return .refused(refusal.fault, allow: refusal.allow)
         }
         return .function(nameStart..<end, end..<head.target.upperBound)
+    }
+
+    /// Why a function is not called, whatever it is, by the method and the path that it would see.
+    @inline(__always)
+    static func refusal(
+        of head: RequestHead,
+        _ path: UnsafeRawBufferPointer
+    ) -> (fault: PlatformFault, allow: StaticString)? {
+        guard head.method.invokes else {
+            return (PlatformFault(.methodNotAllowed, "Functions are not called with this method."), callMethods)
+        }
+        guard HealthQuestion(path) == nil else {
+            return (PlatformFault(.notFound, "A function's health is not reachable from outside."), "")
+        }
+        return nil
     }
 }

@@ -4,18 +4,27 @@ import FunctionModel
 import NIOCore
 import ProviderContract
 
-/// One function as one event loop sees it.
+/// One function as one event loop sees it, or a variant of one whose calls are split.
 final class FunctionEntry {
     let id: FunctionID
     /// `name.namespace`.
     let name: String
     let room: AdmissionQueue
-    let counters = FunctionCounters()
+    let counters: FunctionCounters
     let cell: (any InvocationCell)?
     private(set) var policy: CallPolicy
     /// The policy's limit of a call, as the event loop's clock has it.
     private(set) var execLimit: TimeAmount?
+    /// Where its calls go; none where they are split.
     private(set) var replicas: [LocalReplica] = []
+    /// The variants among which calls are split; none where one gets all, as mostly.
+    private(set) var variants: [FunctionEntry] = []
+    /// The function that this is a variant of.
+    private(set) weak var whole: FunctionEntry?
+    /// The share of a variant.
+    private let weight: Int
+    /// Further paths at which it is called.
+    private(set) var paths: [String] = []
     /// Asked before a call is let in; nil costs nothing.
     private(set) var admission: (any AdmissionHook)?
     private let makeAdmission: @Sendable (FunctionRoute) -> (any AdmissionHook)?
@@ -31,26 +40,73 @@ final class FunctionEntry {
         policy = route.policy
         execLimit = route.policy.deadline.map { TimeAmount($0) }
         makeAdmission = admission
+        counters = FunctionCounters()
+        weight = 1
         self.room = room
         self.cell = cell
     }
 
+    /// A variant: what is counted of its calls is counted of the whole function's.
+    private init(_ variant: RouteVariant, of whole: FunctionEntry, room: AdmissionQueue, _ replicas: [LocalReplica]) {
+        id = whole.id
+        name = whole.name
+        policy = variant.policy
+        execLimit = variant.policy.deadline.map { TimeAmount($0) }
+        makeAdmission = whole.makeAdmission
+        admission = whole.makeAdmission(FunctionRoute(id: whole.id, variants: [variant], desiredReplicas: 1))
+        counters = whole.counters
+        cell = whole.cell
+        weight = min(variant.weight, Int(Int32.max))
+        self.whole = whole
+        self.room = room
+        self.replicas = replicas
+    }
+
     /// Takes over a route; connections to replicas that stay are kept.
-    func update(_ route: FunctionRoute) {
+    ///
+    /// `rooms` are those of the variants that get calls, where these are several.
+    func update(_ route: FunctionRoute, _ rooms: [AdmissionQueue]) {
         policy = route.policy
         execLimit = route.policy.deadline.map { TimeAmount($0) }
-        admission = makeAdmission(route)
-        let old = replicas
-        replicas = route.replicas.map { replica in
-            old.first { $0.replica === replica } ?? LocalReplica(replica)
+        paths = route.paths
+        let old = allReplicas
+        func local(_ replica: Replica) -> LocalReplica { old.first { $0.replica === replica } ?? LocalReplica(replica) }
+        variants = zip(route.served, rooms).map { variant, room in
+            FunctionEntry(variant, of: self, room: room, variant.replicas.map(local))
         }
+        replicas = variants.isEmpty ? route.replicas.map(local) : []
+        // Whoever asks before a variant is drawn is told what any of them wants.
+        admission = makeAdmission(route) ?? variants.lazy.compactMap(\.admission).first
         for gone in old where !route.replicas.contains(where: { $0 === gone.replica }) { gone.retire() }
     }
 
     /// Closes what is kept open for a function that is gone.
     func retire() {
-        for replica in replicas { replica.retire() }
+        for replica in allReplicas { replica.retire() }
         replicas = []
+        variants = []
+    }
+
+    /// Its replicas, or those of all its variants.
+    var allReplicas: [LocalReplica] { variants.isEmpty ? replicas : variants.flatMap(\.replicas) }
+
+    /// Whose a call is that begins now.
+    @inline(__always)
+    func drawn(_ context: LoopContext) -> FunctionEntry {
+        variants.isEmpty ? self : drawVariant(context.nextRandom())
+    }
+
+    /// A variant by its share, among those that have a replica; the whole function where none has.
+    private func drawVariant(_ random: UInt64) -> FunctionEntry {
+        let ready = variants.filter { $0.replicas.contains { !$0.replica.isDraining } }
+        let sum = ready.reduce(0) { $0 + $1.weight }
+        guard sum > 0 else { return self }
+        var mark = Int(random % UInt64(sum))
+        for variant in ready {
+            mark -= variant.weight
+            if mark < 0 { return variant }
+        }
+        return self
     }
 
     /// Takes a slot at the less loaded of two random replicas; at any that has one when both are full.
@@ -79,6 +135,6 @@ final class FunctionEntry {
 
     /// This event loop's side of a replica that was entered elsewhere.
     func local(_ replica: Replica) -> LocalReplica {
-        replicas.first { $0.replica === replica } ?? LocalReplica(replica, isRetired: true)
+        allReplicas.first { $0.replica === replica } ?? LocalReplica(replica, isRetired: true)
     }
 }

@@ -29,6 +29,9 @@ final class LoopContext {
     private var wallClock: (offset: Int64, readAt: NIODeadline) = (0, .uptimeNanoseconds(0))
     private var latestDate = DateLine(.now(), now: .uptimeNanoseconds(0))
     private var entries: [String: FunctionEntry] = [:]
+    private var entriesByPath: [String: FunctionEntry] = [:]
+    /// How long further paths are, the longest first.
+    private var pathLengths: [Int] = []
     /// Whether all functions have been told of once: before, one without an entry may well exist.
     private(set) var hasSnapshot = false
     /// The function that was called last, which mostly is called again.
@@ -75,9 +78,11 @@ final class LoopContext {
         return entry
     }
 
-    func change(_ route: FunctionRoute, _ room: AdmissionQueue) {
+    func change(_ route: FunctionRoute, _ room: AdmissionQueue, _ rooms: [AdmissionQueue]) {
         let entry = entries[route.id.description] ?? add(route, room)
-        entry.update(route)
+        let paths = entry.paths
+        entry.update(route, rooms)
+        if entry.paths != paths { mapPaths() }
     }
 
     func noteSnapshot() { hasSnapshot = true }
@@ -87,6 +92,30 @@ final class LoopContext {
         for address in addresses(id) { entries[address] = nil }
         latest = ([], nil)
         entry.retire()
+        if !entry.paths.isEmpty { mapPaths() }
+    }
+
+    /// Where several functions have a path it is the first one's, by name.
+    private func mapPaths() {
+        entriesByPath = [:]
+        for (address, entry) in entries where address == entry.name {
+            for path in entry.paths where entriesByPath[path].map({ entry.id < $0.id }) ?? true {
+                entriesByPath[path] = entry
+            }
+        }
+        pathLengths = Set(entriesByPath.keys.map(\.utf8.count)).sorted(by: >)
+    }
+
+    /// Whether functions are called at further paths.
+    var hasPaths: Bool { !pathLengths.isEmpty }
+
+    /// The function of the longest further path that a path is, or begins with up to a slash; and the length of that.
+    func entry(atPath path: UnsafeRawBufferPointer) -> (entry: FunctionEntry, length: Int)? {
+        for length in pathLengths where length <= path.count {
+            guard length == path.count || path[length] == UInt8(ascii: "/") else { continue }
+            if let entry = entriesByPath[String(decoding: path[..<length], as: UTF8.self)] { return (entry, length) }
+        }
+        return nil
     }
 
     private func add(_ route: FunctionRoute, _ room: AdmissionQueue) -> FunctionEntry {
@@ -126,7 +155,7 @@ final class LoopContext {
     /// Gives up the idle connections to a replica that another loop is about to open one to.
     func closeIdleConnections(to replica: Replica) {
         for entry in entries.values {
-            for local in entry.replicas where local.replica === replica { local.closeIdle() }
+            for local in entry.allReplicas where local.replica === replica { local.closeIdle() }
         }
     }
 
@@ -249,8 +278,8 @@ struct LoopHandle: Sendable {
         }
     }
 
-    func change(_ route: FunctionRoute, _ room: AdmissionQueue) {
-        run { $0.change(route, room) }
+    func change(_ route: FunctionRoute, _ room: AdmissionQueue, _ rooms: [AdmissionQueue]) {
+        run { $0.change(route, room, rooms) }
     }
 
     func remove(_ id: FunctionID) {

@@ -10,8 +10,10 @@ import Synchronization
 ///
 /// Thread-safe. A change reaches the event loops before any call that it lets in.
 public final class RoutingTable: Sendable {
-    private struct State {
+    fileprivate struct State {
         var rooms: [FunctionID: AdmissionQueue] = [:]
+        /// Those of the variants of functions whose calls are split, by revision.
+        var variantRooms: [FunctionID: [Int: AdmissionQueue]] = [:]
         var routes: [FunctionID: FunctionRoute] = [:]
         var loops: [LoopHandle] = []
         var expectations: [FunctionID: [AsyncStream<Void>.Continuation]] = [:]
@@ -151,31 +153,64 @@ public final class RoutingTable: Sendable {
             state.loops.append(loop)
             if state.hasSnapshot { loop.noteSnapshot() }
             for (id, route) in state.routes {
-                if let room = state.rooms[id] { loop.change(route, room) }
+                guard let room = state.rooms[id] else { continue }
+                let rooms = state.variantRooms[id] ?? [:]
+                loop.change(route, room, rooms.isEmpty ? [] : route.served.compactMap { rooms[$0.revision] })
             }
         }
     }
 
     private func change(_ route: FunctionRoute) {
-        let (room, expectations) = state.withLock { state in
+        let (room, rooms, dropped, expectations) = state.withLock { state in
             let room = state.rooms[route.id] ?? AdmissionQueue(id: route.id, activate: activate)
             state.rooms[route.id] = room
             state.routes[route.id] = route
-            for loop in state.loops { loop.change(route, room) }
-            return (room, state.expectations.removeValue(forKey: route.id) ?? [])
+            let (rooms, dropped) = state.split(route, room)
+            for loop in state.loops { loop.change(route, room, rooms) }
+            return (room, rooms, dropped, state.expectations.removeValue(forKey: route.id) ?? [])
         }
         room.update(route)
+        for (variant, room) in zip(route.served, rooms) { room.update(variant) }
+        for room in dropped { room.moveWaiting() }
         for expectation in expectations { expectation.finish() }
     }
 
     private func remove(_ id: FunctionID) {
-        let room = state.withLock { state in
+        let rooms = state.withLock { state in
             state.routes[id] = nil
             for loop in state.loops { loop.remove(id) }
-            return state.rooms.removeValue(forKey: id)
+            let variants = state.variantRooms.removeValue(forKey: id) ?? [:]
+            return [state.rooms.removeValue(forKey: id)].compactMap(\.self) + variants.values
         }
-        room?.refuseWaiting(
-            PlatformFault(.functionNotFound, "The function \(id) was deleted while the call waited for it.")
-        )
+        for room in rooms {
+            room.meet([])
+            room.refuseWaiting(
+                PlatformFault(.functionNotFound, "The function \(id) was deleted while the call waited for it.")
+            )
+        }
+    }
+}
+
+extension RoutingTable.State {
+    /// The rooms of the variants of a route, none where one gets all calls, and those that are not needed any more.
+    fileprivate mutating func split(
+        _ route: FunctionRoute,
+        _ whole: AdmissionQueue
+    ) -> (rooms: [AdmissionQueue], dropped: [AdmissionQueue]) {
+        let old = variantRooms[route.id] ?? [:]
+        let served = route.served
+        guard served.count > 1 || !old.isEmpty else { return ([], []) }
+        var new: [Int: AdmissionQueue] = [:]
+        if served.count > 1 {
+            for variant in served {
+                new[variant.revision] = old[variant.revision] ?? AdmissionQueue(id: route.id) { _, _ in }
+            }
+        }
+        variantRooms[route.id] = new.isEmpty ? nil : new
+        whole.meet(Array(new.values))
+        for room in new.values { room.meet([whole]) }
+        let dropped = old.filter { new[$0.key] == nil }.map(\.value)
+        for room in dropped { room.meet([whole]) }
+        return (new.isEmpty ? [] : served.compactMap { new[$0.revision] }, dropped)
     }
 }

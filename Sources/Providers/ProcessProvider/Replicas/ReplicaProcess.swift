@@ -146,7 +146,12 @@ final class ReplicaProcess {
 
     private func become(_ target: InvocationTarget) {
         readyAt = .now()
-        replica = Replica(id: name, target: target, maxInFlight: revision.spec.calls.maxInFlight)
+        replica = Replica(
+            id: name,
+            revision: revision.number,
+            target: target,
+            maxInFlight: revision.spec.calls.maxInFlight
+        )
         onReady()
     }
 

@@ -252,11 +252,14 @@ final class FunctionSupervisor {
         feed.publish(
             FunctionRoute(
                 id: id,
-                revision: ready.isEmpty ? 0 : plan.answering,
+                variants: [
+                    RouteVariant(revision: ready.isEmpty ? 0 : plan.answering, replicas: ready, policy: spec.calls)
+                ],
                 desiredReplicas: plan.desired,
-                policy: spec.calls,
                 scaling: spec.scaling,
-                replicas: ready,
+                paths: spec.paths,
+                annotations: spec.annotations,
+                state: state,
                 notReadyReason: ready.isEmpty ? reason : ""
             )
         )

@@ -117,7 +117,6 @@ extension WorkerLimits {
 
     /// What the routing table knows of a function; one at zero may have the slots of its first replica.
     fileprivate init(_ route: FunctionRoute) {
-        let replicas = max(1, route.replicas.count)
-        self.init(slots: route.policy.maxInFlight.map { $0 * replicas }, retry: route.policy.retry)
+        self.init(slots: route.slots, retry: route.policy.retry)
     }
 }

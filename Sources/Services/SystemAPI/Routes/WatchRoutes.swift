@@ -70,7 +70,7 @@ extension WatchRecord.Function {
             replicas: route.desiredReplicas,
             availableReplicas: route.replicas.count,
             execTimeoutSeconds: route.policy.deadline?.inSeconds,
-            maxInFlight: route.policy.maxInFlight.map { $0 * max(1, route.replicas.count) },
+            maxInFlight: route.slots,
             queueDepth: route.policy.queueDepth,
             minReplicas: route.scaling.min,
             maxReplicas: route.scaling.max,
@@ -78,6 +78,9 @@ extension WatchRecord.Function {
             retry: WatchRecord.Retry(route.policy.retry),
             access: route.policy.access == .public ? nil : route.policy.access.rawValue,
             methods: route.policy.methods,
+            paths: route.paths.isEmpty ? nil : route.paths,
+            annotations: route.annotations.isEmpty ? nil : route.annotations,
+            state: route.state?.rawValue,
             notReadyReason: route.notReadyReason
         )
     }

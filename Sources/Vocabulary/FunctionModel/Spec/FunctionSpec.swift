@@ -277,32 +277,15 @@ extension SpecReader {
 // MARK: Paths
 
 extension SpecReader {
-    /// Paths that are nobody's but the platform's.
-    private static let ownSegments = [
-        "async-function", "function", "healthz", "metrics", "readyz", "system", "ui",
-    ]
-
     fileprivate mutating func paths() -> [String] {
         (list(.path) ?? []).filter { path in
-            if Self.isPath(path) { return true }
+            if PathRule.allows(path) { return true }
             note(
                 "\(PlatformLabel.path.name) has \"\(NameRule.printable(path))\".",
                 hint: "Write paths as /shop or /shop/cart, of letters, digits, -, ., _ and ~ between the slashes; "
-                    + Self.ownSegments.map { "/" + $0 }.joined(separator: ", ") + " are the platform's."
+                    + PathRule.ownSegments.map { "/" + $0 }.joined(separator: ", ") + " are the platform's."
             )
             return false
         }
-    }
-
-    private static func isPath(_ path: String) -> Bool {
-        guard path.hasPrefix("/"), path.utf8.count <= 1024 else { return false }
-        let segments = path.dropFirst().split(separator: "/", omittingEmptySubsequences: false)
-        guard let first = segments.first, !ownSegments.contains(String(first)) else { return false }
-        return segments.allSatisfy { $0 != "." && $0 != ".." && !$0.isEmpty && $0.utf8.allSatisfy(isPathByte) }
-    }
-
-    private static func isPathByte(_ byte: UInt8) -> Bool {
-        (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte)
-            || (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(byte | 0x20) || "-._~".utf8.contains(byte)
     }
 }

@@ -83,6 +83,12 @@ public struct WatchRecord: Sendable, Codable, Equatable {
         public var access: String?
         /// The methods that it may be called with; nil means any.
         public var methods: [String]?
+        /// Further paths at which it is called; nil where there are none.
+        public var paths: [String]?
+        /// Its annotations; nil where there are none.
+        public var annotations: [String: String]?
+        /// Where it is in its life (martlet-api "Status"); nil where the teller does not know.
+        public var state: String?
         /// Why no replica is ready.
         public var notReadyReason: String
 
@@ -102,6 +108,9 @@ public struct WatchRecord: Sendable, Codable, Equatable {
             retry: Retry? = nil,
             access: String? = nil,
             methods: [String]? = nil,
+            paths: [String]? = nil,
+            annotations: [String: String]? = nil,
+            state: String? = nil,
             notReadyReason: String
         ) {
             self.name = name
@@ -118,6 +127,9 @@ public struct WatchRecord: Sendable, Codable, Equatable {
             self.retry = retry
             self.access = access
             self.methods = methods
+            self.paths = paths
+            self.annotations = annotations
+            self.state = state
             self.notReadyReason = notReadyReason
         }
     }
