@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import ArgumentParser
+import AsyncHTTPClient
 import FaultModel
 import Foundation
 import FunctionBuilder
+import FunctionModel
 import JetStreamQueue
 import ProcessControl
 import ProcessProvider
 import RuntimeSettings
 import SQLiteSchema
+import SystemClient
 
 /// `martlet doctor`: why an installation does not start, or will not do all it should.
 struct DoctorCommand: AsyncParsableCommand {
@@ -33,6 +36,7 @@ struct DoctorCommand: AsyncParsableCommand {
         }
         let diagnosis = Diagnosis(settings)
         return [Finding(.good, "settings", "all are understood")] + diagnosis.findings + (await diagnosis.jetStream)
+            + (await diagnosis.provider)
     }
 }
 
@@ -86,6 +90,34 @@ private struct Diagnosis {
                 return [Finding(.problem, "NATS", "\(error.message) \(error.hint ?? "")")]
             }
         }
+    }
+
+    /// The provider elsewhere, where the settings name one: whether it answers, and what a gateway here hears of it.
+    var provider: [Finding] {
+        get async {
+            guard let url = settings.providerURL else { return [] }
+            let http = SystemClient.makeHTTPClient()
+            defer { http.shutdown { _ in } }
+            let client = SystemClient(baseURL: url, login: nil, http: http, timeout: .seconds(5))
+            do throws(PlatformFault) { try await client.checkHealth() } catch {
+                return [Finding(.problem, "provider", error.message)] + (await loss(http))
+            }
+            return [Finding(.good, "provider", "\(url) answers")] + (await loss(http))
+        }
+    }
+
+    /// Nothing where no gateway runs here, or where it hears its provider.
+    private func loss(_ http: HTTPClient) async -> [Finding] {
+        let client = SystemClient(
+            baseURL: "\(settings.tlsFiles == nil ? "http" : "https")://127.0.0.1:\(settings.port)",
+            login: try? CredentialFiles(folder: settings.credentialsFolder).login(),
+            http: http,
+            timeout: .seconds(5)
+        )
+        guard let lost = (try? await client.info())?.lost else { return [] }
+        return [
+            Finding(.problem, "provider", "the gateway has heard nothing of it since \(lost.since): \(lost.reason)")
+        ]
     }
 
     private func replicas(_ count: Int, isThere: Bool) -> Finding {
