@@ -52,7 +52,7 @@ extension WatchRecord {
     /// that do not know of that ignore it.
     fileprivate init(_ update: RouteUpdate?, _ loss: PlatformFault?, _ capabilities: ProviderCapabilities) {
         switch update {
-        case .snapshot(let routes): 
+        case .snapshot(let routes):
             self.init(kind: .snapshot, functions: routes.map(Function.init), capabilities: capabilities)
         case .changed(let route): self.init(kind: .changed, functions: [Function(route)])
         case .removed(let id): self.init(kind: .removed, functions: [Function(gone: id)])
