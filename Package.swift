@@ -133,7 +133,8 @@ let package = Package(
             "GatewayService",
             [
                 "AutoscalerService", "Dashboard", "FaultModel", "FunctionModel", "InvocationEngine", "InvocationWorker",
-                "PrometheusClient", "ProviderContract", "QueueContract", "SystemAPI", "Telemetry", httpTypes,
+                "ProcessControl", "PrometheusClient", "ProviderContract", "QueueContract", "SystemAPI", "Telemetry",
+                httpTypes,
                 hummingbird, lifecycle, logging, nioCore,
             ]
         ),

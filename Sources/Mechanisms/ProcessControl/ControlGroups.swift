@@ -95,6 +95,17 @@ public struct ControlGroupTree: Sendable {
         return ControlGroupTree(version: .v2, nodes: ["": base])
     }
 
+    /// The tree of another name beside this one, whether or not it is there.
+    public func sibling(_ name: String) -> ControlGroupTree {
+        ControlGroupTree(
+            version: version,
+            nodes: nodes.mapValues { node in
+                let parent = node.lastIndex(of: "/").map { node[..<$0] } ?? ""
+                return "\(parent)/\(name)"
+            }
+        )
+    }
+
     /// Makes a group with limits.
     ///
     /// - Throws: why the system refused.

@@ -30,6 +30,10 @@ public actor LocalProcessProvider: FunctionProvider {
         public var requiresLimits: Bool
         /// What `info` says.
         public var version: ProviderInfo.Version
+        /// Which run it is.
+        public var generation: Generation
+        /// Whether the run before may still have functions, which are left alone until `predecessorEnded`.
+        public var hasPredecessor: Bool
 
         /// Makes settings.
         public init(
@@ -38,7 +42,9 @@ public actor LocalProcessProvider: FunctionProvider {
             defaultNamespace: String = NameRule.defaultNamespace,
             platformURL: String,
             requiresLimits: Bool = false,
-            version: ProviderInfo.Version
+            version: ProviderInfo.Version,
+            generation: Generation = .even,
+            hasPredecessor: Bool = false
         ) {
             self.dataDirectory = dataDirectory
             self.store = store
@@ -46,6 +52,8 @@ public actor LocalProcessProvider: FunctionProvider {
             self.platformURL = platformURL
             self.requiresLimits = requiresLimits
             self.version = version
+            self.generation = generation
+            self.hasPredecessor = hasPredecessor
         }
     }
 
@@ -84,6 +92,8 @@ public actor LocalProcessProvider: FunctionProvider {
     private var isChanging = false
     private var changes: [CheckedContinuation<Void, Never>] = []
     private var isStopped = false
+    /// A successor writes the state from now on.
+    private var isHandedOver = false
     private var memoryWatch: RepeatedTask?
     private var isWatchingMemory = false
     private var lastProcessTable: (at: ContinuousClock.Instant, table: [Int32: ResourceUsage])?
@@ -101,7 +111,8 @@ public actor LocalProcessProvider: FunctionProvider {
         group = MultiThreadedEventLoopGroup(numberOfThreads: 2)
         let loops = Array(group.makeIterator())
         loop = loops[0]
-        let groups = ControlGroupTree.detect(name: "martlet-\(directory.instance)", processID: getpid())
+        let suffix = settings.generation.suffix
+        let groups = ControlGroupTree.detect(name: "martlet-\(directory.instance)\(suffix)", processID: getpid())
         limitsAreEnforced = groups != nil
         parts = ReplicaParts(
             loop: loops[0],
@@ -109,18 +120,20 @@ public actor LocalProcessProvider: FunctionProvider {
             spawner: ProcessSpawner(adoptsOrphans: getpid() == 1),
             ports: PortPool(),
             logs: FunctionLogs(folder: directory.file("logs"), loop: loops[1]),
-            marks: ProcessMarks(owner: directory.owner),
+            marks: ProcessMarks(owner: directory.owner + suffix),
             secrets: SecretStore(folder: directory.file("secrets"), preferring: directory.file("incoming")),
             groups: groups,
-            runFolder: directory.file("run"),
+            runFolder: directory.file("run\(suffix)"),
+            awaitsPorts: settings.hasPredecessor,
             platformURL: settings.platformURL,
             disk: disk,
             folders: DispatchQueue(label: "martlet.folders"),
             tidying: FolderTidying(loop: loops[0])
         )
-        await removeLeftovers()
+        mkdir(parts.runFolder, 0o700)
+        if !settings.hasPredecessor { await removeLeftovers() }
         try await restore()
-        await tidyBundles()
+        if !settings.hasPredecessor { await tidyBundles() }
     }
 
     /// Runs something that blocks on a queue of its own.
@@ -136,15 +149,39 @@ public actor LocalProcessProvider: FunctionProvider {
 
     // MARK: Start
 
-    /// Orphans are recognised by their marks, or by their home, which lies in this data directory.
+    /// The run before has ended: what it has left behind is removed.
+    public func predecessorEnded() async {
+        await removeLeftovers(of: settings.generation.other)
+        await tidyBundles()
+    }
+
     private func removeLeftovers() async {
-        await parts.marks.endStrays()
-        let (runFolder, groups, secrets) = (parts.runFolder, parts.groups, parts.secrets)
+        await removeLeftovers(of: settings.generation)
+        await removeLeftovers(of: settings.generation.other)
+        let secrets = parts.secrets
+        await withCheckedContinuation { continuation in
+            parts.disk.async {
+                secrets.removeLeftovers()
+                continuation.resume()
+            }
+        }
+    }
+
+    /// Orphans are recognised by their marks, or by their home, which lies in this data directory.
+    private func removeLeftovers(of generation: Generation) async {
+        let (directory, suffix) = (settings.dataDirectory, generation.suffix)
+        let isOwn = generation == settings.generation
+        let runFolder = directory.file("run\(suffix)")
+        // Mostly nothing has ever been handed over.
+        guard isOwn || access(runFolder, F_OK) == 0 else { return }
+        let marks = isOwn ? parts.marks : ProcessMarks(owner: directory.owner + suffix)
+        await marks.endStrays()
+        let groups = isOwn ? parts.groups : parts.groups?.sibling("martlet-\(directory.instance)\(suffix)")
         await withCheckedContinuation { continuation in
             parts.disk.async {
                 ProcessTable.killOrphans(carrying: "HOME=\(runFolder)/")
                 groups?.removeLeftovers()
-                secrets.removeLeftovers()
+                if !isOwn { groups?.remove() }
                 Self.discardContents(of: runFolder)
                 continuation.resume()
             }
@@ -261,6 +298,19 @@ public actor LocalProcessProvider: FunctionProvider {
 
     // MARK: Stop
 
+    /// Leaves the state to a successor: nothing changes any more, and nothing is written.
+    ///
+    /// Replicas go on until `shutdown`, but for those with a port of their own, which the successor's need: they end with
+    /// their calls.
+    public func handOver() async {
+        // Behind a change that is being made.
+        try? await change { isHandedOver = true }
+        for function in functions.values where function.newest.isExclusive {
+            function.stopAll(deleting: function.isDeleting) {}
+        }
+        await closeStore()
+    }
+
     /// Lets all replicas end their calls, then ends them; what still runs after the limit is killed.
     ///
     /// State is kept.
@@ -297,11 +347,15 @@ public actor LocalProcessProvider: FunctionProvider {
         parts.marks.withdrawAll()
         await parts.marks.endStrays()
         parts.logs.close()
+        if !isHandedOver { await closeStore() }
+        parts.spawner.shutdown()
+    }
+
+    private func closeStore() async {
         do { try await store.close() } catch {
             // Everything that was acknowledged is on disk: the next start reads it.
             logger.warning("what is desired was not closed", metadata: ["why": "\(error)"])
         }
-        parts.spawner.shutdown()
     }
 
     // MARK: One change at a time
@@ -315,7 +369,7 @@ public actor LocalProcessProvider: FunctionProvider {
         defer {
             if changes.isEmpty { isChanging = false } else { changes.removeFirst().resume() }
         }
-        guard !isStopped else { throw PlatformFault(.shuttingDown, "Martlet is stopping.") }
+        guard !isStopped, !isHandedOver else { throw PlatformFault(.shuttingDown, "Martlet is stopping.") }
         return try await body()
     }
 

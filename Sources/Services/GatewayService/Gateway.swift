@@ -20,6 +20,8 @@ public struct Gateway: Sendable {
     public let addresses: Milestone<Addresses>
     /// Whether calls can be served at the moment.
     public let readiness: Readiness
+    /// What goes over to a program that takes this one's place.
+    public let handOver: HandOver
 
     /// Builds a gateway in front of a provider.
     ///
@@ -39,9 +41,9 @@ public struct Gateway: Sendable {
     ) {
         let setting = GatewaySetting(settings, provider, counts, asynchrony, stopping, group, logger, clock)
         let work = GatewayWork(setting, scaling)
-        let control = ControlPlane(setting, work)
-        let listeners = ListenerService(control.doors, setting)
-        services = work.services + [listeners]
+        let doors = ControlPlane(setting, work).doors
+        services = work.services + [ListenerService(doors, setting)]
+        handOver = HandOver(doors, work.worker)
         known = setting.known
         addresses = setting.addresses
         readiness = setting.readiness

@@ -87,6 +87,8 @@ extension Gateway {
         public var listensAtOnce: Bool
         /// Whether what functions use is exported; only where asking the provider costs no round trip.
         public var exportsUsage: Bool
+        /// Sockets that listen already; nil where all are to be opened.
+        public var inherited: InheritedSockets?
         /// The page for people; nil leaves it out.
         public var page: Page?
         /// Puts what decodes bytes before they are HTTP, TLS say, into connections of the API and of the page.
@@ -105,6 +107,7 @@ extension Gateway {
             isWorkerAlone: Bool = false,
             listensAtOnce: Bool = false,
             exportsUsage: Bool = false,
+            inherited: InheritedSockets? = nil,
             page: Page? = nil,
             prepareConnection: (@Sendable (any Channel) throws -> Void)? = nil
         ) {
@@ -119,9 +122,20 @@ extension Gateway {
             self.isWorkerAlone = isWorkerAlone
             self.listensAtOnce = listensAtOnce
             self.exportsUsage = exportsUsage
+            self.inherited = inherited
             self.page = page
             self.prepareConnection = prepareConnection
         }
+    }
+
+    /// What is behind one of the gateway's doors.
+    public enum Surface: String, Sendable, CaseIterable {
+        /// The functions and the REST API.
+        case api
+        /// Metrics, health and readiness.
+        case metrics
+        /// The page for people.
+        case page
     }
 
     /// Where the gateway listens.

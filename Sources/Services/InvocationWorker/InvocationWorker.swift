@@ -122,8 +122,14 @@ public final class InvocationWorker: Sendable {
     }
 
     /// Takes no more calls, lets those in flight end within a limit, and gives the others back to the queue.
+    ///
+    /// Asked again, it waits until that is done.
     public func stop(within limit: Duration) async {
-        state.withLock { $0.isStopping = true }
+        let isFirst = state.withLock { state in
+            defer { state.isStopping = true }
+            return !state.isStopping
+        }
+        guard isFirst else { return await idle() }
         await withTaskGroup(of: Void.self) { tasks in
             tasks.addTask { await self.idle() }
             tasks.addTask {

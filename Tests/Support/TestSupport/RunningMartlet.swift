@@ -40,20 +40,22 @@ public final class RunningMartlet: Sendable {
 
     /// Starts `martlet up`, or a part of the platform, on free ports and waits until it says that it is ready.
     ///
-    /// `redirection` is what a shell is to do with its output, as `2>file`.
+    /// `redirection` is what a shell is to do with its output, as `2>file`; `launcher` is a program that becomes it.
     public init(
         _ verb: [String] = ["up"],
         dataDirectory: String,
         arguments: [String] = [],
         environment more: [String: String] = [:],
-        redirection: String? = nil
+        redirection: String? = nil,
+        launcher: [String] = []
     ) async throws {
         self.dataDirectory = dataDirectory
         var environment = ProcessInfo.processInfo.environment
         environment["HOME"] = dataDirectory
         environment.merge(more) { _, new in new }
         program = try await RunningProgram(
-            (redirection.map { ["/bin/bash", "-c", "exec \"$0\" \"$@\" \($0)"] } ?? []) + [Self.binary.path] + verb
+            launcher + (redirection.map { ["/bin/bash", "-c", "exec \"$0\" \"$@\" \($0)"] } ?? []) + [Self.binary.path]
+                + verb
                 + ["--port", "0", "--metrics-port", "0", "--ui-port", "0"]
                 + ["--data-dir", dataDirectory] + arguments,
             environment: environment

@@ -190,7 +190,7 @@ extension FrontConnection {
         forgetRequest()
         idleUntil = lastActivity + loopContext.limits.keepAlive
         loopContext.timers.set(timer, at: min(idleUntil, lastActivity + Self.restsAfter))
-        if isDraining, buffer.readableBytes == 0 { linger() }
+        if isDraining, buffer.readableBytes == 0 { leave() }
     }
 
     func forgetRequest() {

@@ -269,8 +269,23 @@ final class FrontConnection: ChannelInboundHandler {
     /// Ends an idle connection; one that carries a call out ends after its answer.
     func drain() {
         isDraining = true
-        if phase == .idle { linger() }
+        if phase == .idle { leave() }
     }
+
+    /// Parts with a connection that has nothing to do.
+    func leave() {
+        guard let heir = loopContext.heir else { return linger() }
+        // What is encrypted cannot be read by anybody else: it goes on here until its next answer.
+        guard !isWrapped, !mustClose, !writeBuffer.waitsForChannel, buffer.readableBytes == 0, let context,
+            let copy = FrontDoor.copy(of: context.pipeline.syncOperations)
+        else { return isWrapped && !mustClose ? read() : linger() }
+        // The connection lives on by the copy.
+        close()
+        heir(copy)
+    }
+
+    /// Whether its request is answered, or taken in, by the platform itself.
+    var isOwnRequest: Bool { phase == .head || phase == .exchange && entry == nil }
 
     /// Cuts the connection.
     func abort() {

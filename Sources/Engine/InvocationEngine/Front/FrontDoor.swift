@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 public import FunctionModel
+import Glibc
 public import NIOCore
 import NIOPosix
 import ProviderContract
@@ -70,6 +71,21 @@ public final class FrontDoor: Sendable {
         port: Int,
         prepare: (@Sendable (any Channel) throws -> Void)? = nil
     ) -> EventLoopFuture<SocketAddress> {
+        listening(prepare, by: { $0.bind(host: host, port: port) })
+    }
+
+    private func listening(
+        _ prepare: (@Sendable (any Channel) throws -> Void)?,
+        by begin: (ServerBootstrap) -> EventLoopFuture<any Channel>
+    ) -> EventLoopFuture<SocketAddress> {
+        begin(bootstrap(prepare)).flatMapThrowing { [self] channel in
+            listeners.withLock { $0.append(channel) }
+            guard let address = channel.localAddress else { throw ChannelError.unknownLocalAddress }
+            return address
+        }
+    }
+
+    private func bootstrap(_ prepare: (@Sendable (any Channel) throws -> Void)?) -> ServerBootstrap {
         let byLoop = Dictionary(uniqueKeysWithValues: loops.handles.map { (ObjectIdentifier($0.loop), $0) })
         return ServerBootstrap(group: loops.group)
             .serverChannelOption(.backlog, value: 1024)
@@ -92,13 +108,99 @@ public final class FrontDoor: Sendable {
                 }
                 return loop.welcome(channel, prepare)
             }
-            .bind(host: host, port: port)
-            .flatMapThrowing { [self] channel in
-                listeners.withLock { $0.append(channel) }
-                guard let address = channel.localAddress else { throw ChannelError.unknownLocalAddress }
-                return address
-            }
     }
+
+    // MARK: Handing over
+
+    /// Begins to accept the connections of a socket that listens already, which is the door's from now on.
+    ///
+    /// Nobody else may accept on it at the same time.
+    public func listen(
+        on socket: CInt,
+        prepare: (@Sendable (any Channel) throws -> Void)? = nil
+    ) async throws -> SocketAddress {
+        try await listening(prepare, by: { $0.withBoundSocket(socket) }).get()
+    }
+
+    /// Stops accepting; returns the sockets, on which clients wait until somebody accepts again.
+    ///
+    /// They are the caller's to close.
+    public func stopListening() async -> [CInt] {
+        let sockets = await copiesOfListeners()
+        let channels = listeners.withLock { listeners in
+            defer { listeners = [] }
+            return listeners
+        }
+        for channel in channels {
+            await pause(channel)
+            try? await channel.close().get()
+        }
+        return sockets
+    }
+
+    /// Accepts no more, and returns when every connection that was accepted has come to its event loop: one that is still
+    /// on the way when its listener closes is closed with it, and its client meets a reset.
+    private func pause(_ listener: any Channel) async {
+        try? await listener.setOption(.autoRead, value: false).get()
+        for loop in loops.handles { try? await loop.submit { _ in }.get() }
+        try? await listener.eventLoop.submit {}.get()
+        for loop in loops.handles { try? await loop.submit { _ in }.get() }
+    }
+
+    /// The sockets that it listens on, which are the caller's to close; it goes on to accept.
+    public func copiesOfListeners() async -> [CInt] {
+        var sockets: [CInt] = []
+        for channel in listeners.withLock({ $0 }) {
+            let copy = channel.eventLoop.submit { Self.copy(of: channel.pipeline.syncOperations) }
+            if let socket = try? await copy.get() { sockets.append(socket) }
+        }
+        return sockets
+    }
+
+    /// A second descriptor of what a channel reads from.
+    static func copy(of operations: ChannelPipeline.SynchronousOperations) -> CInt? {
+        let copy = try? operations.withUnsafeTransportIfAvailable(of: NIOBSDSocket.Handle.self) {
+            fcntl($0, F_DUPFD_CLOEXEC, 0)
+        }
+        return copy.flatMap { $0 >= 0 ? $0 : nil }
+    }
+
+    /// Gives away each connection that has nothing to do, now or after its answer, with what its client has sent that was
+    /// not read yet; connections that somebody decodes before are kept, and end after their next answer.
+    ///
+    /// `take` is called on event loops and closes what it is given.
+    public func handOn(to take: @escaping @Sendable (CInt) -> Void) async {
+        for loop in loops.handles { try? await loop.submit { $0.handOn(to: take) }.get() }
+    }
+
+    /// Goes on with a connection that somebody else has given away.
+    public func adopt(_ socket: CInt, prepare: (@Sendable (any Channel) throws -> Void)? = nil) async throws {
+        let handle = loops.next()
+        _ = try await ClientBootstrap(group: handle.loop)
+            .channelOption(.autoRead, value: false)
+            .channelOption(.maxMessagesPerRead, value: 1)
+            .channelOption(.recvAllocator, value: ReadSizes())
+            .channelOption(.allowRemoteHalfClosure, value: true)
+            .channelInitializer { handle.welcome($0, prepare) }
+            .withConnectedSocket(socket)
+            .get()
+    }
+
+    /// Waits a while until no request is in flight that the platform itself answers, or takes in.
+    public func ownRequestsEnd(within limit: Duration) async {
+        let deadline = ContinuousClock.now + limit
+        while await ownRequests() > 0, ContinuousClock.now < deadline {
+            guard (try? await Task.sleep(for: .milliseconds(5))) != nil else { return }
+        }
+    }
+
+    private func ownRequests() async -> Int {
+        var count = 0
+        for loop in loops.handles { count += (try? await loop.submit { $0.ownRequests }.get()) ?? 0 }
+        return count
+    }
+
+    // MARK: Numbers
 
     /// What was counted, summed over the event loops.
     public func metrics() async throws -> [FunctionMetrics] { try await loops.metrics() }

@@ -23,6 +23,8 @@ final class LoopContext {
     /// The other event loops, set once at the start.
     var siblings: [LoopHandle] = []
     private(set) var isDraining = false
+    /// Takes connections that have nothing to do; nil where they are kept.
+    private(set) var heir: (@Sendable (CInt) -> Void)?
     /// The time of the event that is being handled.
     private(set) var now = NIODeadline.now()
     /// What the wall clock was ahead of `now`, and when that was looked at.
@@ -190,6 +192,16 @@ final class LoopContext {
         isDraining = true
         for connection in connections.values { connection.isDraining = true }
     }
+
+    /// From now on connections that have nothing to do are somebody else's.
+    func handOn(to heir: @escaping @Sendable (CInt) -> Void) {
+        self.heir = heir
+        announceDrain()
+        for connection in Array(connections.values) { connection.drain() }
+    }
+
+    /// Requests whose answer needs more of the platform than a replica.
+    var ownRequests: Int { connections.values.count(where: \.isOwnRequest) }
 
     /// Ends idle connections now and the others after their answer; the future succeeds when none is left.
     func drain() -> EventLoopFuture<Void> {

@@ -106,3 +106,31 @@ int martlet_watch_death(int descriptor, const int64_t *_Nonnull places, size_t c
 
 /// Sets a place, so that whoever reads it meanwhile sees the old entry or the new one.
 void martlet_place_set(int64_t *_Nonnull place, int64_t entry);
+
+/// Most descriptors of one message.
+#define MARTLET_MESSAGE_DESCRIPTORS 16
+
+/// Sends one message, with descriptors, over a Unix socket; waits for room. 0 or -1.
+int martlet_send_message(
+    int socket,
+    const void *_Nonnull bytes,
+    size_t count,
+    const int *_Nullable descriptors,
+    size_t descriptor_count
+);
+
+/// Waits for one message, whose descriptors are close-on-exec and the receiver's to close. `descriptors` has room for
+/// MARTLET_MESSAGE_DESCRIPTORS. Returns how many bytes came, 0 at the end, or -1; what does not fit is an error.
+ssize_t martlet_receive_message(
+    int socket,
+    void *_Nonnull bytes,
+    size_t count,
+    int *_Nonnull descriptors,
+    size_t *_Nonnull descriptor_count
+);
+
+/// The user and the process at the other end of a Unix socket, as they were when it was connected. 0 or -1.
+int martlet_peer(int socket, uid_t *_Nonnull user, pid_t *_Nonnull process);
+
+/// Waits for who connects to a socket that listens; a descriptor that is close-on-exec, or -1.
+int martlet_accept(int socket);

@@ -2,6 +2,7 @@
 
 import FaultModel
 import GatewayService
+import Glibc
 import Logging
 import ProcessProvider
 import RuntimeSettings
@@ -16,17 +17,27 @@ struct Platform: Sendable {
     private let provider: LocalProcessProvider
     private let gateway: Gateway
     private let queue: PlatformQueue?
+    private let directory: DataDirectory
+    private let predecessor: Predecessor?
 
     /// Opens the data directory and restores what was deployed.
     ///
-    /// A provider alone, which is not the whole, leaves asynchronous calls and scaling to the gateway before it.
-    init(_ settings: PlatformSettings, isWhole: Bool = true, log: PlatformLog) async throws(PlatformFault) {
+    /// A provider alone, which is not the whole, leaves asynchronous calls and scaling to the gateway before it. With
+    /// `replaces` the Martlet that runs on the data directory lets go of it before.
+    init(
+        _ settings: PlatformSettings,
+        isWhole: Bool = true,
+        replaces: Bool = false,
+        log: PlatformLog
+    ) async throws(PlatformFault) {
         program = ServingProgram(settings, log: log)
+        // What is wrong with the settings is found before anybody is disturbed.
         let front = try PlatformFront(settings, signals: program.signals, log: log)
-        let directory = try DataDirectory(path: settings.dataDirectory)
+        predecessor = replaces ? try await Predecessor.relieve(dataDirectory: settings.dataDirectory) : nil
+        directory = try DataDirectory(path: settings.dataDirectory)
         let credentials: Credentials? =
             settings.requiresCredentials ? try CredentialFiles(folder: settings.credentialsFolder).readOrMake() : nil
-        provider = try await Self.provider(settings, directory, log.logger)
+        provider = try await Self.provider(settings, directory, predecessor, log.logger)
         limitsAreEnforced = provider.limitsAreEnforced
         queue = isWhole ? try PlatformQueue(settings, folder: directory.path, logger: log.logger) : nil
         gateway = Gateway(
@@ -35,7 +46,8 @@ struct Platform: Sendable {
                 directory: directory,
                 credentials: credentials,
                 isProvider: !isWhole,
-                exportsUsage: true
+                exportsUsage: true,
+                inherited: predecessor?.listeners ?? ServiceSockets.take()
             ),
             provider: provider,
             counts: try log.counts(in: directory),
@@ -50,6 +62,7 @@ struct Platform: Sendable {
     private static func provider(
         _ settings: PlatformSettings,
         _ directory: DataDirectory,
+        _ predecessor: Predecessor?,
         _ logger: Logger
     ) async throws(PlatformFault) -> LocalProcessProvider {
         try await LocalProcessProvider(
@@ -59,7 +72,9 @@ struct Platform: Sendable {
                 defaultNamespace: settings.defaultNamespace,
                 platformURL: "\(settings.tlsFiles == nil ? "http" : "https")://127.0.0.1:\(settings.port)",
                 requiresLimits: settings.requiresLimits,
-                version: Release.version
+                version: Release.version,
+                generation: predecessor?.generation ?? .even,
+                hasPredecessor: predecessor != nil
             ),
             logger: logger
         )
@@ -73,14 +88,48 @@ struct Platform: Sendable {
     /// `whenReady` is called once all listeners listen, and is cancelled at the end.
     func run(whenReady: @escaping @Sendable (Gateway.Addresses) async -> Void) async throws {
         let telling = BackgroundWork(after: gateway.addresses) { addresses in
-            ServiceNotification.ready()
+            await tellServiceManager()
             await whenReady(addresses)
         }
+        let isAlone = Milestone<Void>()
         let limit = program.settings.drainTimeout
         try await program.run(
-            keeping + gateway.services + [telling],
+            [successor(isAlone)] + keeping + [predecessor(isAlone)] + gateway.services + [telling],
             lastWords: "\nStopping: calls may end for \(limit.components.seconds) s. Ctrl-C again ends at once."
         )
+    }
+
+    private func tellServiceManager() async {
+        if predecessor == nil { ServiceNotification.ready() } else { ServiceNotification.readyInPlaceOfAnother() }
+        for listener in await gateway.handOver.listeners() {
+            ServiceNotification.store(listener.socket, name: ServiceSockets.name(listener.surface))
+            close(listener.socket)
+        }
+    }
+
+    /// The program that comes after this one; the last to end.
+    private func successor(_ isAlone: Milestone<Void>) -> HandOverService {
+        HandOverService(
+            directory: directory,
+            generation: predecessor?.generation ?? .even,
+            gateway: gateway,
+            provider: provider,
+            queue: queue,
+            program: program,
+            isAlone: isAlone
+        )
+    }
+
+    /// The program that was before this one, whose end is awaited; it ends before the provider that cleans up behind it.
+    private func predecessor(_ isAlone: Milestone<Void>) -> BackgroundWork<Gateway.Addresses> {
+        let (predecessor, gateway, provider, logger) = (predecessor, gateway, provider, program.log.logger)
+        return BackgroundWork(after: gateway.addresses) { _ in
+            if let predecessor {
+                await predecessor.follow(gateway, logger)
+                await provider.predecessorEnded()
+            }
+            isAlone.reach(())
+        }
     }
 
     /// What everything else counts on, from the first to be opened to the last.

@@ -39,7 +39,8 @@ struct PlatformFront: Sendable {
         isProvider: Bool = false,
         isWorkerAlone: Bool = false,
         listensAtOnce: Bool = false,
-        exportsUsage: Bool = false
+        exportsUsage: Bool = false,
+        inherited: InheritedSockets? = nil
     ) -> Gateway.Settings {
         var prepare: (@Sendable (any Channel) throws -> Void)?
         if let identity { prepare = { try identity.prepare($0) } }
@@ -70,6 +71,7 @@ struct PlatformFront: Sendable {
             isWorkerAlone: isWorkerAlone,
             listensAtOnce: listensAtOnce,
             exportsUsage: exportsUsage,
+            inherited: inherited,
             page: page,
             prepareConnection: prepare
         )

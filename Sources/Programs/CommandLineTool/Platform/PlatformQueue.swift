@@ -18,6 +18,7 @@ struct PlatformQueue: Sendable {
     private let queue: any CallQueue
     private let currentProblem: @Sendable () -> PlatformFault?
     let asynchrony: Gateway.Asynchrony
+    private var closed = Milestone<Void>()
 
     /// Why calls cannot be kept at the moment; nil when they can.
     var problem: PlatformFault? { currentProblem() }
@@ -105,8 +106,12 @@ struct PlatformQueue: Sendable {
         return try PlatformQueue(settings, folder: directory.path, logger: logger).map { ($0, directory) }
     }
 
-    /// Gives back or writes down what it holds, and closes.
-    func close() async { await queue.close() }
+    /// Gives back or writes down what it holds, and closes; once.
+    func close() async {
+        guard closed.value == nil else { return }
+        closed.reach(())
+        await queue.close()
+    }
 
     private static func worker(
         _ wanted: AsynchronySettings,

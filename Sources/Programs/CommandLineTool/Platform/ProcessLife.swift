@@ -5,34 +5,6 @@ import Glibc
 import NIOCore
 import ProcessControl
 
-/// Tells systemd about our state (sd_notify(3)); does nothing where nobody listens.
-enum ServiceNotification {
-    static func ready() { send("READY=1") }
-
-    static func stopping() { send("STOPPING=1") }
-
-    private static func send(_ state: String) {
-        guard let path = getenv("NOTIFY_SOCKET").map({ String(cString: $0) }), !path.isEmpty else { return }
-        let descriptor = socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
-        guard descriptor >= 0 else { return }
-        defer { close(descriptor) }
-        var address = sockaddr_un()
-        address.sun_family = sa_family_t(AF_UNIX)
-        let bytes = Array(path.utf8)
-        withUnsafeMutableBytes(of: &address.sun_path) { room in
-            room.copyBytes(from: bytes.prefix(room.count - 1))
-            // An abstract socket's name begins with a zero byte, written as "@".
-            if bytes.first == UInt8(ascii: "@") { room[0] = 0 }
-        }
-        let length = socklen_t(MemoryLayout<sa_family_t>.size + min(bytes.count, 107) + (bytes.first == 64 ? 0 : 1))
-        _ = withUnsafePointer(to: &address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                sendto(descriptor, state, state.utf8.count, 0, $0, length)
-            }
-        }
-    }
-}
-
 /// Bounds that the system sets to this process.
 enum ResourceBounds {
     /// Makes the process ready to serve; before it has threads.

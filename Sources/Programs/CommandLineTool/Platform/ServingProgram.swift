@@ -13,7 +13,17 @@ struct ServingProgram: Sendable {
     let log: PlatformLog
     let signals: TerminationSignals
     let stopping: Stopping
+    /// Reached when the program is to end.
+    let end = Milestone<End>()
     let group: any EventLoopGroup
+
+    /// Why it ends.
+    enum End: Sendable {
+        /// SIGINT or SIGTERM.
+        case signal
+        /// Another process does its work from now on.
+        case replaced(by: Int32)
+    }
 
     /// Makes the process ready to serve; before anything else of it begins.
     init(_ settings: PlatformSettings, log: PlatformLog) {
@@ -56,13 +66,18 @@ private struct StopService: Service {
     let lastWords: String?
 
     func run() async {
-        let asked = Milestone<Void>()
-        program.signals.onFirst { asked.reach(()) }
-        let isAsked = await asked.reached() != nil
+        program.signals.onFirst { [end = program.end] in end.reach(.signal) }
+        let why = await program.end.reached()
         program.stopping.begin()
-        ServiceNotification.stopping()
-        guard isAsked else { return }
+        switch why {
+        case .replaced(let process):
+            program.log.warn("\nProcess \(process) serves from now on; calls in flight end here.")
+        case .signal:
+            ServiceNotification.stopping()
+            if let lastWords { program.log.warn(lastWords) }
+        case nil:
+            return ServiceNotification.stopping()
+        }
         program.signals.endAtNext()
-        if let lastWords { program.log.warn(lastWords) }
     }
 }

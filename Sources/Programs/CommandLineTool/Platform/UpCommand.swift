@@ -30,6 +30,9 @@ struct UpCommand: AsyncParsableCommand {
     )
     var file: String?
 
+    @Flag(help: "Take the place of the Martlet that runs on the data directory, without dropping a call.")
+    var replace = false
+
     func run() async throws {
         try await runCommand {
             let settings = try options.settings(file: file)
@@ -39,13 +42,13 @@ struct UpCommand: AsyncParsableCommand {
             }
             let start = StackStart(settings: settings, stack: stack)
             // Where a platform answers already, its functions are brought up to date.
-            if try await start.deployToRunning() { return }
+            if !replace, try await start.deployToRunning() { return }
             try await PlatformLog.with(settings) { try await run(settings, start, $0) }
         }
     }
 
     private func run(_ settings: PlatformSettings, _ start: StackStart, _ log: PlatformLog) async throws {
-        let platform = try await Platform(settings, log: log)
+        let platform = try await Platform(settings, replaces: replace, log: log)
         // Beside the wait for signals: Ctrl-C is heard while functions are built, too.
         try await platform.run { addresses in
             if let address = addresses.api { await start.deploy(to: address, log) }

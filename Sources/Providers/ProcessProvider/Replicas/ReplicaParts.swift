@@ -17,6 +17,8 @@ struct ReplicaParts: Sendable {
     let groups: ControlGroupTree?
     /// Folder of replicas' own folders.
     let runFolder: String
+    /// Whether a port that a function is to have may still be somebody else's for a while.
+    let awaitsPorts: Bool
     let platformURL: String
     /// File operations that may take a while.
     let disk: DispatchQueue

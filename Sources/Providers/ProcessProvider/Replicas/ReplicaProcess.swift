@@ -159,6 +159,9 @@ final class ReplicaProcess {
 
     private func startServer() throws(SpawnError) {
         guard let port = choosePort() else { return letGo(.failed("no free port was found for it")) }
+        if parts.awaitsPorts, revision.isExclusive, !PortPool.isFree(port), NIODeadline.now() < lastWait {
+            return awaitPort()
+        }
         self.port = port
         try openLog()
         let mark = parts.marks.issue()
@@ -174,6 +177,16 @@ final class ReplicaProcess {
             ended: { exit in loop.execute { bound.value.processEnded(exit) } }
         )
     }
+
+    /// Its port is still the one of the replica that it follows, which ends with its calls.
+    private func awaitPort() {
+        after(.milliseconds(20)) { [self] in
+            guard !isStopping else { return letGo(.stopped) }
+            do throws(SpawnError) { try startServer() } catch { letGo(.failed(error.message)) }
+        }
+    }
+
+    private var lastWait: NIODeadline { startedAt + .seconds(60) }
 
     private func openLog() throws(SpawnError) {
         let (readEnd, writeEnd) = try ProcessPipe.open()

@@ -34,6 +34,16 @@ public final class DataDirectory: Sendable {
 
     deinit { close(lock) }
 
+    /// Lets another Martlet take possession of it; nothing in it is written by this one any more.
+    public func release() { flock(lock, LOCK_UN) }
+
+    /// What tells a data directory from all others on this machine; nil where there is none.
+    public static func identity(ofDirectory path: String) -> String? {
+        var status = stat()
+        guard stat("\(path)/lock", &status) == 0 else { return nil }
+        return "\(status.st_dev)-\(status.st_ino)"
+    }
+
     /// The path of something inside.
     public func file(_ name: String) -> String { "\(path)/\(name)" }
 

@@ -8,12 +8,7 @@ import ServiceLifecycle
 
 /// A front door, and where it is to be found.
 struct Door: Sendable {
-    /// What is behind a door.
-    enum Surface: Sendable {
-        case api, metrics, page
-    }
-
-    let surface: Surface
+    let surface: Gateway.Surface
     let front: FrontDoor
     let host: String
     /// Nil where calls come in by the platform's own hand alone.
@@ -23,12 +18,15 @@ struct Door: Sendable {
     /// Puts what decodes bytes before they are HTTP into each connection.
     var prepare: (@Sendable (any Channel) throws -> Void)?
 
-    /// Begins to listen, where it does.
+    /// Begins to listen, where it does, on a socket that listens already if there is one.
     ///
     /// - Throws: `conflict` naming the port that is taken.
-    func open() async throws(PlatformFault) -> SocketAddress? {
+    func open(_ inherited: InheritedSockets?) async throws(PlatformFault) -> SocketAddress? {
         guard let port else { return nil }
         do {
+            if let socket = inherited?.take(surface, port: port) {
+                return try await front.listen(on: socket, prepare: prepare)
+            }
             return try await front.listen(host: host, port: port, prepare: prepare)
         } catch {
             throw PlatformFault(
@@ -75,7 +73,7 @@ struct ListenerService: Service {
     private func open() async throws(PlatformFault) -> Gateway.Addresses {
         var addresses = Gateway.Addresses()
         for door in doors {
-            let address = try await door.open()
+            let address = try await door.open(setting.settings.inherited)
             switch door.surface {
             case .api: addresses.api = address
             case .metrics: addresses.metrics = address

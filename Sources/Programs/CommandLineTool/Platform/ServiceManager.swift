@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import GatewayService
+import Glibc
+import ProcessControl
+
+/// Tells systemd about our state (sd_notify(3)); does nothing where nobody listens.
+enum ServiceNotification {
+    static func ready() { send("READY=1") }
+
+    /// The same of a process that took another's place.
+    static func readyInPlaceOfAnother() { send("MAINPID=\(getpid())\nREADY=1") }
+
+    static func stopping() { send("STOPPING=1") }
+
+    /// Another process is the service from now on.
+    static func mainProcess(_ process: Int32) { send("MAINPID=\(process)") }
+
+    /// Gives a socket to the service manager, which keeps it open until the next start of the service.
+    static func store(_ socket: Int32, name: String) { send("FDSTORE=1\nFDNAME=\(name)", [socket]) }
+
+    private static func send(_ state: String, _ descriptors: [Int32] = []) {
+        guard let path = getenv("NOTIFY_SOCKET").map({ String(cString: $0) }), !path.isEmpty else { return }
+        MessageSocket.sendDatagram(.init(state, descriptors), to: path)
+    }
+}
+
+/// Sockets that the service manager has kept, or opened, for this process (sd_listen_fds(3)).
+enum ServiceSockets {
+    static func name(_ surface: Gateway.Surface) -> String { "martlet-\(surface.rawValue)" }
+
+    /// Takes them; nil where there are none for this process.
+    static func take() -> InheritedSockets? {
+        defer { for name in ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"] { unsetenv(name) } }
+        guard variable("LISTEN_PID") == "\(getpid())", let count = variable("LISTEN_FDS").flatMap({ Int32($0) }),
+            (1...64).contains(count)
+        else { return nil }
+        let names = (variable("LISTEN_FDNAMES") ?? "").split(separator: ":", omittingEmptySubsequences: false)
+        var sockets: [Gateway.Surface: Int32] = [:]
+        for (index, descriptor) in (firstDescriptor..<firstDescriptor + count).enumerated() {
+            _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC)
+            let surface = Gateway.Surface.allCases.first { index < names.count && name($0) == names[index] }
+            // What was kept of other settings, or twice.
+            guard let surface, sockets[surface] == nil else {
+                close(descriptor)
+                continue
+            }
+            sockets[surface] = descriptor
+        }
+        return InheritedSockets(sockets)
+    }
+
+    private static let firstDescriptor: Int32 = 3
+
+    private static func variable(_ name: String) -> String? { getenv(name).map { String(cString: $0) } }
+}
