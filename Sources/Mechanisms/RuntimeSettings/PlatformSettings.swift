@@ -57,6 +57,8 @@ public struct PlatformSettings: Sendable {
     public let host: String
     /// The port of the API, 0 to 65535.
     public let port: Int
+    /// The port of management, 0 to 65535; nil where that is the port of the API.
+    public let managementPort: Int?
     /// The port of metrics, 0 to 65535.
     public let metricsPort: Int
     /// The port of the page, 0 to 65535; nil where it is left out.
@@ -136,6 +138,7 @@ public struct PlatformSettings: Sendable {
         reader.takeFile(readFile("\(folder)/martlet.yaml"))
         host = reader.text("host")
         port = reader.number("port", in: 0...65_535)
+        managementPort = reader.port("management-port", besides: port)
         metricsPort = reader.number("metrics-port", in: 0...65_535)
         pagePort = reader.text("ui-port") == "off" ? nil : reader.number("ui-port", in: 0...65_535, or: "off")
         let pageAddress = reader.text("ui-host")
@@ -247,6 +250,14 @@ struct SettingsReader {
             return refuse(name, "is not a whole number \(limit)\(word.map { ", nor \($0)" } ?? "")", 0)
         }
         return number
+    }
+
+    /// A port apart from another one, which is 0 where any is; nil where none is named.
+    mutating func port(_ name: String, besides other: Int) -> Int? {
+        guard !text(name).isEmpty else { return nil }
+        let port = number(name, in: 0...65_535)
+        guard port == 0 || port != other else { return refuse(name, "is the port of the functions, too", nil) }
+        return port
     }
 
     mutating func duration(_ name: String, allowsZero: Bool) -> Duration {

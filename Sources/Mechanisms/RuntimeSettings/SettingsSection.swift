@@ -23,7 +23,11 @@ public enum SettingsSection: String, Sendable, CaseIterable {
     /// The settings of the section, in the order of the table.
     public var names: [String] {
         switch self {
-        case .listeners: ["host", "port", "metrics-port", "ui-port", "ui-host", "public-url", "tls-cert", "tls-key"]
+        case .listeners:
+            [
+                "host", "port", "management-port", "metrics-port", "ui-port", "ui-host", "public-url", "tls-cert",
+                "tls-key",
+            ]
         case .access: ["auth", "secret-mount-path"]
         case .provider: ["provider", "function-namespace", "require-limits", "functions-provider-url", "file"]
         case .queue:

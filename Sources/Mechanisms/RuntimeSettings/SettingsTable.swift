@@ -28,6 +28,11 @@ public enum SettingsTable {
     public static let definitions: [SettingDefinition] = [
         SettingDefinition("host", "127.0.0.1", "Address to listen on."),
         SettingDefinition("port", also: ["port"], "8080", "Port of the API and the functions; 0 takes a free one."),
+        SettingDefinition(
+            "management-port",
+            "",
+            "Port of management (/system/…) in place of port, where only functions are left; 0 takes a free one."
+        ),
         SettingDefinition("metrics-port", "8082", "Port of /metrics; 0 takes a free one."),
         SettingDefinition(
             "ui-port",

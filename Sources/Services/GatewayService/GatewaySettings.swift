@@ -65,12 +65,8 @@ extension Gateway {
 
     /// How a gateway is set up.
     public struct Settings: Sendable {
-        /// The address to listen on.
-        public var host: String
-        /// The port to listen on; 0 takes a free one.
-        public var port: Int
-        /// The port of metrics on the same address; 0 takes a free one, nil leaves them out.
-        public var metricsPort: Int?
+        /// Where it listens, in the order of beginning to.
+        public var listeners: [Listener]
         /// The namespace of functions that name none.
         public var defaultNamespace: String
         /// The version as people see it.
@@ -81,70 +77,66 @@ extension Gateway {
         public var engine: EngineSettings
         /// Whether it is a provider's own interface, which names its metrics otherwise (contract §12.5).
         public var isProvider: Bool
-        /// Whether it listens for nothing but questions about metrics: calls come from the queue, and from nowhere else.
-        public var isWorkerAlone: Bool
         /// Whether it listens before it knows which functions there are: a provider elsewhere may be long in coming.
         public var listensAtOnce: Bool
         /// Whether what functions use is exported; only where asking the provider costs no round trip.
         public var exportsUsage: Bool
         /// Sockets that listen already; nil where all are to be opened.
         public var inherited: InheritedSockets?
-        /// The page for people; nil leaves it out.
+        /// How the page for people is known; nil where no listener has it.
         public var page: Page?
-        /// Puts what decodes bytes before they are HTTP, TLS say, into connections of the API and of the page.
-        public var prepareConnection: (@Sendable (any Channel) throws -> Void)?
 
         /// Makes settings.
         public init(
-            host: String,
-            port: Int,
-            metricsPort: Int?,
+            listeners: [Listener],
             defaultNamespace: String,
             version: ProviderInfo.Version,
             authenticator: (any Authenticator)?,
             engine: EngineSettings,
             isProvider: Bool = false,
-            isWorkerAlone: Bool = false,
             listensAtOnce: Bool = false,
             exportsUsage: Bool = false,
             inherited: InheritedSockets? = nil,
-            page: Page? = nil,
-            prepareConnection: (@Sendable (any Channel) throws -> Void)? = nil
+            page: Page? = nil
         ) {
-            self.host = host
-            self.port = port
-            self.metricsPort = metricsPort
+            self.listeners = listeners
             self.defaultNamespace = defaultNamespace
             self.version = version
             self.authenticator = authenticator
             self.engine = engine
             self.isProvider = isProvider
-            self.isWorkerAlone = isWorkerAlone
             self.listensAtOnce = listensAtOnce
             self.exportsUsage = exportsUsage
             self.inherited = inherited
             self.page = page
-            self.prepareConnection = prepareConnection
         }
-    }
-
-    /// What is behind one of the gateway's doors.
-    public enum Surface: String, Sendable, CaseIterable {
-        /// The functions and the REST API.
-        case api
-        /// Metrics, health and readiness.
-        case metrics
-        /// The page for people.
-        case page
     }
 
     /// Where the gateway listens.
     public struct Addresses: Sendable {
-        /// The API and the functions; nil for a worker alone.
+        /// The functions; nil for a worker alone.
         public var api: SocketAddress?
+        /// Management, mostly where the functions are; nil for a worker alone.
+        public var management: SocketAddress?
         /// Metrics; nil when they are left out.
         public var metrics: SocketAddress?
         /// The page; nil when it is left out.
         public var page: SocketAddress?
+    }
+}
+
+extension Gateway.Addresses {
+    /// Each surface where a listener has it with the least beside it.
+    init(_ taken: [(listener: Listener, address: SocketAddress)]) {
+        func address(of surface: Listener.Surface) -> SocketAddress? {
+            taken.filter { $0.listener.surfaces.contains(surface) }
+                .min { $0.listener.surfaces.count < $1.listener.surfaces.count }?.address
+        }
+        self.init(
+            api: address(of: .functions),
+            management: address(of: .management),
+            metrics: address(of: .metrics),
+            page: address(of: .page)
+        )
     }
 }

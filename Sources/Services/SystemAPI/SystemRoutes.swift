@@ -34,9 +34,13 @@ public struct SystemRoutes: Sendable {
         self.loss = loss
     }
 
-    /// Adds all routes.
-    package func addRoutes(to routes: inout RouteList) {
+    /// Adds what whoever watches over the platform asks.
+    package func addHealth(to routes: inout RouteList) {
         HealthRoutes(provider: provider).addRoutes(to: &routes)
+    }
+
+    /// Adds all other routes.
+    package func addManagement(to routes: inout RouteList) {
         FunctionRoutes(
             provider: provider,
             namespace: namespace,

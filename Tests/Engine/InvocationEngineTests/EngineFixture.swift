@@ -76,6 +76,11 @@ final class EngineFixture: Sendable {
         "\(line)\r\nHost: gw:8080\r\nConnection: close\r\n\(fields)\r\n\(body)"
     }
 
+    /// Listens on one more port.
+    func listen(_ offer: ListenerOffer) async throws -> Int {
+        try await door.listen(host: "127.0.0.1", port: 0, offer: offer).port ?? 0
+    }
+
     /// Calls as the platform itself does.
     func call(_ request: DirectRequest, done: @escaping @Sendable (DirectAnswer) -> Void) -> DirectCall {
         door.call(request, done: done)

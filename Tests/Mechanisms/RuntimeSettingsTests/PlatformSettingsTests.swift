@@ -69,6 +69,16 @@ struct PlatformSettingsTests {
         }
     }
 
+    @Test func `management is on the port of the API, unless it is told otherwise`() throws {
+        #expect(try settings().managementPort == nil)
+        #expect(try settings(flags: ["management-port": "0", "port": "0"]).managementPort == 0)
+        #expect(try settings(environment: ["MARTLET_MANAGEMENT_PORT": "9000"]).managementPort == 9000)
+        for wrong in ["off", "70000", "-1", "8080"] {
+            let fault = #expect(throws: PlatformFault.self) { try settings(flags: ["management-port": wrong]) }
+            #expect(fault?.message.contains("management-port") == true)
+        }
+    }
+
     @Test(arguments: [
         "public-url", "gateway-url", "functions-provider-url", "nats-url", "prometheus-host", "nats-host",
     ]) func `an address that nobody can be reached at stops the start`(name: String) throws {

@@ -186,9 +186,7 @@ private struct RemoteSubject<Inner: StoppableSubject>: StoppableSubject {
         logger.logLevel = .critical
         let gateway = Gateway(
             Gateway.Settings(
-                host: "127.0.0.1",
-                port: 0,
-                metricsPort: nil,
+                listeners: [Listener(.api, host: "127.0.0.1", port: 0, [.functions, .management])],
                 defaultNamespace: NameRule.defaultNamespace,
                 version: ProviderInfo.Version(release: "test", sha: "test"),
                 authenticator: nil,

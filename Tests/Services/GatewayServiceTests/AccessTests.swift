@@ -28,13 +28,13 @@ struct AccessTests {
     }
 
     /// The routes of one listener.
-    private struct Listener {
+    private struct Asked {
         let name: String
         let routes: RouteList
         var audience = Audience.programs
     }
 
-    private var listeners: [Listener] {
+    private var listeners: [Asked] {
         let provider = InMemoryProvider()
         let queue = GatewayRoutes.Calls(queue: MemoryQueue(), bodyLimit: 1000)
         let site = PageSite(
@@ -42,31 +42,32 @@ struct AccessTests {
             apiPort: 8080,
             isEncrypted: false
         ) { nil }
-        func gateway(_ calls: GatewayRoutes.Calls?, isProvider: Bool = false) -> RouteList {
+        func gateway(_ surfaces: Set<GatewayService.Listener.Surface>, _ calls: GatewayRoutes.Calls?) -> RouteList {
             GatewayRoutes(
                 provider: provider,
                 defaultNamespace: NameRule.defaultNamespace,
                 version: ProviderInfo.Version(release: "test", sha: "test"),
                 calls: calls,
                 describeScaling: nil,
-                metrics: isProvider ? { @Sendable in [] } : nil,
                 readiness: Readiness([]),
+                metrics: { [] },
                 invocationCount: { _ in 0 },
                 awaitCallable: { _ in },
                 loss: { nil },
                 site: site
-            ).list
+            ).list(of: surfaces)
         }
         let page = PageRoutes(provider: provider, version: "test", invocationCount: { _ in 0 }, queue: nil, site: site)
         return [
-            Listener(name: "gateway", routes: gateway(queue)),
-            Listener(name: "gateway without a queue", routes: gateway(nil)),
-            Listener(name: "provider", routes: gateway(nil, isProvider: true)),
-            Listener(name: "page", routes: page.list, audience: .browsers),
+            Asked(name: "gateway", routes: gateway([.functions, .management], queue)),
+            Asked(name: "gateway without a queue", routes: gateway([.functions, .management], nil)),
+            Asked(name: "provider", routes: gateway([.functions, .management, .metrics], nil)),
+            Asked(name: "functions alone", routes: gateway([.functions], queue)),
+            Asked(name: "page", routes: page.list, audience: .browsers),
         ]
     }
 
-    private func router(_ listener: Listener, _ authenticator: any Authenticator) -> Router<SystemContext> {
+    private func router(_ listener: Asked, _ authenticator: any Authenticator) -> Router<SystemContext> {
         let gate = AccessGate(authenticator, for: listener.audience)
         return listener.routes.makeRouter(through: [FaultMiddleware(for: listener.audience)], behind: gate)
     }
@@ -122,6 +123,11 @@ struct AccessTests {
                 #expect(access == nil ? status == 405 : ![401, 403, 405].contains(status), "\(what): \(status)")
             }
         }
+    }
+
+    @Test func `where management is elsewhere, whether the platform is alive is all that is told`() throws {
+        let alone = try #require(listeners.first { $0.name == "functions alone" })
+        #expect(alone.routes.endpoints == [.showHealth, .showReadiness])
     }
 
     @Test func `no row of the table is without a route, and these alone are open`() {

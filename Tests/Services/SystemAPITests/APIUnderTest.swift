@@ -18,13 +18,15 @@ struct APIUnderTest {
     init(_ abilities: ProviderCapabilities = InMemoryProvider.usual) {
         provider = InMemoryProvider(abilities: abilities)
         var routes = RouteList()
-        SystemRoutes(
+        let system = SystemRoutes(
             provider: provider,
             defaultNamespace: NameRule.defaultNamespace,
             version: ProviderInfo.Version(release: "test", sha: "test"),
             invocationCount: { _ in 0 },
             awaitCallable: { _ in }
-        ).addRoutes(to: &routes)
+        )
+        system.addHealth(to: &routes)
+        system.addManagement(to: &routes)
         responder = routes.makeRouter(through: [FaultMiddleware()], behind: AccessGate(nil)).buildResponder()
     }
 

@@ -13,6 +13,8 @@ public final class RunningMartlet: Sendable {
     public let dataDirectory: String
     /// The port of the API and the functions.
     public let port: Int
+    /// The port of management, where that is another one; else the same.
+    public let managementPort: Int
     /// The port of metrics.
     public let metricsPort: Int
     /// The port of the page; 0 where there is none.
@@ -70,13 +72,15 @@ public final class RunningMartlet: Sendable {
         startText = program.output
         let scheme = startText.contains("is ready at https://") ? "https" : "http"
         port = program.number(after: "is ready at \(scheme)://127.0.0.1:")
+        let management = program.number(after: "Manage    \(scheme)://127.0.0.1:")
+        managementPort = management == 0 ? port : management
         pagePort = program.number(after: "Page      \(scheme)://127.0.0.1:")
         metricsPort = program.number(after: "Metrics   http://127.0.0.1:")
         let text = (try? String(contentsOfFile: "\(dataDirectory)/basic-auth-password", encoding: .utf8)) ?? ""
         let password = text.trimmingCharacters(in: .whitespacesAndNewlines)
         login = SystemClient.Login(user: "admin", password: password)
         token = Data("admin:\(password)".utf8).base64EncodedString()
-        client = SystemClient(baseURL: "\(scheme)://127.0.0.1:\(port)", login: login, http: Self.http)
+        client = SystemClient(baseURL: "\(scheme)://127.0.0.1:\(managementPort)", login: login, http: Self.http)
     }
 
     /// Everything that it has printed.
@@ -171,7 +175,7 @@ public final class RunningMartlet: Sendable {
 
     /// What the page shows, to whoever has the credentials.
     public func page() async throws -> String {
-        let url = client.baseURL.replacing(":\(port)", with: ":\(pagePort)")
+        let url = client.baseURL.replacing(":\(managementPort)", with: ":\(pagePort)")
         let page = SystemClient(baseURL: url, login: login, http: Self.http)
         return String(decoding: try await page.collect(page.send("GET", "/ui/")), as: UTF8.self)
     }

@@ -84,7 +84,7 @@ extension FrontConnection {
         isCall = false
         answerBytes = 0
         if case .length(let length) = head.framing, length > bodyLeft { return refuse(bodyTooLarge) }
-        switch Destination(head, in: headBytes, role) {
+        switch Destination(head, in: headBytes, role, hasFunctions: hasFunctions) {
         case .function(let name, let rest): invoke(name, rest)
         case .intake(let name, let rest): takeIn(name, rest)
         case .watched(let rest): invoke(WatchdogFunction.calls, rest)

@@ -91,11 +91,21 @@ final class FrontConnection: ChannelInboundHandler {
 
     /// Whether another handler stands between this one and the socket.
     private let isWrapped: Bool
+    /// The listener's; nil for calls that the platform makes itself.
+    private let offer: ListenerOffer?
+    /// Whether functions are called on this connection's listener.
+    let hasFunctions: Bool
+    /// Answers what is no call.
+    let responder: any LocalResponder
 
-    init(_ context: LoopContext, isWrapped: Bool = false) {
+    /// A connection of a listener's; without one, of a call that the platform makes itself.
+    init(_ context: LoopContext, _ offer: ListenerOffer? = nil) {
         loopContext = context
         directRequest = context.noBytes
-        self.isWrapped = isWrapped
+        self.offer = offer
+        isWrapped = offer?.prepare != nil
+        hasFunctions = offer?.hasFunctions ?? true
+        responder = offer?.responder ?? context.responder
     }
 
     /// What this connection stands in front of.
@@ -274,14 +284,14 @@ final class FrontConnection: ChannelInboundHandler {
 
     /// Parts with a connection that has nothing to do.
     func leave() {
-        guard let heir = loopContext.heir else { return linger() }
+        guard let heir = loopContext.heir, let offer else { return linger() }
         // What is encrypted cannot be read by anybody else: it goes on here until its next answer.
         guard !isWrapped, !mustClose, !writeBuffer.waitsForChannel, buffer.readableBytes == 0, let context,
             let copy = FrontDoor.copy(of: context.pipeline.syncOperations)
         else { return isWrapped && !mustClose ? read() : linger() }
         // The connection lives on by the copy.
         close()
-        heir(copy)
+        heir(offer, copy)
     }
 
     /// Whether its request is answered, or taken in, by the platform itself.

@@ -14,7 +14,7 @@ import Synchronization
 public final class FrontDoor: Sendable {
     /// The event loops that calls are carried out on.
     public let loops: EngineLoops
-    private let listeners = Mutex<[any Channel]>([])
+    private let listeners = Mutex<[(offer: ListenerOffer, channel: any Channel)]>([])
 
     /// Makes an engine on the event loops of a group, following a routing table.
     public convenience init(
@@ -49,43 +49,43 @@ public final class FrontDoor: Sendable {
     }
 
     deinit {
-        for listener in listeners.withLock({ $0 }) { listener.close(promise: nil) }
+        for listener in listeners.withLock({ $0 }) { listener.channel.close(promise: nil) }
     }
 
     /// Begins to accept connections; returns the address with the port that was taken.
     ///
     /// Throws the system's error, as when the port is in use.
     ///
-    /// `prepare` puts what decodes bytes before they are HTTP/1.1, TLS say, into the pipeline of each connection.
+    /// `offer` is what clients find there.
     public func listen(
         host: String,
         port: Int,
-        prepare: (@Sendable (any Channel) throws -> Void)? = nil
+        offer: ListenerOffer = ListenerOffer()
     ) async throws -> SocketAddress {
-        try await bind(host: host, port: port, prepare: prepare).get()
+        try await bind(host: host, port: port, offer: offer).get()
     }
 
     /// The same, for programs without tasks.
     package func bind(
         host: String,
         port: Int,
-        prepare: (@Sendable (any Channel) throws -> Void)? = nil
+        offer: ListenerOffer = ListenerOffer()
     ) -> EventLoopFuture<SocketAddress> {
-        listening(prepare, by: { $0.bind(host: host, port: port) })
+        listening(offer, by: { $0.bind(host: host, port: port) })
     }
 
     private func listening(
-        _ prepare: (@Sendable (any Channel) throws -> Void)?,
+        _ offer: ListenerOffer,
         by begin: (ServerBootstrap) -> EventLoopFuture<any Channel>
     ) -> EventLoopFuture<SocketAddress> {
-        begin(bootstrap(prepare)).flatMapThrowing { [self] channel in
-            listeners.withLock { $0.append(channel) }
+        begin(bootstrap(offer)).flatMapThrowing { [self] channel in
+            listeners.withLock { $0.append((offer, channel)) }
             guard let address = channel.localAddress else { throw ChannelError.unknownLocalAddress }
             return address
         }
     }
 
-    private func bootstrap(_ prepare: (@Sendable (any Channel) throws -> Void)?) -> ServerBootstrap {
+    private func bootstrap(_ offer: ListenerOffer) -> ServerBootstrap {
         let byLoop = Dictionary(uniqueKeysWithValues: loops.handles.map { (ObjectIdentifier($0.loop), $0) })
         return ServerBootstrap(group: loops.group)
             .serverChannelOption(.backlog, value: 1024)
@@ -106,7 +106,7 @@ public final class FrontDoor: Sendable {
                 guard let loop = byLoop[ObjectIdentifier(channel.eventLoop)] else {
                     return channel.eventLoop.makeFailedFuture(ChannelError.inappropriateOperationForState)
                 }
-                return loop.welcome(channel, prepare)
+                return loop.welcome(channel, offer)
             }
     }
 
@@ -115,25 +115,22 @@ public final class FrontDoor: Sendable {
     /// Begins to accept the connections of a socket that listens already, which is the door's from now on.
     ///
     /// Nobody else may accept on it at the same time.
-    public func listen(
-        on socket: CInt,
-        prepare: (@Sendable (any Channel) throws -> Void)? = nil
-    ) async throws -> SocketAddress {
-        try await listening(prepare, by: { $0.withBoundSocket(socket) }).get()
+    public func listen(on socket: CInt, offer: ListenerOffer = ListenerOffer()) async throws -> SocketAddress {
+        try await listening(offer, by: { $0.withBoundSocket(socket) }).get()
     }
 
-    /// Stops accepting; returns the sockets, on which clients wait until somebody accepts again.
+    /// Stops accepting; returns the sockets, on which clients wait until somebody accepts again, and what they find there.
     ///
     /// They are the caller's to close.
-    public func stopListening() async -> [CInt] {
+    public func stopListening() async -> [(offer: ListenerOffer, socket: CInt)] {
         let sockets = await copiesOfListeners()
-        let channels = listeners.withLock { listeners in
+        let all = listeners.withLock { listeners in
             defer { listeners = [] }
             return listeners
         }
-        for channel in channels {
-            await pause(channel)
-            try? await channel.close().get()
+        for listener in all {
+            await pause(listener.channel)
+            try? await listener.channel.close().get()
         }
         return sockets
     }
@@ -148,11 +145,11 @@ public final class FrontDoor: Sendable {
     }
 
     /// The sockets that it listens on, which are the caller's to close; it goes on to accept.
-    public func copiesOfListeners() async -> [CInt] {
-        var sockets: [CInt] = []
-        for channel in listeners.withLock({ $0 }) {
+    public func copiesOfListeners() async -> [(offer: ListenerOffer, socket: CInt)] {
+        var sockets: [(offer: ListenerOffer, socket: CInt)] = []
+        for (offer, channel) in listeners.withLock({ $0 }) {
             let copy = channel.eventLoop.submit { Self.copy(of: channel.pipeline.syncOperations) }
-            if let socket = try? await copy.get() { sockets.append(socket) }
+            if let socket = try? await copy.get() { sockets.append((offer, socket)) }
         }
         return sockets
     }
@@ -169,19 +166,19 @@ public final class FrontDoor: Sendable {
     /// not read yet; connections that somebody decodes before are kept, and end after their next answer.
     ///
     /// `take` is called on event loops and closes what it is given.
-    public func handOn(to take: @escaping @Sendable (CInt) -> Void) async {
+    public func handOn(to take: @escaping @Sendable (ListenerOffer, CInt) -> Void) async {
         for loop in loops.handles { try? await loop.submit { $0.handOn(to: take) }.get() }
     }
 
     /// Goes on with a connection that somebody else has given away.
-    public func adopt(_ socket: CInt, prepare: (@Sendable (any Channel) throws -> Void)? = nil) async throws {
+    public func adopt(_ socket: CInt, offer: ListenerOffer) async throws {
         let handle = loops.next()
         _ = try await ClientBootstrap(group: handle.loop)
             .channelOption(.autoRead, value: false)
             .channelOption(.maxMessagesPerRead, value: 1)
             .channelOption(.recvAllocator, value: ReadSizes())
             .channelOption(.allowRemoteHalfClosure, value: true)
-            .channelInitializer { handle.welcome($0, prepare) }
+            .channelInitializer { handle.welcome($0, offer) }
             .withConnectedSocket(socket)
             .get()
     }
@@ -217,7 +214,7 @@ public final class FrontDoor: Sendable {
     public func drain(within limit: Duration) async {
         // Before anybody can see that nothing is accepted any more: whoever is answered after that is told to go.
         for loop in loops.handles { try? await loop.submit { $0.announceDrain() }.get() }
-        for listener in listeners.withLock({ $0 }) { try? await listener.close().get() }
+        for listener in listeners.withLock({ $0 }) { try? await listener.channel.close().get() }
         let drained = loops.handles.map { loop in loop.flatSubmit { $0.drain() } }
         await withTaskGroup(of: Void.self) { tasks in
             tasks.addTask { for future in drained { try? await future.get() } }

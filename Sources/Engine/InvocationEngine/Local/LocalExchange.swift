@@ -9,6 +9,7 @@ final class LocalExchange: Origin {
     typealias Source = LocalRequestBody.Producer.Source
 
     private let loopContext: LoopContext
+    private let responder: any LocalResponder
     private var front: FrontConnection?
     private var source: Source?
     private var bodyHasRoom = true
@@ -19,6 +20,7 @@ final class LocalExchange: Origin {
     init(_ front: FrontConnection) {
         self.front = front
         loopContext = front.loopContext
+        responder = front.responder
     }
 
     /// Runs the responder.
@@ -29,8 +31,7 @@ final class LocalExchange: Origin {
         let loop = loopContext.loop
         let body = hasBody ? makeBody(exchange, loop) : LocalRequestBody(stream: nil)
         let writer = LocalWriter(exchange: exchange, loop: loop)
-        let responder = loopContext.responder
-        task = Task {
+        task = Task { [responder] in
             await responder.respond(to: request, body: body, writer: writer)
             loop.execute { exchange.value.responderReturned() }
         }

@@ -22,14 +22,15 @@ enum Destination {
     /// What functions are called with.
     static var callMethods: StaticString { "Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n" }
 
-    init(_ head: RequestHead, in bytes: ByteBuffer, _ role: EngineRole) {
-        self = bytes.withUnsafeReadableBytes { Self.find(head, in: $0, role) }
+    init(_ head: RequestHead, in bytes: ByteBuffer, _ role: EngineRole, hasFunctions: Bool) {
+        self = bytes.withUnsafeReadableBytes { Self.find(head, in: $0, role, hasFunctions) }
     }
 
     private static func find(
         _ head: RequestHead,
         in bytes: UnsafeRawBufferPointer,
-        _ role: EngineRole
+        _ role: EngineRole,
+        _ hasFunctions: Bool
     ) -> Destination {
         if head.method == .connect {
             return .refused(
@@ -38,6 +39,7 @@ enum Destination {
             )
         }
         if head.asksServer { return .nothing }
+        guard hasFunctions else { return .local }
         let path = UnsafeRawBufferPointer(rebasing: bytes[head.target.lowerBound..<head.pathEnd])
         if role == .watchdog {
             return HealthQuestion(path).map { .health($0) } ?? .watched(head.target)

@@ -13,6 +13,7 @@ final class LoopContext {
     let timers: TimerWheel
     let defaultNamespace: String
     let ledger: (any InvocationLedger)?
+    /// Answers what is no call, on listeners that have no responder of their own.
     let responder: any LocalResponder
     let accessLog: (any AccessLog)?
     let bodies: BodyBudget
@@ -24,7 +25,7 @@ final class LoopContext {
     var siblings: [LoopHandle] = []
     private(set) var isDraining = false
     /// Takes connections that have nothing to do; nil where they are kept.
-    private(set) var heir: (@Sendable (CInt) -> Void)?
+    private(set) var heir: (@Sendable (ListenerOffer, CInt) -> Void)?
     /// The time of the event that is being handled.
     private(set) var now = NIODeadline.now()
     /// What the wall clock was ahead of `now`, and when that was looked at.
@@ -194,7 +195,7 @@ final class LoopContext {
     }
 
     /// From now on connections that have nothing to do are somebody else's.
-    func handOn(to heir: @escaping @Sendable (CInt) -> Void) {
+    func handOn(to heir: @escaping @Sendable (ListenerOffer, CInt) -> Void) {
         self.heir = heir
         announceDrain()
         for connection in Array(connections.values) { connection.drain() }
@@ -278,15 +279,12 @@ struct LoopHandle: Sendable {
     }
 
     /// Gives a new connection its handler.
-    func welcome(
-        _ channel: any Channel,
-        _ prepare: (@Sendable (any Channel) throws -> Void)?
-    ) -> EventLoopFuture<Void> {
+    func welcome(_ channel: any Channel, _ offer: ListenerOffer) -> EventLoopFuture<Void> {
         let context = context
         return channel.eventLoop.makeCompletedFuture {
             guard let context = context.value else { throw ChannelError.inappropriateOperationForState }
-            try prepare?(channel)
-            try channel.pipeline.syncOperations.addHandler(FrontConnection(context, isWrapped: prepare != nil))
+            try offer.prepare?(channel)
+            try channel.pipeline.syncOperations.addHandler(FrontConnection(context, offer))
         }
     }
 

@@ -75,7 +75,8 @@ private struct Diagnosis {
 
     private var ports: [(String, Int)] {
         let page = settings.pagePort.map { [("ui-port", $0)] } ?? []
-        return [("port", settings.port), ("metrics-port", settings.metricsPort)] + page
+        let management = settings.managementPort.map { [("management-port", $0)] } ?? []
+        return [("port", settings.port)] + management + [("metrics-port", settings.metricsPort)] + page
     }
 
     /// The queue on NATS, where the settings name a server.

@@ -72,7 +72,10 @@ struct GatewayCommand: AsyncParsableCommand {
             let silence = "The gateway listens at \(url), but is not ready: \(who) is silent."
             guard await gateway.isKnown(telling: log, silence) else { return }
             let page = addresses.page?.port.map { "\n  Page      \(scheme)://\(settings.pageHost):\($0)/ui/" } ?? ""
-            log.say("The gateway is ready at \(url), \(who)\(page)")
+            let management =
+                settings.managementPort == nil
+                ? "" : "\n  Manage    \(scheme)://\(settings.host):\(addresses.management?.port ?? 0)"
+            log.say("The gateway is ready at \(url), \(who)\(management)\(page)")
             ServiceNotification.ready()
         }
         try await program.run(keeping + gateway.services + [telling])

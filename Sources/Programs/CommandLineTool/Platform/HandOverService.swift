@@ -52,7 +52,7 @@ struct HandOverService: Service {
         // What is left of the run before has the names that a successor would use.
         guard await isAlone.reached() != nil else { return false }
         let listeners = await gateway.handOver.stopListening()
-        let names = listeners.map(\.surface.rawValue).joined(separator: " ")
+        let names = listeners.map(\.role.rawValue).joined(separator: " ")
         let offer = "\(HandOverProtocol.listeners) \(generation.other.rawValue) \(names)"
         successor.send(.init(offer, listeners.map(\.socket)))
         guard await successor.next(within: HandOverProtocol.patience)?.text == HandOverProtocol.go else {
@@ -80,9 +80,9 @@ struct HandOverService: Service {
     /// Gives up everything that has one owner.
     private func letGo(to successor: MessageSocket) async {
         let mail = DispatchQueue(label: "martlet.hand-over")
-        await gateway.handOver.letGo { surface, socket in
+        await gateway.handOver.letGo { role, socket in
             mail.async {
-                successor.send(.init("\(HandOverProtocol.connection) \(surface.rawValue)", [socket]))
+                successor.send(.init("\(HandOverProtocol.connection) \(role.rawValue)", [socket]))
                 close(socket)
             }
         }
@@ -107,8 +107,8 @@ struct HandOverService: Service {
 
 /// What a Martlet and the one that takes its place say to each other, by messages on a Unix socket in the data directory.
 ///
-/// The successor: `martlet 1 IDENTITY`. The other stops accepting: `listeners GENERATION SURFACE …`, with the sockets. The
-/// successor: `go`. The other lets go of calls and stores: `connection SURFACE`, with a client's connection, any number of
+/// The successor: `martlet 1 IDENTITY`. The other stops accepting: `listeners GENERATION ROLE …`, with the sockets. The
+/// successor: `go`. The other lets go of calls and stores: `connection ROLE`, with a client's connection, any number of
 /// times from now on, and once `stores`. The successor opens them and listens: `ready`.
 enum HandOverProtocol {
     /// The socket's name in the data directory.

@@ -102,7 +102,7 @@ struct Platform: Sendable {
     private func tellServiceManager() async {
         if predecessor == nil { ServiceNotification.ready() } else { ServiceNotification.readyInPlaceOfAnother() }
         for listener in await gateway.handOver.listeners() {
-            ServiceNotification.store(listener.socket, name: ServiceSockets.name(listener.surface))
+            ServiceNotification.store(listener.socket, name: ServiceSockets.name(listener.role))
             close(listener.socket)
         }
     }

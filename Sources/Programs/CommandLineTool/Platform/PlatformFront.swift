@@ -42,14 +42,13 @@ struct PlatformFront: Sendable {
         exportsUsage: Bool = false,
         inherited: InheritedSockets? = nil
     ) -> Gateway.Settings {
-        var prepare: (@Sendable (any Channel) throws -> Void)?
-        if let identity { prepare = { try identity.prepare($0) } }
         // A provider alone is for a gateway, which has the page.
         let page = isProvider ? nil : settings.page
+        let listeners = isWorkerAlone ? [] : listeners(settings, page, isProvider: isProvider)
         return Gateway.Settings(
-            host: settings.host,
-            port: settings.port,
-            metricsPort: settings.metricsPort,
+            listeners: listeners + [
+                Listener(.metrics, host: settings.host, port: settings.metricsPort, [.metrics])
+            ],
             defaultNamespace: settings.defaultNamespace,
             version: Release.version,
             authenticator: credentials,
@@ -68,13 +67,28 @@ struct PlatformFront: Sendable {
                 accessLog: callLog
             ),
             isProvider: isProvider,
-            isWorkerAlone: isWorkerAlone,
             listensAtOnce: listensAtOnce,
             exportsUsage: exportsUsage,
             inherited: inherited,
-            page: page,
-            prepareConnection: prepare
+            page: page
         )
+    }
+
+    /// Where functions, management and the page are.
+    private func listeners(_ settings: PlatformSettings, _ page: Gateway.Page?, isProvider: Bool) -> [Listener] {
+        var prepare: (@Sendable (any Channel) throws -> Void)?
+        if let identity { prepare = { try identity.prepare($0) } }
+        // Clients know one address, at which they manage functions and call them.
+        let both: Set<Listener.Surface> = [.functions, .management]
+        // A gateway asks a provider for everything at one address (contract §21).
+        let all = isProvider ? both.union([.metrics]) : both
+        let surfaces = settings.managementPort == nil ? all : [.functions]
+        let api = Listener(.api, host: settings.host, port: settings.port, surfaces, prepare: prepare)
+        let management = settings.managementPort.map {
+            Listener(.management, host: settings.host, port: $0, both, prepare: prepare)
+        }
+        let pages = page.map { Listener(.page, host: $0.host, port: $0.port, [.page], prepare: prepare) }
+        return [api] + [management, pages].compactMap(\.self)
     }
 }
 

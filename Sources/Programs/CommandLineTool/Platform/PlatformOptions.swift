@@ -15,6 +15,9 @@ struct PlatformOptions: ParsableArguments {
     @Option(help: "Port of the API and the functions (8080); 0 takes a free one.")
     var port: String?
 
+    @Option(help: "Port of management (/system/…), which then leaves --port; 0 takes a free one.")
+    var managementPort: String?
+
     @Option(help: "Port of /metrics (8082); 0 takes a free one.")
     var metricsPort: String?
 
@@ -80,6 +83,7 @@ struct PlatformOptions: ParsableArguments {
         var flags: [String: String] = [:]
         flags["host"] = host
         flags["port"] = port
+        flags["management-port"] = managementPort
         flags["metrics-port"] = metricsPort
         flags["ui-port"] = uiPort
         flags["ui-host"] = uiHost

@@ -146,8 +146,11 @@ struct PlatformQueue: Sendable {
         let host = settings.host.lowercased()
         let names = ["127.0.0.1", "localhost", host.contains(":") ? "[\(host)]" : host]
         let services = ["gateway", "gateway.openfaas", "gateway.openfaas.svc.cluster.local"]
-        var hosts = Set(services.flatMap { ["\($0):8080", "\($0):\(settings.port)"] })
-        hosts.formUnion(names.map { "\($0):\(settings.port)" })
+        var hosts = Set(services.map { "\($0):8080" })
+        // Functions are called on both ports, where there are two.
+        for port in [settings.port, settings.managementPort].compactMap(\.self) {
+            hosts.formUnion((services + names).map { "\($0):\(port)" })
+        }
         if let url = settings.publicURL.flatMap({ ServerURL($0) }) { hosts.insert(url.authority) }
         return hosts
     }

@@ -11,7 +11,7 @@ import ServiceLifecycle
 /// The Martlet whose place this one takes, which has let go of everything that has one owner.
 struct Predecessor: Sendable {
     /// A client's connection.
-    typealias Connection = (surface: Gateway.Surface, socket: CInt)
+    typealias Connection = (role: ListenerRole, socket: CInt)
 
     /// Which run this one is.
     let generation: Generation
@@ -59,7 +59,7 @@ struct Predecessor: Sendable {
 
     private static func parse(
         _ offer: MessageSocket.Message
-    ) -> (generation: Generation, sockets: [Gateway.Surface: CInt])? {
+    ) -> (generation: Generation, sockets: [ListenerRole: CInt])? {
         let words = offer.text.split(separator: " ")
         guard words.count == offer.descriptors.count + 2, words[0] == HandOverProtocol.listeners,
             let generation = Generation(rawValue: String(words[1]))
@@ -67,13 +67,13 @@ struct Predecessor: Sendable {
             for descriptor in offer.descriptors { close(descriptor) }
             return nil
         }
-        var sockets: [Gateway.Surface: CInt] = [:]
+        var sockets: [ListenerRole: CInt] = [:]
         for (word, socket) in zip(words.dropFirst(2), offer.descriptors) {
-            guard let surface = Gateway.Surface(rawValue: String(word)), sockets[surface] == nil else {
+            guard let role = ListenerRole(rawValue: String(word)), sockets[role] == nil else {
                 close(socket)
                 continue
             }
-            sockets[surface] = socket
+            sockets[role] = socket
         }
         return (generation, sockets)
     }
@@ -81,9 +81,9 @@ struct Predecessor: Sendable {
     private static func connection(_ message: MessageSocket.Message) -> Connection? {
         let words = message.text.split(separator: " ")
         if words.count == 2, words[0] == HandOverProtocol.connection, message.descriptors.count == 1,
-            let surface = Gateway.Surface(rawValue: String(words[1]))
+            let role = ListenerRole(rawValue: String(words[1]))
         {
-            return (surface, message.descriptors[0])
+            return (role, message.descriptors[0])
         }
         for descriptor in message.descriptors { close(descriptor) }
         return nil
@@ -101,7 +101,7 @@ struct Predecessor: Sendable {
 
     private func adopt(_ connection: Connection, _ gateway: Gateway, _ logger: Logger) async {
         do {
-            try await gateway.handOver.adopt(connection.socket, of: connection.surface)
+            try await gateway.handOver.adopt(connection.socket, of: connection.role)
         } catch {
             // A client that went away meanwhile.
             logger.debug("a connection was not taken over", metadata: ["why": "\(error)"])

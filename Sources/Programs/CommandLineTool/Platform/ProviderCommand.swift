@@ -32,6 +32,13 @@ struct ProcessProviderCommand: AsyncParsableCommand {
         try await runCommand {
             let settings = try options.settings()
             if options.showSettings { return options.printSettings(settings) }
+            guard settings.managementPort == nil else {
+                throw PlatformFault(
+                    .badSettings,
+                    "A provider's interface has one port.",
+                    hint: "Leave management-port out here; it is for the gateway before the provider."
+                )
+            }
             try await PlatformLog.with(settings) { log in
                 let platform = try await Platform(settings, isWhole: false, log: log)
                 try await platform.run { addresses in

@@ -27,7 +27,7 @@ enum ServiceNotification {
 
 /// Sockets that the service manager has kept, or opened, for this process (sd_listen_fds(3)).
 enum ServiceSockets {
-    static func name(_ surface: Gateway.Surface) -> String { "martlet-\(surface.rawValue)" }
+    static func name(_ role: ListenerRole) -> String { "martlet-\(role.rawValue)" }
 
     /// Takes them; nil where there are none for this process.
     static func take() -> InheritedSockets? {
@@ -36,16 +36,16 @@ enum ServiceSockets {
             (1...64).contains(count)
         else { return nil }
         let names = (variable("LISTEN_FDNAMES") ?? "").split(separator: ":", omittingEmptySubsequences: false)
-        var sockets: [Gateway.Surface: Int32] = [:]
+        var sockets: [ListenerRole: Int32] = [:]
         for (index, descriptor) in (firstDescriptor..<firstDescriptor + count).enumerated() {
             _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC)
-            let surface = Gateway.Surface.allCases.first { index < names.count && name($0) == names[index] }
+            let role = ListenerRole.allCases.first { index < names.count && name($0) == names[index] }
             // What was kept of other settings, or twice.
-            guard let surface, sockets[surface] == nil else {
+            guard let role, sockets[role] == nil else {
                 close(descriptor)
                 continue
             }
-            sockets[surface] = descriptor
+            sockets[role] = descriptor
         }
         return InheritedSockets(sockets)
     }

@@ -16,10 +16,10 @@ struct StackStart {
     ///
     /// Whatever else listens there is sent nothing: its port cannot be taken, and the start says so.
     func deployToRunning() async throws -> Bool {
-        guard let stack, settings.port != 0,
-            PlatformOwner(dataDirectory: settings.dataDirectory).holds(port: settings.port)
+        let port = settings.managementPort ?? settings.port
+        guard let stack, port != 0, PlatformOwner(dataDirectory: settings.dataDirectory).holds(port: port)
         else { return false }
-        let url = url(settings.host, settings.port)
+        let url = url(settings.host, port)
         print("A Martlet answers at \(url) already: its functions are brought up to date.")
         try await withClient(url) { client in
             let deployment = deployment(client, stack) { print($0) }

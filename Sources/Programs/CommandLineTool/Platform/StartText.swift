@@ -18,8 +18,11 @@ struct StartText {
         queueProblem: PlatformFault?
     ) {
         let scheme = settings.tlsFiles == nil ? "http" : "https"
-        let url = "\(scheme)://\(Self.host(settings.host)):\(addresses.api?.port ?? 0)"
+        let address = "\(scheme)://\(Self.host(settings.host))"
+        let url = "\(address):\(addresses.api?.port ?? 0)"
+        let management = "\(address):\(addresses.management?.port ?? 0)"
         var lines = ["", "Martlet \(Release.number) is ready at \(url)", ""]
+        if management != url { lines.append("  Manage    \(management)") }
         if let page = addresses.page?.port {
             lines.append("  Page      \(scheme)://\(Self.host(settings.pageHost)):\(page)/ui/")
         }
@@ -29,7 +32,7 @@ struct StartText {
         if settings.requiresCredentials {
             let password = "\(settings.credentialsFolder)/basic-auth-password"
             lines.append("  Password  \(password) (user admin)")
-            lines.append("  Log in    faas-cli login -g \(url) --password-stdin < \(password)")
+            lines.append("  Log in    faas-cli login -g \(management) --password-stdin < \(password)")
         } else {
             lines.append("  Password  none is needed: everybody who reaches this address may manage functions")
         }

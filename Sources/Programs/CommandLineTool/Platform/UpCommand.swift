@@ -51,7 +51,7 @@ struct UpCommand: AsyncParsableCommand {
         let platform = try await Platform(settings, replaces: replace, log: log)
         // Beside the wait for signals: Ctrl-C is heard while functions are built, too.
         try await platform.run { addresses in
-            if let address = addresses.api { await start.deploy(to: address, log) }
+            if let address = addresses.management { await start.deploy(to: address, log) }
             guard !Task.isCancelled else { return }
             let text = StartText(
                 settings,

@@ -5,6 +5,7 @@ import AsyncHTTPClient
 import FaultModel
 import Foundation
 import FunctionBuilder
+import RuntimeSettings
 import SystemClient
 
 /// The flags that all user verbs share.
@@ -26,9 +27,18 @@ struct ClientOptions: ParsableArguments {
         let variable = environment["OPENFAAS_URL"].flatMap { $0.isEmpty ? nil : $0 }
         // A file that names the default names nothing: that is what `new` writes into it.
         let file = stack?.gateway.flatMap { $0 == Self.defaultGateway ? nil : $0 }
-        let url = gateway ?? file ?? variable ?? Self.defaultGateway
+        let url = gateway ?? file ?? variable ?? Self.localGateway(environment)
         let complete = url.contains("://") ? url : "http://\(url)"
         return complete.hasSuffix("/") ? String(complete.dropLast()) : complete
+    }
+
+    /// This machine's own Martlet: at the usual port, or where its settings have management.
+    private static func localGateway(_ environment: [String: String]) -> String {
+        // What is wrong with settings is told by whoever starts with them.
+        guard let settings = try? PlatformSettings(flags: [:], environment: environment),
+            let port = settings.managementPort, port != 0
+        else { return defaultGateway }
+        return "\(settings.tlsFiles == nil ? "http" : "https")://127.0.0.1:\(port)"
     }
 
     /// Runs a verb's work with a client that is closed afterwards.

@@ -7,8 +7,12 @@ import ProviderContract
 import SystemAPI
 import Telemetry
 
-/// The REST API, the metrics and the page, each behind a door of its own.
+/// What is found on a gateway's listeners: the functions and the REST API, the metrics, the page.
 struct ControlPlane {
+    /// Carries out calls.
+    let engine: FrontDoor
+    /// Answers about the program itself, also while calls end.
+    let questions: FrontDoor
     private let setting: GatewaySetting
     private let work: GatewayWork
     private let requests = RequestCounts()
@@ -17,76 +21,70 @@ struct ControlPlane {
     init(_ setting: GatewaySetting, _ work: GatewayWork) {
         self.setting = setting
         self.work = work
-        let addresses = setting.addresses
-        site = setting.settings.page.map {
-            PageSite($0, apiPort: setting.settings.port, isEncrypted: setting.settings.prepareConnection != nil) {
-                addresses.value
-            }
-        }
+        site = Self.site(setting)
+        var settings = setting.settings.engine
+        settings.intake = setting.asynchrony.map { QueueIntake(queue: $0.queue, bodyLimit: $0.bodyLimit) }
+        engine = FrontDoor(
+            loops: work.loops,
+            settings: settings,
+            table: work.table,
+            responder: NothingFound(),
+            ledger: setting.counts
+        )
+        questions = FrontDoor(
+            group: setting.group,
+            settings: setting.settings.engine,
+            table: .withoutFunctions(),
+            responder: NothingFound()
+        )
     }
 
-    /// The doors in the order in which they are opened.
-    var doors: [Door] { [apiDoor, pageDoor, metricsDoor].compactMap(\.self) }
+    private static func site(_ setting: GatewaySetting) -> PageSite? {
+        let api = setting.settings.listeners.first { $0.surfaces.contains(.functions) }
+        guard let page = setting.settings.page, let api else { return nil }
+        let addresses = setting.addresses
+        return PageSite(page, apiPort: api.port, isEncrypted: api.prepare != nil) { addresses.value }
+    }
 
     // MARK: Doors
 
-    /// What carries out calls, and hands everything else to the API.
-    private var apiDoor: Door {
+    /// The doors in the order in which they are opened.
+    var doors: [Door] {
+        setting.settings.listeners.map { listener in
+            let offer = ListenerOffer(
+                responder: responder(on: listener),
+                hasFunctions: listener.surfaces.contains(.functions),
+                prepare: listener.prepare
+            )
+            return Door(listener: listener, front: listener.isForQuestions ? questions : engine, offer: offer)
+        }
+    }
+
+    private func responder(on listener: Listener) -> any LocalResponder {
         let settings = setting.settings
-        var engine = settings.engine
-        engine.intake = setting.asynchrony.map { QueueIntake(queue: $0.queue, bodyLimit: $0.bodyLimit) }
-        let front = FrontDoor(
-            loops: work.loops,
-            settings: engine,
-            table: work.table,
-            responder: routes.makeResponder(settings.authenticator, counting: requests, logger: setting.logger),
-            ledger: setting.counts
-        )
-        return Door(
-            surface: .api,
-            front: front,
-            host: settings.host,
-            port: settings.isWorkerAlone ? nil : settings.port,
-            flag: "--port",
-            prepare: settings.prepareConnection
+        if listener.surfaces.contains(.page) {
+            return pageRoutes?.makeResponder(settings.authenticator, logger: setting.logger) ?? NothingFound()
+        }
+        if listener.surfaces == [.metrics] {
+            let (metrics, readiness) = (metrics, setting.readiness)
+            return MetricsResponder(readiness: { readiness.answer }, families: { await metrics.families() })
+        }
+        return HummingbirdResponder(
+            routes.list(of: listener.surfaces),
+            through: [requests, FaultMiddleware()],
+            behind: AccessGate(settings.authenticator),
+            logger: setting.logger
         )
     }
 
-    private var metricsDoor: Door? {
-        let settings = setting.settings
-        guard let port = settings.metricsPort else { return nil }
-        let (metrics, readiness) = (metrics, setting.readiness)
-        let responder = MetricsResponder(readiness: { readiness.answer }, families: { await metrics.families() })
-        let front = door(for: responder)
-        return Door(surface: .metrics, front: front, host: settings.host, port: port, flag: "--metrics-port")
-    }
-
-    private var pageDoor: Door? {
-        guard let site, let page = setting.settings.page, !setting.settings.isWorkerAlone else { return nil }
-        let routes = PageRoutes(
+    private var pageRoutes: PageRoutes? {
+        guard let site else { return nil }
+        return PageRoutes(
             provider: setting.provider,
             version: setting.settings.version.release,
             invocationCount: invocationCount,
             queue: setting.asynchrony?.queue,
             site: site
-        )
-        return Door(
-            surface: .page,
-            front: door(for: routes.makeResponder(setting.settings.authenticator, logger: setting.logger)),
-            host: page.host,
-            port: page.port,
-            flag: "--ui-port",
-            prepare: setting.settings.prepareConnection
-        )
-    }
-
-    /// A door behind which there are no functions.
-    private func door(for responder: any LocalResponder) -> FrontDoor {
-        FrontDoor(
-            group: setting.group,
-            settings: setting.settings.engine,
-            table: .withoutFunctions(),
-            responder: responder
         )
     }
 
@@ -96,16 +94,14 @@ struct ControlPlane {
         let (settings, table, metrics) = (setting.settings, work.table, metrics)
         var describe: (@Sendable (FunctionID) async -> ScalingDescription?)?
         if let autoscaler = work.autoscaler { describe = { await autoscaler.description(of: $0) } }
-        var families: (@Sendable () async -> [MetricFamily])?
-        if settings.isProvider { families = { await metrics.families() } }
         return GatewayRoutes(
             provider: setting.provider,
             defaultNamespace: settings.defaultNamespace,
             version: settings.version,
             calls: setting.asynchrony.map { GatewayRoutes.Calls(queue: $0.queue, bodyLimit: $0.bodyLimit) },
             describeScaling: describe,
-            metrics: families,
             readiness: setting.readiness,
+            metrics: { await metrics.families() },
             invocationCount: invocationCount,
             // A provider that is asked for its functions once a second has told of a new one by then.
             awaitCallable: { await table.awaitFunction($0, within: .seconds(2)) },
@@ -130,5 +126,13 @@ struct ControlPlane {
     private var invocationCount: @Sendable (FunctionID) -> Double {
         let (counts, sharedCounts) = (setting.counts, work.sharedCounts)
         return { max(counts?.count(of: $0) ?? 0, sharedCounts?.count(of: $0) ?? 0) }
+    }
+}
+
+/// Answers for listeners that said nothing else; each says what it answers with.
+private struct NothingFound: LocalResponder {
+    func respond(to request: LocalRequest, body: LocalRequestBody, writer: any LocalResponseWriter) async {
+        // The only failure is a client that has gone.
+        try? await writer.writeHead(status: 404, headers: [("Content-Length", "0")])
     }
 }

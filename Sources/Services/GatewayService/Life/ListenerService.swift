@@ -6,33 +6,26 @@ import InvocationEngine
 import NIOCore
 import ServiceLifecycle
 
-/// A front door, and where it is to be found.
+/// A way into a front door: a listener, and what is found there.
 struct Door: Sendable {
-    let surface: Gateway.Surface
+    let listener: Listener
     let front: FrontDoor
-    let host: String
-    /// Nil where calls come in by the platform's own hand alone.
-    let port: Int?
-    /// The flag that chooses another port.
-    let flag: String
-    /// Puts what decodes bytes before they are HTTP into each connection.
-    var prepare: (@Sendable (any Channel) throws -> Void)?
+    let offer: ListenerOffer
 
-    /// Begins to listen, where it does, on a socket that listens already if there is one.
+    /// Begins to listen, on a socket that listens already if there is one.
     ///
     /// - Throws: `conflict` naming the port that is taken.
-    func open(_ inherited: InheritedSockets?) async throws(PlatformFault) -> SocketAddress? {
-        guard let port else { return nil }
+    func open(_ inherited: InheritedSockets?) async throws(PlatformFault) -> SocketAddress {
         do {
-            if let socket = inherited?.take(surface, port: port) {
-                return try await front.listen(on: socket, prepare: prepare)
+            if let socket = inherited?.take(listener.role, port: listener.port) {
+                return try await front.listen(on: socket, offer: offer)
             }
-            return try await front.listen(host: host, port: port, prepare: prepare)
+            return try await front.listen(host: listener.host, port: listener.port, offer: offer)
         } catch {
             throw PlatformFault(
                 .conflict,
-                "Martlet cannot listen on \(host):\(port): \(Self.words(for: error)).",
-                hint: "Choose another port by \(flag), or stop what uses it.",
+                "Martlet cannot listen on \(listener.host):\(listener.port): \(Self.words(for: error)).",
+                hint: "Choose another port by \(listener.role.flag), or stop what uses it.",
                 cause: error
             )
         }
@@ -44,14 +37,32 @@ struct Door: Sendable {
     }
 }
 
+/// All ways into a gateway.
+struct Doors: Sendable {
+    let all: [Door]
+    let engine: FrontDoor
+    let questions: FrontDoor
+
+    init(_ control: ControlPlane) {
+        all = control.doors
+        engine = control.engine
+        questions = control.questions
+    }
+
+    /// The door whose offer a front door speaks of.
+    func door(_ offer: ListenerOffer) -> Door? { all.first { $0.offer === offer } }
+
+    func door(_ role: ListenerRole) -> Door? { all.first { $0.listener.role == role } }
+}
+
 /// Listens from when calls can be taken until the program stops, and lets calls in flight end.
 struct ListenerService: Service {
-    private let doors: [Door]
+    private let doors: Doors
     private let setting: GatewaySetting
     /// What those that ask about the program itself have to end.
     private static let limitOfQuestions = Duration.milliseconds(100)
 
-    init(_ doors: [Door], _ setting: GatewaySetting) {
+    init(_ doors: Doors, _ setting: GatewaySetting) {
         self.doors = doors
         self.setting = setting
     }
@@ -71,22 +82,15 @@ struct ListenerService: Service {
     }
 
     private func open() async throws(PlatformFault) -> Gateway.Addresses {
-        var addresses = Gateway.Addresses()
-        for door in doors {
-            let address = try await door.open(setting.settings.inherited)
-            switch door.surface {
-            case .api: addresses.api = address
-            case .metrics: addresses.metrics = address
-            case .page: addresses.page = address
-            }
-        }
-        return addresses
+        var taken: [(listener: Listener, address: SocketAddress)] = []
+        for door in doors.all { taken.append((door.listener, try await door.open(setting.settings.inherited))) }
+        return Gateway.Addresses(taken)
     }
 
     /// Stops accepting, lets calls in flight end within the limit, then cuts the rest; the program's own state can be
     /// asked for until then.
     private func drain() async {
-        for door in doors where door.surface == .api { await door.front.drain(within: setting.stopping.left) }
-        for door in doors where door.surface != .api { await door.front.drain(within: Self.limitOfQuestions) }
+        await doors.engine.drain(within: setting.stopping.left)
+        await doors.questions.drain(within: Self.limitOfQuestions)
     }
 }

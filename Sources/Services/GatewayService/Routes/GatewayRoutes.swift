@@ -2,13 +2,12 @@
 
 import FunctionModel
 import InvocationEngine
-import Logging
 import ProviderContract
 import QueueContract
 import SystemAPI
 import Telemetry
 
-/// What a gateway answers beside calls of functions, on the port of the API.
+/// What a gateway answers beside calls of functions, on listeners of functions and of management.
 struct GatewayRoutes: Sendable {
     /// Where asynchronous calls are kept, and most bytes of the body of one.
     struct Calls: Sendable {
@@ -23,9 +22,8 @@ struct GatewayRoutes: Sendable {
     let calls: Calls?
     /// Nil where no autoscaler runs.
     let describeScaling: (@Sendable (FunctionID) async -> ScalingDescription?)?
-    /// Nil where metrics have a port of their own.
-    let metrics: (@Sendable () async -> [MetricFamily])?
     let readiness: Readiness
+    let metrics: @Sendable () async -> [MetricFamily]
     let invocationCount: @Sendable (FunctionID) -> Double
     let awaitCallable: @Sendable (FunctionID) async -> Void
     /// Tells of a provider that is not heard.
@@ -33,9 +31,31 @@ struct GatewayRoutes: Sendable {
     /// Nil where there is no page.
     let site: PageSite?
 
-    /// All of them.
-    var list: RouteList {
+    /// Those of a listener; health and readiness are told on each.
+    func list(of surfaces: Set<Listener.Surface>) -> RouteList {
         var routes = RouteList()
+        system.addHealth(to: &routes)
+        ReadinessRoutes(readiness: readiness).addRoutes(to: &routes)
+        if surfaces.contains(.functions), calls == nil { AsyncRoutes().addCalling(to: &routes) }
+        if surfaces.contains(.management) { addManagement(to: &routes) }
+        if surfaces.contains(.metrics) { MetricsRoutes(families: metrics).addRoutes(to: &routes) }
+        return routes
+    }
+
+    private func addManagement(to routes: inout RouteList) {
+        system.addManagement(to: &routes)
+        if let calls {
+            CallRoutes(queue: calls.queue, bodyLimit: calls.bodyLimit, defaultNamespace: defaultNamespace)
+                .addRoutes(to: &routes)
+        } else {
+            AsyncRoutes().addCancelling(to: &routes)
+        }
+        ScalingRoutes(provider: provider, defaultNamespace: defaultNamespace, describe: describeScaling)
+            .addRoutes(to: &routes)
+        PageRedirects(site: site).addRoutes(to: &routes)
+    }
+
+    private var system: SystemRoutes {
         SystemRoutes(
             provider: provider,
             defaultNamespace: defaultNamespace,
@@ -43,32 +63,6 @@ struct GatewayRoutes: Sendable {
             invocationCount: invocationCount,
             awaitCallable: awaitCallable,
             loss: loss
-        ).addRoutes(to: &routes)
-        if let calls {
-            CallRoutes(queue: calls.queue, bodyLimit: calls.bodyLimit, defaultNamespace: defaultNamespace)
-                .addRoutes(to: &routes)
-        } else {
-            AsyncRoutes().addRoutes(to: &routes)
-        }
-        ScalingRoutes(provider: provider, defaultNamespace: defaultNamespace, describe: describeScaling)
-            .addRoutes(to: &routes)
-        ReadinessRoutes(readiness: readiness).addRoutes(to: &routes)
-        if let metrics { MetricsRoutes(families: metrics).addRoutes(to: &routes) }
-        PageRedirects(site: site).addRoutes(to: &routes)
-        return routes
-    }
-
-    /// What answers on the API's listener.
-    func makeResponder(
-        _ authenticator: (any Authenticator)?,
-        counting requests: RequestCounts,
-        logger: Logger
-    ) -> HummingbirdResponder {
-        HummingbirdResponder(
-            list,
-            through: [requests, FaultMiddleware()],
-            behind: AccessGate(authenticator),
-            logger: logger
         )
     }
 }

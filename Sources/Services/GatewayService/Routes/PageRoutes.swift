@@ -169,10 +169,9 @@ extension Response {
 
 /// `/async-function/`: not offered by this version, and said so instead of a plain 404.
 struct AsyncRoutes: Sendable {
-    func addRoutes(to routes: inout RouteList) {
-        routes.add(.refuseCall, refuse)
-        routes.add(.refuseCancelling, refuse)
-    }
+    func addCalling(to routes: inout RouteList) { routes.add(.refuseCall, refuse) }
+
+    func addCancelling(to routes: inout RouteList) { routes.add(.refuseCancelling, refuse) }
 
     @Sendable private func refuse(_ request: Request, _ context: SystemContext) async throws -> Response {
         throw PlatformFault(
