@@ -89,9 +89,7 @@ struct DeletionEvidenceTests {
 
     private func work(_ provider: any FunctionProvider, _ queue: any CallQueue) -> GatewayWork {
         let settings = Gateway.Settings(
-            host: "127.0.0.1",
-            port: 0,
-            metricsPort: nil,
+            listeners: [],
             defaultNamespace: NameRule.defaultNamespace,
             version: ProviderInfo.Version(release: "test", sha: "test"),
             authenticator: nil,
