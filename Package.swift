@@ -18,6 +18,7 @@ let strict: [SwiftSetting] = [
 let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
 let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
 let nioFoundation: Target.Dependency = .product(name: "NIOFoundationCompat", package: "swift-nio")
+let nioTLS: Target.Dependency = .product(name: "NIOTLS", package: "swift-nio")
 let nioSSL: Target.Dependency = .product(name: "NIOSSL", package: "swift-nio-ssl")
 let nioHTTP1: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
@@ -122,6 +123,7 @@ let package = Package(
                 "PrometheusClient", "QueueContract", "RemoteProvider", "RuntimeSettings", "SQLiteQueue", "SQLiteSchema",
                 "SQLiteStore", "SystemAPI", "SystemClient",
                 "Telemetry",
+                "UpstreamTLS",
                 arguments, httpClient, lifecycle, logging, nioCore, nioPosix, nioSSL,
                 yaml,
             ]
@@ -227,6 +229,12 @@ let package = Package(
             ["FunctionModel", "ProcessControl", "ProviderContract", nioCore, nioPosix]
         ),
 
+        module(
+            .engine,
+            "UpstreamTLS",
+            ["FaultModel", "FunctionModel", "InvocationEngine", "TLSClient", nioCore, nioPosix, nioSSL, nioTLS]
+        ),
+
         // Mechanisms: they know nothing of the life of functions.
         module(.mechanisms, "ScalingPolicy", ["FunctionModel", deque]),
         module(
@@ -237,8 +245,12 @@ let package = Package(
         module(
             .mechanisms,
             "SystemClient",
-            ["FaultModel", "FunctionModel", httpClient, nioCore, nioFoundation, nioHTTP1, nioSSL]
+            [
+                "FaultModel", "FunctionModel", "TLSClient", httpClient, nioCore, nioFoundation, nioHTTP1, nioPosix,
+                nioSSL,
+            ]
         ),
+        module(.mechanisms, "TLSClient", ["FaultModel", "FunctionModel", nioCore, nioPosix, nioSSL]),
         module(.mechanisms, "NATSClient", ["CNATS", "FaultModel", nioCore]),
         .target(name: "CNATS", path: "Sources/Mechanisms/CNATS"),
         module(.mechanisms, "ProcessControl", ["CProcessControl", deque]),
@@ -356,6 +368,14 @@ let package = Package(
             .engine,
             of: "InvocationEngine",
             ["FaultModel", "FunctionModel", "ProviderContract", "TestSupport", nioCore, nioPosix]
+        ),
+        tests(
+            .engine,
+            of: "UpstreamTLS",
+            [
+                "FaultModel", "FunctionModel", "InvocationEngine", "ProviderContract", "TestSupport", nioCore, nioPosix,
+                nioSSL,
+            ]
         ),
         tests(
             .engine,

@@ -24,7 +24,7 @@ struct EngineBench {
             table: table,
             responder: NoResponder()
         )
-        let target = InvocationTarget.http(HTTPUpstream(host: "127.0.0.1", port: upstream))
+        let target = Upstream(.tcp(host: "127.0.0.1", port: upstream))
         table.apply(
             .snapshot([
                 FunctionRoute(

@@ -115,6 +115,8 @@ public struct PlatformSettings: Sendable {
     public let logFormat: String
     /// The provider's address for a gateway alone.
     public let providerURL: String?
+    /// How it is reached by TLS, or the gateway of a queue worker.
+    public let providerTLS: ProviderTLSSettings
     /// The gateway's address for a queue worker alone.
     public let gatewayURL: String
     /// The folder of the credentials' files.
@@ -174,6 +176,7 @@ public struct PlatformSettings: Sendable {
         logFormat = reader.word("log-format", of: ["auto", "text", "json"])
         let url = reader.text("functions-provider-url")
         providerURL = url.isEmpty ? nil : reader.url("functions-provider-url", url)
+        providerTLS = ProviderTLSSettings(&reader)
         gatewayURL = reader.url("gateway-url", reader.text("gateway-url"))
         let credentials = reader.text("secret-mount-path")
         credentialsFolder = credentials.isEmpty ? folder : credentials

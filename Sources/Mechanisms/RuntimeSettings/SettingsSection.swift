@@ -29,7 +29,11 @@ public enum SettingsSection: String, Sendable, CaseIterable {
                 "tls-key",
             ]
         case .access: ["auth", "secret-mount-path"]
-        case .provider: ["provider", "function-namespace", "require-limits", "functions-provider-url", "file"]
+        case .provider:
+            [
+                "provider", "function-namespace", "require-limits", "functions-provider-url", "provider-ca",
+                "provider-cert", "provider-key", "provider-server-name", "file",
+            ]
         case .queue:
             [
                 "async", "async-body-limit", "async-worker", "async-lease", "async-concurrency", "retry-attempts",

@@ -201,7 +201,19 @@ public enum SettingsTable {
             "functions-provider-url",
             also: ["functions_provider_url"],
             "",
-            "Gateway alone: the provider's address, as http://127.0.0.1:8081/."
+            "Gateway alone: the provider's address, as https://provider.example:8081/; a user and a password in it go before those of files."
+        ),
+        SettingDefinition(
+            "provider-ca",
+            "",
+            "File of the authorities (PEM) that the certificate of the provider, or of a queue worker's gateway, must lead to; those that the machine trusts by default."
+        ),
+        SettingDefinition("provider-cert", "", "File of the certificate chain (PEM) that this server is shown."),
+        SettingDefinition("provider-key", "", "File of the private key (PEM) of that certificate."),
+        SettingDefinition(
+            "provider-server-name",
+            "",
+            "The name that this server's certificate is for, where it is not that of its address."
         ),
         SettingDefinition(
             "secret-mount-path",

@@ -3,11 +3,13 @@
 public import AsyncHTTPClient
 public import FaultModel
 public import Foundation
-import FunctionModel
+public import FunctionModel
 public import NIOCore
 import NIOFoundationCompat
 import NIOHTTP1
+import NIOPosix
 import NIOSSL
+import TLSClient
 
 /// A client of the OpenFaaS REST API, of Martlet's or of any other (contract §3, §25): for the command line, and for
 /// providers that live elsewhere.
@@ -27,6 +29,9 @@ public struct SystemClient: Sendable {
 
         /// Nothing of the secret.
         public var description: String { "***" }
+
+        /// As `Authorization` says it (RFC 7617).
+        var authorization: String { "Basic \(Data("\(user):\(password)".utf8).base64EncodedString())" }
     }
 
     /// An answer as it comes.
@@ -39,10 +44,12 @@ public struct SystemClient: Sendable {
         public let body: HTTPClientResponse.Body
     }
 
-    /// Where the API is, without a slash at the end.
+    /// Where the API is, without a slash at the end, and without user and password.
     public let baseURL: String
     /// The same as it was read; nil where it is no server's.
     private let target: ServerURL?
+    /// What it is asked by where that is not the URL's own host.
+    private let serverName: String?
     private let login: Login?
     private let http: HTTPClient
     private let timeout: TimeAmount
@@ -50,17 +57,24 @@ public struct SystemClient: Sendable {
 
     /// Makes a client; the HTTP client stays the caller's, who shuts it down.
     ///
+    /// A user and a password in the URL go before `login`. `serverName` is what the server is asked by in place of the
+    /// URL's host; the HTTP client has to know the way there (`makeHTTPClient(_:of:)`).
     /// `clock` measures how long a server is silent that gives signs of life.
     public init(
         baseURL: String,
         login: Login?,
         http: HTTPClient,
         timeout: Duration = .seconds(60),
+        serverName: String? = nil,
         clock: any Clock<Duration> = ContinuousClock()
     ) {
-        self.baseURL = baseURL.hasSuffix("/") ? String(baseURL.dropLast()) : baseURL
-        target = ServerURL(self.baseURL)
-        self.login = login
+        let url = baseURL.hasSuffix("/") ? String(baseURL.dropLast()) : baseURL
+        let target = ServerURL(url)
+        let own = target?.login
+        self.baseURL = own == nil ? url : target.map { $0.base + ($0.target == "/" ? "" : $0.target) } ?? ""
+        self.target = target
+        self.serverName = serverName
+        self.login = own.map { Login(user: $0.user, password: $0.password) } ?? login
         self.http = http
         self.clock = clock
         self.timeout = .nanoseconds(timeout.components.seconds * 1_000_000_000)
@@ -76,13 +90,7 @@ public struct SystemClient: Sendable {
         ownCertificate: String? = nil,
         readTimeout: Duration? = nil
     ) -> HTTPClient {
-        var configuration = HTTPClient.Configuration()
-        configuration.timeout.read = readTimeout.map { TimeAmount($0) }
-        configuration.redirectConfiguration = .disallow
-        // Where nobody listens now, nobody listens a moment later; who wants to wait asks again.
-        configuration.connectionPool.retryConnectionEstablishment = false
-        // Before servers give an idle connection up (30 s and more): else a request may meet one that is just closed.
-        configuration.connectionPool.idleTimeout = .seconds(15)
+        var configuration = Self.configuration(readTimeout: readTimeout)
         if !verifiesCertificates || ownCertificate != nil {
             var tls = TLSConfiguration.makeClientConfiguration()
             tls.certificateVerification = verifiesCertificates ? .noHostnameVerification : .none
@@ -90,6 +98,29 @@ public struct SystemClient: Sendable {
             configuration.tlsConfiguration = tls
         }
         return HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
+    }
+
+    /// An HTTP client for a server elsewhere that is reached by TLS; whoever makes it shuts it down.
+    ///
+    /// - Throws: `badSettings` for certificates and keys that cannot be used.
+    public static func makeHTTPClient(_ tls: UpstreamTLS, of baseURL: String) throws(PlatformFault) -> HTTPClient {
+        var configuration = Self.configuration()
+        configuration.tlsConfiguration = try .client(tls)
+        if let name = tls.serverName, let server = ServerURL(baseURL) {
+            configuration.dnsOverride = [name.lowercased(): server.host]
+        }
+        return HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
+    }
+
+    private static func configuration(readTimeout: Duration? = nil) -> HTTPClient.Configuration {
+        var configuration = HTTPClient.Configuration()
+        configuration.timeout.read = readTimeout.map { TimeAmount($0) }
+        configuration.redirectConfiguration = .disallow
+        // Where nobody listens now, nobody listens a moment later; who wants to wait asks again.
+        configuration.connectionPool.retryConnectionEstablishment = false
+        // Before servers give an idle connection up (30 s and more): else a request may meet one that is just closed.
+        configuration.connectionPool.idleTimeout = .seconds(15)
+        return configuration
     }
 
     // MARK: Requests
@@ -109,8 +140,7 @@ public struct SystemClient: Sendable {
         request.method = HTTPMethod(rawValue: method)
         for (name, value) in headers { request.headers.add(name: name, value: value) }
         if withLogin, let login, !request.headers.contains(name: "authorization") {
-            let token = Data("\(login.user):\(login.password)".utf8).base64EncodedString()
-            request.headers.add(name: "authorization", value: "Basic \(token)")
+            request.headers.add(name: "authorization", value: login.authorization)
         }
         request.body = body
         do {
@@ -124,27 +154,48 @@ public struct SystemClient: Sendable {
             // What the body ended with.
             throw fault
         } catch {
-            throw unreachable(error)
+            throw await unreachable(error)
         }
+    }
+
+    /// What calls of functions have to bring to get past the server's door, as `Authorization` says it; nil where it lets
+    /// them in without.
+    ///
+    /// Asked by an address that is no function's: none hears of the login.
+    ///
+    /// - Throws: as `send`.
+    public func authorizationOfCalls() async throws(PlatformFault) -> String? {
+        guard let login else { return nil }
+        let answer = try await send("GET", "/function/", withLogin: false)
+        // What it says to that is of no interest; a connection whose answer was read is kept.
+        _ = try? await collect(answer, upTo: 65_536)
+        return answer.status == 401 ? login.authorization : nil
+    }
+
+    /// Host and port that the server is asked by: what `Host` says.
+    public var authority: String? {
+        guard let target else { return nil }
+        return serverName.map { "\($0.lowercased()):\(target.port)" } ?? target.authority
     }
 
     /// Where a request goes; the path begins with a slash, so that it cannot become part of the port.
     private func url(_ path: String) throws(PlatformFault) -> String {
-        guard let target, target.query == nil, path.hasPrefix("/") else {
+        guard let target, let authority, target.query == nil, path.hasPrefix("/") else {
             throw PlatformFault(
                 .badSettings,
                 "\(NameRule.printable(baseURL)) is not an address of a gateway.",
                 hint: "Write it as http://HOST:PORT, with a port from 1 to 65535."
             )
         }
-        return target.base + (target.path == "/" ? "" : target.path) + path
+        return "\(target.scheme)://\(authority)" + (target.path == "/" ? "" : target.path) + path
     }
 
-    private func unreachable(_ error: any Error) -> PlatformFault {
-        if Self.isAboutCertificate(error) {
+    private func unreachable(_ error: any Error) async -> PlatformFault {
+        if CertificateProblem.isMeant(by: error), let target {
+            let reason = await reason(error, of: target)
             return PlatformFault(
                 .providerUnreachable,
-                "The certificate of \(baseURL) cannot be verified.",
+                "The certificate of \(baseURL) cannot be verified: \(reason)",
                 hint: "Let this machine trust the authority that made it, and ask by the name that it is for.",
                 cause: error
             )
@@ -157,11 +208,16 @@ public struct SystemClient: Sendable {
         )
     }
 
-    private static func isAboutCertificate(_ error: any Error) -> Bool {
-        if error is NIOSSLExtraError { return true }
-        guard case .handshakeFailed(let why)? = error as? NIOSSLError else { return false }
-        // Its reasons are told apart by their text alone.
-        return "\(why)".contains("CERTIFICATE_VERIFY_FAILED")
+    private func reason(_ error: any Error, of target: ServerURL) async -> String {
+        let isAddress = (try? SocketAddress(ipAddress: target.host, port: target.port)) != nil
+        let found = CertificateProblem.describe(
+            error,
+            name: serverName ?? (isAddress ? nil : target.host),
+            within: .seconds(5),
+            on: MultiThreadedEventLoopGroup.singleton.any()
+        ) { $0.connect(host: target.host, port: target.port) }
+        // It never fails.
+        return (try? await found.get()) ?? ""
     }
 
     /// Sends a JSON body, if any, and reads a JSON answer.

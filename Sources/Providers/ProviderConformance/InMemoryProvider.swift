@@ -35,7 +35,7 @@ public actor InMemoryProvider: FunctionProvider {
     /// What it says of its behaviours.
     public nonisolated let behaviours: ProviderBehaviours
     private nonisolated let abilities: ProviderCapabilities
-    private let upstream: HTTPUpstream
+    private let upstream: Upstream
     private let defaultNamespace = NameRule.defaultNamespace
     private var functions: [FunctionID: Stored] = [:]
     private var secretNames: [String: Set<String>] = [:]
@@ -49,7 +49,7 @@ public actor InMemoryProvider: FunctionProvider {
     ///
     /// `abilities` is what it really can do; `claims` is what it says of its behaviours, nil for the truth.
     public init(
-        upstream: HTTPUpstream = HTTPUpstream(host: "127.0.0.1", port: 9),
+        upstream: Upstream = Upstream(.tcp(host: "127.0.0.1", port: 9)),
         abilities: ProviderCapabilities = InMemoryProvider.usual,
         claims: ProviderBehaviours? = nil
     ) {
@@ -167,7 +167,7 @@ public actor InMemoryProvider: FunctionProvider {
                 Replica(
                     id: "\(id.name)-\(serving)-\(number)",
                     revision: serving,
-                    target: .http(upstream),
+                    target: upstream,
                     maxInFlight: nil
                 )
             }

@@ -13,7 +13,7 @@ public final class Replica: Sendable {
     /// The revision that it runs; 0 where the provider has none.
     public let revision: Int
     /// Where its calls go.
-    public let target: InvocationTarget
+    public let target: any InvocationTarget
     /// Calls it takes at a time; `Int.max` when there is no limit.
     public let maxInFlight: Int
 
@@ -24,7 +24,7 @@ public final class Replica: Sendable {
     public let connections = ReplicaConnections()
 
     /// Makes a replica that takes calls.
-    public init(id: String, revision: Int = 0, target: InvocationTarget, maxInFlight: Int?) {
+    public init(id: String, revision: Int = 0, target: any InvocationTarget, maxInFlight: Int?) {
         self.id = id
         self.revision = revision
         self.target = target

@@ -2,44 +2,6 @@
 
 import FunctionModel
 
-/// Where a call can be carried out.
-public enum InvocationTarget: Sendable {
-    /// An HTTP server.
-    case http(HTTPUpstream)
-    /// A process that is started for each call.
-    case process(any ProcessLauncher)
-    /// The files of a folder.
-    case files(folder: String)
-}
-
-/// An HTTP server that carries out calls.
-public struct HTTPUpstream: Sendable, Hashable {
-    /// An address or a name.
-    public var host: String
-    /// The port, 1 to 65535.
-    public var port: Int
-    /// What stands before the call's path, without a slash at its end; empty for none.
-    public var pathPrefix: String
-
-    /// Reads `http://HOST[:PORT][/PATH]`; nil for anything else.
-    public init?(url: String) {
-        guard let server = ServerURL(url, defaultPorts: ["http": 80]), server.query == nil else { return nil }
-        let path = server.path
-        self.init(
-            host: server.host,
-            port: server.port,
-            pathPrefix: path.hasSuffix("/") ? String(path.dropLast()) : path
-        )
-    }
-
-    /// Makes an upstream.
-    public init(host: String, port: Int, pathPrefix: String = "") {
-        self.host = host
-        self.port = port
-        self.pathPrefix = pathPrefix
-    }
-}
-
 /// Starts a process for each call of a function in a fork mode (contract §15.4).
 public protocol ProcessLauncher: Sendable {
     /// The type of what the process prints, unless it says otherwise.

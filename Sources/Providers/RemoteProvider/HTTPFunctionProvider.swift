@@ -14,12 +14,12 @@ public import SystemClient
 public struct HTTPFunctionProvider: FunctionProvider {
     private let learned = LearnedCapabilities()
     private let client: SystemClient
-    private let upstream: HTTPUpstream
+    private let upstream: Upstream
     private let pollInterval: Duration
     private let time: RemoteTime
     private let warn: @Sendable (FunctionID, String) -> Void
 
-    /// Makes a provider of an API at `http://HOST:PORT`.
+    /// Makes a provider of an API at `http://HOST:PORT` or `https://HOST:PORT`; `tls` is how the latter is reached.
     ///
     /// `clock` measures pauses between questions, and how long a function has been missing.
     /// `warn` is told, once for each function, what of its deployment cannot be parsed here and counts as absent.
@@ -29,19 +29,24 @@ public struct HTTPFunctionProvider: FunctionProvider {
         client: SystemClient,
         pollInterval: Duration = .seconds(1),
         clock: some Clock<Duration> = ContinuousClock(),
+        tls: UpstreamTLS? = nil,
         warn: @escaping @Sendable (FunctionID, String) -> Void = { _, _ in }
     ) throws(PlatformFault) {
-        guard let upstream = HTTPUpstream(url: client.baseURL) else {
+        guard let server = ServerURL(client.baseURL), server.query == nil else {
             throw PlatformFault(
                 .badSettings,
                 "\(client.baseURL) is not a provider's address.",
-                hint: "Write http://HOST:PORT/"
+                hint: "Write http://HOST:PORT/ or https://HOST:PORT/"
             )
         }
         self.client = client
         self.pollInterval = pollInterval
         time = RemoteTime(clock)
         self.warn = warn
+        var upstream = Upstream(server, tls: tls)
+        // Behind one address by TLS there may be several servers, which are told apart by what they are asked by.
+        let host = client.authority.flatMap { Upstream.Header(name: "Host", value: $0) }
+        if upstream.tls != nil, let host { upstream.headers = [host] }
         self.upstream = upstream
     }
 

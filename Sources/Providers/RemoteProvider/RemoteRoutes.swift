@@ -11,7 +11,9 @@ import SystemClient
 /// a list leaves out stays, too, until there is evidence that it is gone.
 actor RemoteRoutes {
     private let client: SystemClient
-    private let upstream: HTTPUpstream
+    private let upstream: Upstream
+    /// What calls have to bring besides, to get in there.
+    private var credentials: Upstream.Header?
     private let pollInterval: Duration
     private let learned: LearnedCapabilities
     private let time: RemoteTime
@@ -33,7 +35,7 @@ actor RemoteRoutes {
 
     init(
         client: SystemClient,
-        upstream: HTTPUpstream,
+        upstream: Upstream,
         pollInterval: Duration,
         learned: LearnedCapabilities,
         time: RemoteTime,
@@ -84,6 +86,7 @@ actor RemoteRoutes {
     ///
     /// Its end is no loss of contact, which the next attempt shows; one that brought nothing is.
     private func followPushes() async throws(PlatformFault) {
+        try await learnCredentials()
         let records = try await client.watch()
         var hasSeen = false
         do {
@@ -98,6 +101,15 @@ actor RemoteRoutes {
             throw PlatformFault(.providerUnreachable, "The provider broke its answer off.", cause: error)
         }
         guard hasSeen else { throw PlatformFault(.providerUnreachable, "The provider tells nothing.") }
+    }
+
+    /// Whatever stands before the provider may want a login for calls too; what changes about that goes for new replicas.
+    private func learnCredentials() async throws(PlatformFault) {
+        let wanted = try await client.authorizationOfCalls()
+        let header = wanted.flatMap { Upstream.Header(name: "Authorization", value: $0) }
+        guard header != credentials else { return }
+        credentials = header
+        for id in Array(replicas.keys) { _ = withdraw(id) }
     }
 
     private func take(_ record: WatchRecord) {
@@ -209,11 +221,12 @@ actor RemoteRoutes {
         if let kept = replicas[id], kept.maxInFlight == slots, kept.revision == function.revision { return kept }
         _ = withdraw(id)
         var target = upstream
+        if let credentials { target.headers.append(credentials) }
         target.pathPrefix += "/function/\(id)"
         let made = Replica(
             id: "\(id)",
             revision: function.revision,
-            target: .http(target),
+            target: target,
             maxInFlight: function.maxInFlight
         )
         replicas[id] = made

@@ -145,10 +145,10 @@ private final class RunningWatchdog: Sendable {
         log.say("Watchdog mode: \(settings.mode.rawValue)  fprocess: \"\(settings.command.joined(separator: " "))\"")
         switch settings.mode {
         case .files:
-            publish(.files(folder: settings.staticPath))
+            publish(FolderTarget(path: settings.staticPath))
             return nil
         case .streaming, .serializing:
-            publish(.process(makeLauncher()))
+            publish(ProcessTarget(makeLauncher()))
             return nil
         case .http:
             guard let upstream = settings.upstream else { return nil }
@@ -160,7 +160,7 @@ private final class RunningWatchdog: Sendable {
                 loop: group.next(),
                 log: log
             )
-            let processID = try await child.start { [self] in publish(.http(upstream)) }
+            let processID = try await child.start { [self] in publish(upstream) }
             return RunningChild(child: child, processID: processID)
         }
     }
@@ -201,7 +201,7 @@ private final class RunningWatchdog: Sendable {
 
     private static let namespace = "watchdog"
 
-    private func publish(_ target: InvocationTarget) {
+    private func publish(_ target: any InvocationTarget) {
         let calls = Replica(id: "function", target: target, maxInFlight: settings.maxInFlight)
         replica.withLock { $0 = calls }
         let probes = Replica(id: "probes", target: target, maxInFlight: nil)

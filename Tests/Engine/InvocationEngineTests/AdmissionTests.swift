@@ -124,7 +124,7 @@ struct AdmissionTests {
     /// A replica whose process has just ended, before anybody has noticed.
     private func gone() throws -> Replica {
         let port = try ReservedPort.claim()
-        return Replica(id: "gone", target: .http(HTTPUpstream(host: "127.0.0.1", port: port)), maxInFlight: nil)
+        return Replica(id: "gone", target: Upstream(.tcp(host: "127.0.0.1", port: port)), maxInFlight: nil)
     }
 
     @Test func `a call that meets a replica just gone waits for its successor`() async throws {
@@ -182,7 +182,7 @@ struct AdmissionTests {
 
 struct ReplicaTests {
     @Test func `a replica takes as many calls as it may and no more`() {
-        let replica = Replica(id: "r", target: .http(HTTPUpstream(host: "127.0.0.1", port: 1)), maxInFlight: 2)
+        let replica = Replica(id: "r", target: Upstream(.tcp(host: "127.0.0.1", port: 1)), maxInFlight: 2)
         #expect(replica.enter())
         #expect(replica.enter())
         #expect(!replica.enter())
@@ -205,7 +205,7 @@ struct ReplicaTests {
     }
 
     @Test func `draining is told once, when the last call has left`() {
-        let replica = Replica(id: "r", target: .http(HTTPUpstream(host: "127.0.0.1", port: 1)), maxInFlight: nil)
+        let replica = Replica(id: "r", target: Upstream(.tcp(host: "127.0.0.1", port: 1)), maxInFlight: nil)
         let told = Counter()
         #expect(replica.enter())
         replica.drain { told.add() }

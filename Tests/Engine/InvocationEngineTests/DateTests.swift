@@ -60,7 +60,7 @@ struct DateTests {
         let direct = try await watchdog.call()
         #expect(dates(direct).count == 1 && isNow(dates(direct)[0]), "\(direct)")
         let fixture = try await EngineFixture()
-        let target = InvocationTarget.http(HTTPUpstream(host: "127.0.0.1", port: watchdog.port))
+        let target = Upstream(.tcp(host: "127.0.0.1", port: watchdog.port))
         let replica = Replica(id: "w", target: target, maxInFlight: nil)
         fixture.table.apply(.changed(try EngineFixture.route(replicas: [replica])))
         let answer = try await fixture.exchange(EngineFixture.request())

@@ -30,7 +30,7 @@ final class EngineFixture: Sendable {
         table = RoutingTable { _, _ in activations.add() }
         replica = Replica(
             id: "fn-1",
-            target: .http(HTTPUpstream(host: "127.0.0.1", port: origin.port)),
+            target: Upstream(.tcp(host: "127.0.0.1", port: origin.port)),
             maxInFlight: try Self.policy(environment).maxInFlight
         )
         door = FrontDoor(
@@ -56,6 +56,13 @@ final class EngineFixture: Sendable {
             policy: try policy(environment),
             replicas: replicas
         )
+    }
+
+    /// Lets calls go elsewhere, and returns when every event loop has heard of it.
+    func serve(_ target: any InvocationTarget) async throws {
+        let replica = Replica(id: "other", target: target, maxInFlight: nil)
+        table.apply(.changed(try Self.route(replicas: [replica])))
+        _ = try await metrics()
     }
 
     static let ok = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"

@@ -83,6 +83,23 @@ struct EngineFaultTests {
         #expect(try await connection.receive().hasSuffix(body))
     }
 
+    @Test func `a client that reads slowly gets all of an answer whose function has closed its connection`()
+        async throws
+    {
+        let body = String(repeating: "0123456789abcdef", count: 196_608)
+        let fixture = try await EngineFixture { request in
+            let head = request.contains("/length") ? "Content-Length: \(body.utf8.count)\r\n" : ""
+            return [.sendAndClose("HTTP/1.1 200 OK\r\n\(head)\r\n\(body)")]
+        }
+        for path in ["length", "none"] {
+            let connection = try RawConnection(port: fixture.port, receiveBuffer: 4096)
+            try await connection.send(EngineFixture.request("GET /function/fn/\(path) HTTP/1.0"))
+            _ = await fixture.origin.nextRequest()
+            let answer = try await connection.receive()
+            #expect(answer.hasSuffix(body), "\(path): \(answer.utf8.count) bytes")
+        }
+    }
+
     @Test func `a kept connection that the function has closed meanwhile is no failure`() async throws {
         let fixture = try await EngineFixture { _ in [.send(EngineFixture.ok), .close] }
         for _ in 0..<50 {

@@ -202,7 +202,7 @@ struct ForwardingTests {
     @Test func `calls of functions in turn reach each its own, and a removed one is gone`() async throws {
         let fixture = try await EngineFixture()
         let other = try await ScriptedOrigin { _ in [.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n2.")] }
-        let target = InvocationTarget.http(HTTPUpstream(host: "127.0.0.1", port: other.port))
+        let target = Upstream(.tcp(host: "127.0.0.1", port: other.port))
         let second = FunctionRoute(
             id: FunctionID(name: "fn2", namespace: "openfaas-fn"),
             revision: 1,

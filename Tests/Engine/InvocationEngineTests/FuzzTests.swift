@@ -55,7 +55,8 @@ struct FuzzTests {
                 clientAddress: "1",
                 rest: head.target,
                 replica: LocalReplica(
-                    Replica(id: "r", target: .http(HTTPUpstream(host: "h", port: 1)), maxInFlight: nil)
+                    Replica(id: "r", target: Upstream(.tcp(host: "h", port: 1)), maxInFlight: nil),
+                    OriginFactories()
                 ),
                 userAgent: "u"
             )

@@ -59,14 +59,14 @@ struct HostTests {
             var scanner = HeadScanner()
             _ = try #require(try scanner.scan(raw, limit: 1024))
             let head = try RequestHead(scanner.startLine, scanner.fields, in: raw)
-            let target = InvocationTarget.http(HTTPUpstream(host: address, port: 81))
+            let target = Upstream(.tcp(host: address, port: 81))
             let forwarded = ForwardedRequest(
                 role: .watchdog,
                 head: head,
                 facts: CallFacts(),
                 clientAddress: "1",
                 rest: head.target,
-                replica: LocalReplica(Replica(id: "r", target: target, maxInFlight: nil)),
+                replica: LocalReplica(Replica(id: "r", target: target, maxInFlight: nil), OriginFactories()),
                 userAgent: "u"
             )
             var out = ByteBuffer()

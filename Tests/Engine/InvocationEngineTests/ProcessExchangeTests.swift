@@ -79,7 +79,7 @@ struct ProcessExchangeTests {
         let second = try output == .file ? file("out") : pipe(enginesEnd: 0)
         let launcher = Launcher(first.engine, second.engine)
         let fixture = try await EngineFixture()
-        let replica = Replica(id: "p", target: .process(launcher), maxInFlight: nil)
+        let replica = Replica(id: "p", target: ProcessTarget(launcher), maxInFlight: nil)
         fixture.table.apply(.changed(try EngineFixture.route(replicas: [replica])))
         let answer = try await fixture.exchange(EngineFixture.request())
         #expect(answer.hasPrefix("HTTP/1.1 500 "), "\(answer)")

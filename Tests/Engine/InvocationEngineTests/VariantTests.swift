@@ -26,7 +26,7 @@ struct VariantTests {
             second = Replica(
                 id: "fn-2",
                 revision: 2,
-                target: .http(HTTPUpstream(host: "127.0.0.1", port: other.port)),
+                target: Upstream(.tcp(host: "127.0.0.1", port: other.port)),
                 maxInFlight: nil
             )
         }
@@ -150,7 +150,7 @@ struct VariantTests {
 /// Functions that are called at further paths.
 struct PathTests {
     private func route(_ name: String, _ origin: ScriptedOrigin, paths: [String]) -> FunctionRoute {
-        let target = InvocationTarget.http(HTTPUpstream(host: "127.0.0.1", port: origin.port))
+        let target = Upstream(.tcp(host: "127.0.0.1", port: origin.port))
         var route = FunctionRoute(
             id: FunctionID(name: name, namespace: "openfaas-fn"),
             revision: 1,

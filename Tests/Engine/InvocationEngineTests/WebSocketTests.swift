@@ -49,7 +49,7 @@ struct WebSocketTests {
             "fprocess": "python3 \(folder.write("ws.py", Self.server))", "exec_timeout": "1m",
         ])
         let fixture = try await EngineFixture()
-        let target = InvocationTarget.http(HTTPUpstream(host: "127.0.0.1", port: watchdog.port))
+        let target = Upstream(.tcp(host: "127.0.0.1", port: watchdog.port))
         let replica = Replica(id: "ws", target: target, maxInFlight: nil)
         fixture.table.apply(.changed(try EngineFixture.route(replicas: [replica])))
         let client = try RawConnection(port: fixture.port)

@@ -42,6 +42,32 @@ struct PlatformSettingsTests {
         #expect(all.defaultNamespace == "fn")
     }
 
+    @Test func `how a provider elsewhere is told from others is read, and passwords are not shown`() throws {
+        let url = "https://me:secret@provider.example:8081/"
+        let all = try settings(
+            flags: [
+                "provider-ca": "/ca.pem", "provider-server-name": "one.example",
+                "nats-url": "nats://u:secret@a,nats://b",
+            ],
+            environment: ["functions_provider_url": url, "MARTLET_PROVIDER_CERT": "/c", "MARTLET_PROVIDER_KEY": "/k"]
+        )
+        #expect(all.providerURL == url && all.providerTLS.authorities == "/ca.pem")
+        #expect(all.providerTLS.identity?.key == "/k" && all.providerTLS.serverName == "one.example")
+        #expect(all.values["functions-provider-url"]?.shown == "https://***@provider.example:8081/")
+        #expect(all.values["nats-url"]?.shown == "nats://***@a,nats://b")
+        #expect(try settings().providerTLS.isEmpty)
+        for (name, value) in [
+            ("provider-server-name", "10.0.0.1"), ("provider-server-name", "a:1"), ("provider-cert", "/c"),
+        ] {
+            let fault = #expect(throws: PlatformFault.self) { try settings(flags: [name: value]) }
+            #expect(fault?.message.contains("provider-") == true)
+        }
+        let fault = #expect(throws: PlatformFault.self) {
+            try settings(flags: ["functions-provider-url": "http://u:secret@h:99999"])
+        }
+        #expect(fault?.message.contains("secret") == false)
+    }
+
     @Test func `an empty value counts as absent`() throws {
         #expect(try settings(environment: ["MARTLET_PORT": ""]).port == 8080)
     }

@@ -2,6 +2,7 @@
 
 import Foundation
 import FunctionModel
+import Glibc
 import SystemClient
 import TestSupport
 import Testing
@@ -30,6 +31,11 @@ struct PartsTests {
         )
     }
 
+    private func password() throws -> String {
+        try String(contentsOfFile: folder.path + "/data/basic-auth-password", encoding: .utf8)
+            .trimmingCharacters(in: .whitespacesAndNewlines)
+    }
+
     @Test func `a gateway alone serves a provider's functions, and outlives it`() async throws {
         let port = try ReservedPort.claim()
         let provider = try await provider(port: port)
@@ -41,6 +47,9 @@ struct PartsTests {
         let call = try await gateway.call("env/a%20b?c=d", headers: [("X-Call-Id", "mine")])
         #expect(call.status == 200 && call.body.contains("Http_Path=/a b\n"), "\(call)")
         #expect(call.body.contains("Http_X_Call_Id=mine\n") && call.headers["x-call-id"] == "mine")
+        let secret = "Basic \(Data("admin:\(try password())".utf8).base64EncodedString())"
+        let known = try await provider.call("env", headers: [("Authorization", secret), ("X-A", "1")])
+        #expect(known.body.contains("Http_X_A=1\n") && !known.body.contains("Http_Authorization"), "\(known)")
         try await gateway.client.scale("env", in: nil, to: 0)
         #expect(try await eventually { try await gateway.client.function("env", in: nil).availableReplicas == 0 })
         #expect(try await gateway.call("env").status == 200, "from zero")
@@ -89,6 +98,79 @@ struct PartsTests {
         #expect(try await client.send("GET", "/function/env").status == 404)
         #expect(try await eventually { try await client.info().lost == nil })
         #expect(await gateway.stop() == 0)
+        #expect(await provider.stop() == 0)
+    }
+}
+
+/// The same by TLS, as two machines would have it.
+@Suite(.enabled("needs openssl: scripts/test --with-peers", OpenSSL.isThere))
+struct SecuredPartsTests {
+    private let folder = TemporaryFolder()
+
+    private func gateway(_ provider: RunningMartlet, _ arguments: String...) async throws -> RunningMartlet {
+        try await RunningMartlet(
+            ["gateway"],
+            dataDirectory: folder.path + "/data",
+            arguments: arguments,
+            environment: [
+                "functions_provider_url": "https://127.0.0.1:\(provider.port)/",
+                "secret_mount_path": folder.path + "/data",
+            ]
+        )
+    }
+
+    /// What a gateway says that must not trust its provider, and so never becomes ready.
+    private func answerOfBlindGateway(
+        _ provider: RunningMartlet,
+        _ arguments: [String]
+    ) async throws -> (status: Int, body: String) {
+        let program = try await RunningProgram(
+            [
+                RunningProgram.folder.appendingPathComponent("martlet").path, "gateway", "--port", "0",
+                "--metrics-port", "0",
+            ]
+                + ["--ui-port", "off", "--no-auth", "--provider-url", "https://127.0.0.1:\(provider.port)"] + arguments,
+            environment: ["HOME": folder.path]
+        )
+        defer { program.signal(SIGKILL) }
+        #expect(await program.prints("but is not ready"), "\(program.output)")
+        let url = "http://127.0.0.1:\(program.number(after: "listens at http://127.0.0.1:"))"
+        let client = SystemClient(baseURL: url, login: nil, http: RunningMartlet.http)
+        let answer = try await client.send("GET", "/system/functions")
+        return (answer.status, String(decoding: try await client.collect(answer), as: UTF8.self))
+    }
+
+    @Test func `a gateway reaches its provider by TLS, for management and for calls, and tells what is wrong`()
+        async throws
+    {
+        let authority = try await TestAuthority()
+        let identity = try await authority.issue("DNS:provider.example")
+        let provider = try await RunningMartlet(
+            ["provider", "process"],
+            dataDirectory: folder.path + "/data",
+            arguments: ["--tls-cert", identity.certificate, "--tls-key", identity.key]
+        )
+        let trust = ["--provider-ca", authority.certificate, "--provider-server-name", "provider.example"]
+        let gateway = try await gateway(provider, trust[0], trust[1], trust[2], trust[3])
+        #expect(gateway.output.contains("provider https://127.0.0.1:\(provider.port)"))
+        try await gateway.client.create(FunctionDeployment(service: "cat", image: "host", envProcess: "cat"))
+        let large = String(repeating: "0123456789abcdef", count: 65_536)
+        let call = try await gateway.call("cat", method: "POST", body: large)
+        #expect(call.status == 200 && call.body == large)
+        #expect(await gateway.stop() == 0)
+
+        for (arguments, words) in [
+            (["--provider-ca", authority.certificate], "not for this address"),
+            (["--provider-server-name", "provider.example"], "no authority that is trusted"),
+        ] {
+            let list = try await self.answerOfBlindGateway(provider, arguments)
+            #expect(list.status == 503 && list.body.contains("cannot be verified: "), "\(list)")
+            #expect(list.body.contains(words), "\(list)")
+        }
+        let failure = await #expect(throws: RunningMartlet.StartFailure.self) {
+            try await self.gateway(provider, "--provider-ca", identity.key)
+        }
+        #expect(failure?.output.contains("authorities") == true, "\(failure?.output ?? "")")
         #expect(await provider.stop() == 0)
     }
 }

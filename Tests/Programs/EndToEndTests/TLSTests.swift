@@ -119,17 +119,3 @@ struct TLSTests {
         #expect(half?.output.contains("tls-key") == true, "\(half?.output ?? "")")
     }
 }
-
-/// The command `openssl`.
-enum OpenSSL {
-    static func isThere() async -> Bool { await run("version").isSuccess }
-
-    static func run(_ arguments: String...) async -> (isSuccess: Bool, output: String) {
-        let run = try? await ProgramRun.run(
-            ["openssl"] + arguments,
-            environment: ["PATH": "/usr/local/bin:/usr/bin:/bin"],
-            in: "/"
-        )
-        return (run?.isSuccess ?? false, (run?.output ?? "") + (run?.error ?? ""))
-    }
-}

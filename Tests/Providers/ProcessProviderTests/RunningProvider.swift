@@ -89,7 +89,7 @@ struct ForkedCall {
 
     /// Starts a process at a replica; its input is empty.
     init(at replica: Replica, _ variables: [(name: String, value: String)] = []) async throws {
-        guard case .process(let launcher) = replica.target else { throw RunningProvider.NoReplica() }
+        guard let launcher = (replica.target as? ProcessTarget)?.launcher else { throw RunningProvider.NoReplica() }
         let ended = Outcome<ProcessEnd>()
         process = try await withCheckedThrowingContinuation { continuation in
             launcher.launch(

@@ -24,6 +24,32 @@ struct StrangeProviderTests {
         return []
     }
 
+    @Test(arguments: [true, false])
+    func `calls bring the login where what stands before the provider wants it, and nowhere else`(
+        isWanted: Bool
+    ) async throws {
+        let function = """
+            {"name":"fn","namespace":"openfaas-fn","revision":1,"replicas":1,"availableReplicas":1,"queueDepth":1,\
+            "minReplicas":1,"notReadyReason":""}
+            """
+        let body = "{\"kind\":\"snapshot\",\"functions\":[\(function)]}\n"
+        let provider = try await ScriptedOrigin { request in
+            guard request.contains("Basic bWU6cHc=") else {
+                return [.send("HTTP/1.1 \(isWanted ? 401 : 404) No\r\nContent-Length: 0\r\n\r\n")]
+            }
+            return [.send("HTTP/1.1 200 OK\r\nContent-Length: \(body.utf8.count)\r\n\r\n\(body)")]
+        }
+        let url = "http://me:pw@127.0.0.1:\(provider.port)/"
+        let client = SystemClient(baseURL: url, login: nil, http: RunningMartlet.http)
+        #expect(client.baseURL == "http://127.0.0.1:\(provider.port)", "what is printed has no password")
+        for await case .snapshot(let routes) in try HTTPFunctionProvider(client: client).watch() {
+            let upstream = try #require(routes.first?.replicas.first?.target as? Upstream)
+            #expect(upstream.headers.map(\.value) == (isWanted ? ["Basic bWU6cHc="] : []))
+            break
+        }
+        #expect(await provider.nextRequest().hasPrefix("GET /function/ HTTP/1.1\r\n"), "it is no function's address")
+    }
+
     @Test(arguments: ["1e300", "-1e300", "1e19", "-1", "0", "0.5"])
     func `whatever durations it tells, its functions can be called`(seconds: String) async throws {
         let routes = try await routes(
@@ -181,11 +207,10 @@ struct StrangeProviderTests {
         #expect(try await remote.function(id, includingUsage: false).martlet?.state.rawValue == "canarying")
     }
 
-    @Test(arguments: ["http://127.0.0.1:65536", "http://[::1]:0", "https://h", "h", "http://h?x", "http://"])
+    @Test(arguments: ["http://127.0.0.1:65536", "http://[::1]:0", "h", "http://h?x", "http://"])
     func `an address that is none is refused`(url: String) async throws {
         let client = SystemClient(baseURL: url, login: nil, http: RunningMartlet.http)
         #expect(throws: PlatformFault.self) { try HTTPFunctionProvider(client: client) }
-        guard !url.hasPrefix("https:") else { return }
         let fault = await #expect(throws: PlatformFault.self) { try await client.checkHealth() }
         #expect(fault?.code == .badSettings)
     }

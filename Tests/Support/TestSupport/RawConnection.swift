@@ -15,10 +15,15 @@ public final class RawConnection: Sendable {
     }
 
     /// Connects to a loopback port; reading gives up after 10 seconds of silence.
-    public init(port: Int) throws {
+    ///
+    /// `receiveBuffer` is how many bytes the system takes for it before they are read, about.
+    public init(port: Int, receiveBuffer: Int? = nil) throws {
         descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
         var limit = timeval(tv_sec: 10, tv_usec: 0)
         setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
+        if var bytes = receiveBuffer.map({ Int32(clamping: $0) }) {
+            setsockopt(descriptor, SOL_SOCKET, SO_RCVBUF, &bytes, socklen_t(MemoryLayout<Int32>.size))
+        }
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)
         address.sin_port = UInt16(port).bigEndian

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Foundation
-import NIOCore
+public import NIOCore
 import NIOPosix
 import Synchronization
 
@@ -15,31 +15,46 @@ public final class ScriptedOrigin: Sendable {
         case sendBytes([UInt8])
         /// Close the connection.
         case close
+        /// Send these bytes, and close the connection when they are out.
+        case sendAndClose(String)
         /// Send a short answer only when the test says so: it is handed what releases it.
         case hold(@Sendable (_ hand: @escaping @Sendable () -> Void) -> Void)
     }
 
-    /// The port it listens on.
+    /// The port it listens on; 0 for a socket in the file system.
     public let port: Int
     private let channel: any Channel
     private let seen = Mutex<[String]>([])
 
-    /// Listens on a loopback port, a free one for 0.
+    /// Listens on a loopback port, a free one for 0, or on a socket in the file system.
     ///
-    /// `answer` is asked once per request head that has come whole.
-    public init(port: Int = 0, answer: @escaping @Sendable (_ request: String) -> [Step]) async throws {
+    /// `answer` is asked once per request head that has come whole; `prepare` puts what decodes bytes before that, TLS say,
+    /// into the pipeline of each connection.
+    public init(
+        host: String = "127.0.0.1",
+        port: Int = 0,
+        path: String? = nil,
+        prepare: (@Sendable (any Channel) throws -> Void)? = nil,
+        answer: @escaping @Sendable (_ request: String) -> [Step]
+    ) async throws {
         let (heads, continuation) = AsyncStream.makeStream(of: String.self)
         requests = heads
-        channel = try await ServerBootstrap(group: .singletonMultiThreadedEventLoopGroup)
+        let bootstrap = ServerBootstrap(group: .singletonMultiThreadedEventLoopGroup)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
+                    try prepare?(channel)
                     try channel.pipeline.syncOperations.addHandler(
                         ScriptHandler(answer: answer) { continuation.yield($0) }
                     )
                 }
             }
-            .bind(host: "127.0.0.1", port: port).get()
+        channel =
+            if let path {
+                try await bootstrap.bind(unixDomainSocketPath: path).get()
+            } else {
+                try await bootstrap.bind(host: host, port: port).get()
+            }
         self.port = channel.localAddress?.port ?? 0
     }
 
@@ -81,6 +96,10 @@ private final class ScriptHandler: ChannelInboundHandler {
                 case .sendBytes(let bytes):
                     context.writeAndFlush(wrapOutboundOut(ByteBuffer(bytes: bytes)), promise: nil)
                 case .close: context.close(promise: nil)
+                case .sendAndClose(let bytes):
+                    let channel = context.channel
+                    context.writeAndFlush(wrapOutboundOut(ByteBuffer(string: bytes)))
+                        .whenComplete { _ in channel.close(promise: nil) }
                 case .hold(let take):
                     let channel = context.channel
                     take { channel.writeAndFlush(ByteBuffer(string: Self.released), promise: nil) }

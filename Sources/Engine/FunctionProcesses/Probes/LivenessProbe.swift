@@ -34,7 +34,7 @@ public final class LivenessProbe {
     private func schedule(after delay: Duration) {
         loop.assumeIsolated().scheduleTask(in: TimeAmount(delay)) { [self] in
             guard !isOver else { return }
-            ProbeQuestion.ask(port: port, probe: probe, on: loop) { [self] in answered($0) }
+            ProbeQuestion.ask(ProbeQuestion.own(port), probe: probe, on: loop) { [self] in answered($0) }
         }
     }
 

@@ -4,31 +4,38 @@ import FunctionModel
 import NIOCore
 import NIOPosix
 import ProcessControl
+import ProviderContract
 
 /// One question to a replica: whether its port accepts, or its path answers 2xx, in time.
 enum ProbeQuestion {
     private static let ownMachine = "127.0.0.1"
 
+    /// Where what runs on this machine listens.
+    static func own(_ port: Int) -> Upstream.Address { .tcp(host: ownMachine, port: port) }
+
     /// Calls back once, on the loop.
     static func ask(
-        host: String = ownMachine,
-        port: Int,
+        _ address: Upstream.Address,
         probe: ProbeSpec,
         on loop: any EventLoop,
         then answered: @escaping (Bool) -> Void
     ) {
         // By far the most questions are this one, and hundreds of functions may be starting.
-        if probe.path == nil, host == ownMachine, let accepts = PortPool.accepts(port) { return answered(accepts) }
-        let request = probe.path.map { "GET \($0) HTTP/1.1\r\nHost: \(host):\(port)\r\nConnection: close\r\n\r\n" }
+        if probe.path == nil, case .tcp(ownMachine, let port) = address, let accepts = PortPool.accepts(port) {
+            return answered(accepts)
+        }
+        let request = probe.path.map {
+            "GET \($0) HTTP/1.1\r\nHost: \(address.authority)\r\nConnection: close\r\n\r\n"
+        }
         let answer = loop.makePromise(of: Bool.self)
         let limit = TimeAmount(probe.timeout)
         let handler = NIOLoopBound(ProbeHandler(request: request, answer: answer), eventLoop: loop)
-        ClientBootstrap(group: loop)
+        let bootstrap = ClientBootstrap(group: loop)
             .connectTimeout(limit)
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(handler.value) }
             }
-            .connect(host: host, port: port)
+        connect(bootstrap, to: address)
             .assumeIsolated()
             .whenComplete { outcome in
                 switch outcome {
@@ -39,6 +46,16 @@ enum ProbeQuestion {
                 }
             }
         answer.futureResult.assumeIsolated().whenComplete { outcome in answered((try? outcome.get()) ?? false) }
+    }
+
+    private static func connect(
+        _ bootstrap: ClientBootstrap,
+        to address: Upstream.Address
+    ) -> EventLoopFuture<any Channel> {
+        switch address {
+        case .tcp(let host, let port): bootstrap.connect(host: host, port: port)
+        case .unix(let path): bootstrap.connect(unixDomainSocketPath: path)
+        }
     }
 }
 
@@ -57,7 +74,7 @@ private final class ProbeHandler: ChannelInboundHandler {
 
     func channelActive(context: ChannelHandlerContext) {
         // A connection to itself is no server (the ports are chosen so that it cannot happen; belt and braces).
-        guard context.localAddress?.port != context.remoteAddress?.port else { return finish(context, false) }
+        guard context.localAddress != context.remoteAddress else { return finish(context, false) }
         guard let request else { return finish(context, true) }
         context.writeAndFlush(wrapOutboundOut(ByteBuffer(string: request)), promise: nil)
     }

@@ -2,6 +2,7 @@
 
 public import FunctionModel
 public import NIOCore
+public import ProviderContract
 
 /// The replicas that are asked on one event loop at the moment: where hundreds start at once, asking each of them every
 /// millisecond would take the time that they need.
@@ -22,8 +23,7 @@ public final class ProbeCrowd {
 /// comes up in milliseconds, then less and less.
 public final class ReadinessProbe {
     private let loop: any EventLoop
-    private let host: String
-    private let port: Int
+    private let address: Upstream.Address
     private let probe: ProbeSpec
     private let whenReady: () -> Void
     private var successes = 0
@@ -34,15 +34,13 @@ public final class ReadinessProbe {
 
     /// Describes a probe; everything happens on the loop, `whenReady` at most once.
     public init(
-        host: String = "127.0.0.1",
-        port: Int,
+        _ address: Upstream.Address,
         probe: ProbeSpec,
         among crowd: ProbeCrowd = ProbeCrowd(),
         on loop: any EventLoop,
         whenReady: @escaping () -> Void
     ) {
-        self.host = host
-        self.port = port
+        self.address = address
         self.probe = probe
         self.loop = loop
         self.whenReady = whenReady
@@ -72,7 +70,7 @@ public final class ReadinessProbe {
 
     private func ask() {
         guard !isOver else { return }
-        ProbeQuestion.ask(host: host, port: port, probe: probe, on: loop) { [self] in answered($0) }
+        ProbeQuestion.ask(address, probe: probe, on: loop) { [self] in answered($0) }
     }
 
     private func answered(_ isReady: Bool) {

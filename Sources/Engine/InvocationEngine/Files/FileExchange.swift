@@ -5,6 +5,7 @@ import FunctionModel
 import Glibc
 import NIOCore
 import NIOPosix
+import ProviderContract
 
 /// One call answered with a file (contract §15.4, mode `static`).
 ///
@@ -160,9 +161,18 @@ final class FileExchange: Origin {
     }
 }
 
+/// Answers each call with a file.
+final class FolderSource: OriginSource {
+    private let path: String
+
+    init(_ target: FolderTarget) { path = target.path }
+
+    func begin(_ call: OriginCall) { call.front.answerFile(in: path) }
+}
+
 extension FrontConnection {
     /// Answers the call with a file.
-    func answerFile(in folder: String) {
+    fileprivate func answerFile(in folder: String) {
         guard let head else { return }
         let rest = rest
         let conditions = headBytes.withUnsafeReadableBytes { bytes -> FileExchange.Conditions? in

@@ -20,7 +20,7 @@ struct ForwardedRequest {
 
     func write(to out: inout ByteBuffer, from bytes: UnsafeRawBufferPointer, _ fields: ContiguousArray<HeadField>) {
         // Everything of the head once, `Host` once more, and what is ours.
-        let strings = (replica.upstream?.room ?? 0) + clientAddress.utf8.count + userAgent.utf8.count
+        let strings = (replica.server?.room ?? 0) + clientAddress.utf8.count + userAgent.utf8.count
         out.writeHead(atMost: 2 * bytes.count + strings + facts.room + 512) { write(to: &$0, from: bytes, fields) }
     }
 
@@ -32,12 +32,16 @@ struct ForwardedRequest {
     ) {
         out.write(bytes, head.methodRange)
         out.write(byte: UInt8(ascii: " "))
-        if let prefix = replica.upstream?.pathPrefix, !prefix.isEmpty { out.writeString(prefix) }
+        if let prefix = replica.server?.pathPrefix, !prefix.isEmpty { out.writeString(prefix) }
         if rest.isEmpty || bytes[rest.lowerBound] != UInt8(ascii: "/") { out.write(byte: UInt8(ascii: "/")) }
         out.write(bytes, rest)
         out.write(" HTTP/1.1\r\n")
-        out.copyRuns(of: fields, in: bytes) { keeps($0) }
-        writeHost(to: &out, from: bytes)
+        if let added = replica.server?.added {
+            writeFields(to: &out, from: bytes, fields, adding: added)
+        } else {
+            out.copyRuns(of: fields, in: bytes) { keeps($0) }
+            writeHost(to: &out, from: bytes)
+        }
         if role == .gateway {
             writeForwarding(to: &out, from: bytes, fields)
             if !head.hasUserAgent { out.writeField("User-Agent", userAgent) }
@@ -51,6 +55,19 @@ struct ForwardedRequest {
             out.write("\r\n")
         }
         out.write("\r\n")
+    }
+
+    /// Fields of ours stand in for the client's of the same names.
+    @inline(never)
+    private func writeFields(
+        to out: inout HeadWriter,
+        from bytes: UnsafeRawBufferPointer,
+        _ fields: ContiguousArray<HeadField>,
+        adding added: AddedFields
+    ) {
+        out.copyRuns(of: fields, in: bytes) { keeps($0) && !added.replace($0.nameBytes(in: bytes)) }
+        if !added.replaceHost { writeHost(to: &out, from: bytes) }
+        out.writeString(added.lines)
     }
 
     /// A length passes as the client's own line, unless we had to count.
@@ -90,14 +107,8 @@ struct ForwardedRequest {
             out.write("Host: ")
             out.write(bytes, head.host)
             out.write("\r\n")
-        } else if head.host.isEmpty, head.isVersion10, let upstream = replica.upstream {
-            let isIPv6 = upstream.host.utf8.contains(UInt8(ascii: ":"))
-            out.write("Host: ")
-            if isIPv6 { out.write("[") }
-            out.writeString(upstream.host)
-            out.write(isIPv6 ? "]:" : ":")
-            out.writeDecimal(UInt64(upstream.port))
-            out.write("\r\n")
+        } else if head.host.isEmpty, head.isVersion10, let server = replica.server {
+            out.writeField("Host", server.host)
         }
     }
 
@@ -119,11 +130,6 @@ struct ForwardedRequest {
         out.write(bytes, head.host)
         out.write("\r\n")
     }
-}
-
-extension HTTPUpstream {
-    /// Bytes that its name and prefix take in a head.
-    fileprivate var room: Int { pathPrefix.utf8.count + host.utf8.count }
 }
 
 /// Writes the head that a client gets of a function's answer.

@@ -36,6 +36,7 @@ extension FrontConnection {
         self.entry = entry
         self.rest = rest
         entry.counters.start()
+        if loopContext.withholdsLogin { withholdLogin() }
         do throws(PlatformFault) {
             try takeDeadline(head)
         } catch {
@@ -70,6 +71,12 @@ extension FrontConnection {
         headBytes.withUnsafeReadableBytes { bytes in
             Destination.refusal(of: head, UnsafeRawBufferPointer(rebasing: bytes[rest.lowerBound..<head.pathEnd]))
         }
+    }
+
+    /// Has a login that is for this hop alone end here.
+    private func withholdLogin() {
+        guard let isOurs = loopContext.settings.isOwnLogin else { return }
+        headBytes.withUnsafeReadableBytes { scanner.markLogins(in: $0, where: isOurs) }
     }
 
     /// Notes what is known of a call before its function is looked for.
@@ -255,18 +262,12 @@ extension FrontConnection {
     private func carryOut(at local: LocalReplica) {
         attempts += 1
         if let connection = local.takeIdle() { return use(connection) }
-        switch local.replica.target {
-        case .http:
-            connect(local)
-        case .process(let launcher):
-            startProcess(launcher)
-        case .files(let folder):
-            answerFile(in: folder)
-        }
+        local.source.begin(OriginCall(self))
     }
 
     /// Waits for a connection: one that is opened, or one that falls free before.
-    private func connect(_ local: LocalReplica, isFresh: Bool = false) {
+    func connect(isFresh: Bool = false) {
+        guard let local = replica else { return }
         let waiter = ConnectionWaiter(self, at: local, isFresh: isFresh)
         self.waiter = waiter
         local.add(waiter, in: loopContext)
@@ -315,6 +316,8 @@ extension FrontConnection {
     /// Nothing was sent, so the call may try again: at another replica, or until the provider has noticed that this
     /// one is gone and the call waits for its successor.
     private func connectFailed(_ error: any Error) {
+        // Who knows why does not have to try again.
+        if let fault = error as? PlatformFault { return refuse(fault) }
         guard connectFailures < Self.connectPauses.count, let entry else {
             return refuse(
                 PlatformFault(
@@ -344,12 +347,12 @@ extension FrontConnection {
     ///
     /// A kept connection may just have timed out; a new one may have waited in the backlog of a process that ended.
     func retryOnFreshConnection() -> Bool {
-        guard let head, let replica, attempts < 2, head.method.isIdempotent, !hasHandedOverBody,
-            phase == .exchange, answerStatus == 0, replica.upstream != nil
+        guard let head, attempts < 2, head.method.isIdempotent, !hasHandedOverBody,
+            phase == .exchange, answerStatus == 0, replica?.server != nil
         else { return false }
         origin = nil
         attempts += 1
-        connect(replica, isFresh: true)
+        connect(isFresh: true)
         return true
     }
 

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import NIOCore
+package import NIOCore
 
 /// What carries out one request for a front connection: a replica's connection, a process, or a local responder.
 ///
 /// Both live on the same event loop and call each other directly. An origin answers by calling the front's `answer…`
 /// methods; after `answerEnded` or `failed` it says nothing more, and after `abandon` it hears nothing more.
-protocol Origin: AnyObject {
+package protocol Origin: AnyObject {
     /// Whether more of the request's body may be handed over now.
     var isWritable: Bool { get }
 

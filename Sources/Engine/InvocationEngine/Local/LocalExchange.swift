@@ -159,7 +159,9 @@ private struct LocalWriter: LocalResponseWriter {
 extension FrontConnection {
     /// Lets the local responder answer.
     func answerLocally(_ head: RequestHead) {
-        let request = headBytes.withUnsafeReadableBytes { localRequest(head, in: $0) }
+        let request = headBytes.withUnsafeReadableBytes {
+            localRequest(head, Self.localTarget(head, in: $0), in: $0)
+        }
         let exchange = LocalExchange(self)
         origin = exchange
         armExchangeTimer()
@@ -175,7 +177,22 @@ extension FrontConnection {
         return (path.isEmpty ? "/" : "") + String(decoding: bytes[start..<head.target.upperBound], as: UTF8.self)
     }
 
-    private func localRequest(_ head: RequestHead, in bytes: UnsafeRawBufferPointer) -> LocalRequest {
+    /// What a function is asked, for those who carry calls out in ways of their own.
+    var requestAtFunction: LocalRequest {
+        guard let head else {
+            return LocalRequest(method: "", target: "/", headers: [], contentLength: 0, clientAddress: nil)
+        }
+        return headBytes.withUnsafeReadableBytes { bytes in
+            let target = String(decoding: bytes[rest], as: UTF8.self)
+            return localRequest(head, target.hasPrefix("/") ? target : "/" + target, in: bytes)
+        }
+    }
+
+    private func localRequest(
+        _ head: RequestHead,
+        _ target: String,
+        in bytes: UnsafeRawBufferPointer
+    ) -> LocalRequest {
         let length: Int? =
             switch head.framing {
             case .length(let length): length
@@ -184,7 +201,7 @@ extension FrontConnection {
             }
         return LocalRequest(
             method: String(decoding: bytes[head.methodRange], as: UTF8.self),
-            target: Self.localTarget(head, in: bytes),
+            target: target,
             headers: scanner.fields.filter { !$0.name.endsAtHop }.map {
                 (
                     String(decoding: $0.nameBytes(in: bytes), as: UTF8.self),

@@ -247,9 +247,18 @@ private final class OutputHandler: ChannelInboundHandler {
     func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
 }
 
+/// Starts a process for each call.
+final class ProcessSource: OriginSource {
+    private let launcher: any ProcessLauncher
+
+    init(_ target: ProcessTarget) { launcher = target.launcher }
+
+    func begin(_ call: OriginCall) { call.front.startProcess(launcher) }
+}
+
 extension FrontConnection {
     /// Carries the call out by a process of its own.
-    func startProcess(_ launcher: any ProcessLauncher) {
+    fileprivate func startProcess(_ launcher: any ProcessLauncher) {
         guard let head else { return }
         let rest = rest
         let variables = headBytes.withUnsafeReadableBytes { bytes in

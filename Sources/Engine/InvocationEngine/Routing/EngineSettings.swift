@@ -44,6 +44,12 @@ public struct EngineSettings: Sendable {
     /// What `X-Served-By` says, as `martlet/1.0.0`.
     public var servedBy: String
 
+    /// The ways to carry calls out.
+    public var origins: OriginFactories
+    /// Whether an `Authorization` is a login for this hop alone, which no function is to hear of; nil where none is.
+    ///
+    /// Asked on event loops, so it must not block.
+    public var isOwnLogin: (@Sendable (String) -> Bool)?
     /// Accepts asynchronous calls; nil where none are.
     public var intake: (any CallIntake)?
     /// Hears of calls that have ended; nil costs nothing.
@@ -72,6 +78,8 @@ public struct EngineSettings: Sendable {
         bodyFolder: String? = nil,
         waitingLimit: Int = 10_000,
         servedBy: String,
+        origins: OriginFactories = OriginFactories(),
+        isOwnLogin: (@Sendable (String) -> Bool)? = nil,
         intake: (any CallIntake)? = nil,
         accessLog: (any AccessLog)? = nil,
         admission: @escaping @Sendable (FunctionRoute) -> (any AdmissionHook)? = { PolicyHook($0.policy) },
@@ -92,6 +100,8 @@ public struct EngineSettings: Sendable {
         self.bodyFolder = bodyFolder
         self.waitingLimit = waitingLimit
         self.servedBy = servedBy
+        self.origins = origins
+        self.isOwnLogin = isOwnLogin
         self.intake = intake
         self.accessLog = accessLog
         self.admission = admission

@@ -28,12 +28,14 @@ final class FunctionEntry {
     /// Asked before a call is let in; nil costs nothing.
     private(set) var admission: (any AdmissionHook)?
     private let makeAdmission: @Sendable (FunctionRoute) -> (any AdmissionHook)?
+    private let origins: OriginFactories
 
     init(
         _ route: FunctionRoute,
         room: AdmissionQueue,
         cell: (any InvocationCell)?,
-        admission: @escaping @Sendable (FunctionRoute) -> (any AdmissionHook)?
+        admission: @escaping @Sendable (FunctionRoute) -> (any AdmissionHook)?,
+        origins: OriginFactories
     ) {
         id = route.id
         name = route.id.description
@@ -44,6 +46,7 @@ final class FunctionEntry {
         weight = 1
         self.room = room
         self.cell = cell
+        self.origins = origins
     }
 
     /// A variant: what is counted of its calls is counted of the whole function's.
@@ -53,6 +56,7 @@ final class FunctionEntry {
         policy = variant.policy
         execLimit = variant.policy.deadline.map { TimeAmount($0) }
         makeAdmission = whole.makeAdmission
+        origins = whole.origins
         admission = whole.makeAdmission(FunctionRoute(id: whole.id, variants: [variant], desiredReplicas: 1))
         counters = whole.counters
         cell = whole.cell
@@ -70,7 +74,9 @@ final class FunctionEntry {
         execLimit = route.policy.deadline.map { TimeAmount($0) }
         paths = route.paths
         let old = allReplicas
-        func local(_ replica: Replica) -> LocalReplica { old.first { $0.replica === replica } ?? LocalReplica(replica) }
+        func local(_ replica: Replica) -> LocalReplica {
+            old.first { $0.replica === replica } ?? LocalReplica(replica, origins)
+        }
         variants = zip(route.served, rooms).map { variant, room in
             FunctionEntry(variant, of: self, room: room, variant.replicas.map(local))
         }
@@ -135,6 +141,6 @@ final class FunctionEntry {
 
     /// This event loop's side of a replica that was entered elsewhere.
     func local(_ replica: Replica) -> LocalReplica {
-        allReplicas.first { $0.replica === replica } ?? LocalReplica(replica, isRetired: true)
+        allReplicas.first { $0.replica === replica } ?? LocalReplica(replica, origins, isRetired: true)
     }
 }

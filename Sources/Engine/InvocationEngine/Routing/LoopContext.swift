@@ -23,6 +23,8 @@ final class LoopContext {
     let intakeOutcomes: IntakeOutcomes
     /// The other event loops, set once at the start.
     var siblings: [LoopHandle] = []
+    /// Whether callers may bring a login that functions are not to hear of.
+    let withholdsLogin: Bool
     private(set) var isDraining = false
     /// Takes connections that have nothing to do; nil where they are kept.
     private(set) var heir: (@Sendable (ListenerOffer, CInt) -> Void)?
@@ -57,6 +59,7 @@ final class LoopContext {
         ledger = engine.ledger
         responder = engine.responder
         accessLog = engine.settings.accessLog
+        withholdsLogin = engine.settings.isOwnLogin != nil
         bodies = engine.bodies
         timers = TimerWheel(loop: loop)
         intakeOutcomes = IntakeOutcomes(loop: loop)
@@ -126,7 +129,8 @@ final class LoopContext {
             route,
             room: room,
             cell: ledger?.cell(for: route.id),
-            admission: settings.admission
+            admission: settings.admission,
+            origins: settings.origins
         )
         for address in addresses(route.id) { entries[address] = entry }
         return entry

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Glibc
 import NIOCore
-import NIOPosix
 import ProviderContract
 
 /// Opening connections: as many as calls wait for one, but no more at a time than the server has shown to take.
@@ -11,6 +11,8 @@ extension LocalReplica {
         let connection: UpstreamConnection
         let slot: ConnectionOpenings.Slot
         let since: NIODeadline
+        /// Whether the server's machine has answered, and it is being found out whether it is the right one.
+        var isHandshaking = false
         /// How often it was looked at.
         ///
         /// Between two looks the event loop has heard of what happened: a loop that is busy does not take its own slowness
@@ -43,10 +45,10 @@ extension LocalReplica {
     // MARK: Opening
 
     private func openMore(_ context: LoopContext) {
-        guard let upstream else { return }
-        while attempts.count < waiters.count, !isInLine {
+        guard let server else { return }
+        while attempts.count < waiters.count, !isInLine, !isLineFull {
             guard let slot = openings.take(at: Self.now) else { return standInLine(context) }
-            open(upstream, slot, context)
+            open(server, slot, context)
         }
     }
 
@@ -64,26 +66,43 @@ extension LocalReplica {
     /// A slot has become free for this event loop, which may not need it any more.
     private func take(_ slot: ConnectionOpenings.Slot, _ context: LoopContext) {
         isInLine = false
-        guard let upstream, attempts.count < waiters.count else { return openings.noteEnded(slot) }
-        open(upstream, slot, context)
+        guard let server, attempts.count < waiters.count, !isLineFull else { return openings.noteEnded(slot) }
+        open(server, slot, context)
         openMore(context)
     }
 
-    private func open(_ upstream: HTTPUpstream, _ slot: ConnectionOpenings.Slot, _ context: LoopContext) {
+    private func open(_ server: UpstreamServer, _ slot: ConnectionOpenings.Slot, _ context: LoopContext) {
         let connection = UpstreamConnection(self, context)
         attempts.append(Attempt(connection: connection, slot: slot, since: .now()))
-        connect(connection, upstream, in: context).assumeIsolated().whenComplete { [self] outcome in
+        connect(connection, to: server, in: context).assumeIsolated().whenComplete { [self] outcome in
+            switch outcome {
+            case .success: connected(connection, context)
+            case .failure(let error): failed(connection, error, context)
+            }
+        }
+    }
+
+    /// The network has done its part.
+    private func connected(_ connection: UpstreamConnection, _ context: LoopContext) {
+        guard let index = attempts.firstIndex(where: { $0.connection === connection }) else {
+            return connection.close()
+        }
+        let attempt = attempts[index]
+        openings.noteConnected(attempt.slot, after: Self.nanoseconds(.now() - attempt.since), at: Self.now)
+        guard let handshake = connection.handshake else { return established(connection) }
+        attempts[index].isHandshaking = true
+        handshake.assumeIsolated().whenComplete { [self] outcome in
             switch outcome {
             case .success: established(connection)
-            case .failure(let error): failed(connection, error, context)
+            case .failure(let error):
+                connection.close()
+                failed(connection, error, context)
             }
         }
     }
 
     private func established(_ connection: UpstreamConnection) {
         guard let attempt = remove(connection) else { return connection.close() }
-        let now = NIODeadline.now()
-        openings.noteConnected(attempt.slot, after: Self.nanoseconds(now - attempt.since), at: Self.now)
         connection.slot = attempt.slot
         if let waiter = waiters.next(isFresh: true) {
             waiter.fulfil(with: connection)
@@ -95,10 +114,18 @@ extension LocalReplica {
     private func failed(_ connection: UpstreamConnection, _ error: any Error, _ context: LoopContext) {
         connection.noteEnd()
         guard let attempt = remove(connection) else { return }
+        if (error as? IOError)?.errnoCode == EAGAIN { return noteFullLine(attempt) }
         openings.noteEnded(attempt.slot)
         suspect()
         waiters.next(isFresh: true)?.fail(error)
         openMore(context)
+    }
+
+    /// Where the network would drop what finds a server's line full, a socket in the file system says so at once: that is
+    /// the same to those who wait, who are served by the next look.
+    private func noteFullLine(_ attempt: Attempt) {
+        isLineFull = true
+        openings.noteDropped(attempt.slot, after: UInt64(Self.interval.nanoseconds), at: Self.now)
     }
 
     private func remove(_ connection: UpstreamConnection) -> Attempt? {
@@ -117,8 +144,10 @@ extension LocalReplica {
         isWatched = true
         context.loop.assumeIsolated().scheduleTask(in: Self.interval) { [self] in
             isWatched = false
+            let wasLineFull = isLineFull
+            isLineFull = false
             guard waiters.count > 0 else { return }
-            giveDroppedUp(context)
+            if giveDroppedUp(context) || wasLineFull { endLongestWait(context) }
             openings.renew(at: Self.now)
             openMore(context)
             watch(context)
@@ -127,26 +156,34 @@ extension LocalReplica {
 
     /// What came to a full line was dropped, and the system would try it again after a second: a new attempt is quicker.
     ///
-    /// A call that has waited for as long as connecting may take is told so, as if it had been its own attempt.
-    private func giveDroppedUp(_ context: LoopContext) {
+    /// True when there was any.
+    private func giveDroppedUp(_ context: LoopContext) -> Bool {
         let limit = TimeAmount(context.settings.connectTimeout)
         let patience = max(leastPatience, .nanoseconds(Int64(clamping: openings.patience)))
         for index in attempts.indices { attempts[index].looks += 1 }
-        guard patience < limit else { return }
-        let dropped = attempts.filter { Self.interval * $0.looks >= patience && $0.connection.hasChannel }
+        guard patience < limit else { return false }
+        let dropped = attempts.filter {
+            Self.interval * $0.looks >= patience && $0.connection.hasChannel && !$0.isHandshaking
+        }
         for attempt in dropped {
             _ = remove(attempt.connection)
             openings.noteDropped(attempt.slot, after: Self.nanoseconds(patience), at: Self.now)
             attempt.connection.close()
         }
-        guard !dropped.isEmpty, let oldest = waiters.oldest, NIODeadline.now() - oldest >= limit else { return }
+        return !dropped.isEmpty
+    }
+
+    /// A call that has waited for as long as connecting may take is told so, as if it had been its own attempt.
+    private func endLongestWait(_ context: LoopContext) {
+        let limit = TimeAmount(context.settings.connectTimeout)
+        guard let oldest = waiters.oldest, NIODeadline.now() - oldest >= limit else { return }
         suspect()
         waiters.next(isFresh: true)?.fail(ChannelError.connectTimeout(limit))
     }
 
     /// On this machine a connection comes about at once or not at all.
     private var leastPatience: TimeAmount {
-        .milliseconds(upstream?.host.hasPrefix("127.") == true || upstream?.host == "::1" ? 25 : 250)
+        .milliseconds(server?.isNear == true ? 25 : 250)
     }
 
     private static var now: UInt64 { NIODeadline.now().uptimeNanoseconds }

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import NIOCore
-import NIOPosix
 import ProviderContract
 import Synchronization
 
-/// One replica as one event loop sees it: its address and the connections kept open for it.
+/// One replica as one event loop sees it: what carries out calls there, and the connections kept open for it.
 final class LocalReplica {
     let replica: Replica
-    /// Where its HTTP server is; nil for what is no server.
-    let upstream: HTTPUpstream?
+    /// What begins calls that have no connection yet.
+    let source: any OriginSource
+    /// The same where it is a server; nil for what is none.
+    let server: UpstreamServer?
     private var idle: [UpstreamConnection] = []
     private(set) var isRetired: Bool
     /// Until when others are preferred, since it refused a connection.
@@ -20,12 +21,15 @@ final class LocalReplica {
     var attempts: [Attempt] = []
     /// Whether it waits for the right to open another.
     var isInLine = false
+    /// Whether the server's line of connections was found full a moment ago.
+    var isLineFull = false
     var isWatched = false
 
-    init(_ replica: Replica, isRetired: Bool = false) {
+    init(_ replica: Replica, _ origins: OriginFactories, isRetired: Bool = false) {
         self.replica = replica
         self.isRetired = isRetired
-        if case .http(let upstream) = replica.target { self.upstream = upstream } else { upstream = nil }
+        source = origins.source(for: replica.target)
+        server = source as? UpstreamServer
     }
 
     /// Whether it refused a connection lately: its process may have ended, and the provider is about to say so.
@@ -78,7 +82,7 @@ final class LocalReplica {
     /// Connects on the context's event loop.
     func connect(
         _ connection: UpstreamConnection,
-        _ upstream: HTTPUpstream,
+        to server: UpstreamServer,
         in context: LoopContext
     ) -> EventLoopFuture<any Channel> {
         let connections = replica.connections
@@ -87,22 +91,6 @@ final class LocalReplica {
             for sibling in context.siblings { sibling.closeIdleConnections(to: replica) }
         }
         connections.unanswered.add(1, ordering: .relaxed)
-        let bound = NIOLoopBound(connection, eventLoop: context.loop)
-        let bootstrap = ClientBootstrap(group: context.loop)
-            .connectTimeout(TimeAmount(context.settings.connectTimeout))
-            .channelOption(.autoRead, value: false)
-            .channelOption(.maxMessagesPerRead, value: 1)
-            .channelOption(
-                .recvAllocator,
-                value: AdaptiveRecvByteBufferAllocator(minimum: 1024, initial: 1024, maximum: 65_536)
-            )
-            .channelOption(.tcpOption(.tcp_nodelay), value: 1)
-            .channelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(bound.value) }
-            }
-        guard let address = try? SocketAddress(ipAddress: upstream.host, port: upstream.port) else {
-            return bootstrap.connect(host: upstream.host, port: upstream.port)
-        }
-        return bootstrap.connect(to: address)
+        return server.connect(connection, in: context)
     }
 }

@@ -48,6 +48,8 @@ final class UpstreamConnection: ChannelInboundHandler, Origin {
     private(set) var isReused = false
     /// The right to be on its way, until it has answered.
     var slot: ConnectionOpenings.Slot?
+    /// When the server is known to be the right one; nil where that is not asked.
+    var handshake: EventLoopFuture<Void>?
     /// Shorter than any server's own limit, so that a call seldom meets a connection that is just being closed.
     private static let idleLimit = TimeAmount.milliseconds(1500)
 
@@ -154,7 +156,7 @@ final class UpstreamConnection: ChannelInboundHandler, Origin {
 
     func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
-        writeBuffer.open(context, encodes: false)
+        writeBuffer.open(context, encodes: local.server?.isSecured ?? false)
         idleTimer.onExpiry = { [unowned self] in expire() }
     }
 
@@ -193,11 +195,19 @@ final class UpstreamConnection: ChannelInboundHandler, Origin {
     }
 
     func channelInactive(context: ChannelHandlerContext) {
-        let ended = phase
-        phase = .closed
         noteEnd()
         loopContext.timers.cancel(idleTimer)
         forgetContext()
+        // The system hands over all that has come before the end, whether it was asked to or not; a client that takes its
+        // time gets it as it takes it.
+        if let front, buffer.readableBytes > 0, !front.canTakeAnswer { return }
+        endOfConnection()
+    }
+
+    /// Nothing more will come, and what has come is used up.
+    private func endOfConnection() {
+        let ended = phase
+        phase = .closed
         switch ended {
         case .idle: local.drop(self)
         case .head: fail()
@@ -254,6 +264,7 @@ final class UpstreamConnection: ChannelInboundHandler, Origin {
 
     private func readMore() {
         letGoOfBuffer()
+        if context == nil { return endOfConnection() }
         read()
     }
 
@@ -328,7 +339,7 @@ final class UpstreamConnection: ChannelInboundHandler, Origin {
         let front = front.take()
         letGoOfBuffer()
         phase = .idle
-        if mayKeep, requestEnded, buffer.readableBytes == 0, failure == nil, local.keep(self) {
+        if mayKeep, requestEnded, buffer.readableBytes == 0, context != nil, failure == nil, local.keep(self) {
             isReused = true
             loopContext.timers.set(idleTimer, at: loopContext.now + Self.idleLimit)
             read()
@@ -360,6 +371,11 @@ final class UpstreamConnection: ChannelInboundHandler, Origin {
         phase = .closed
         let front = front.take()
         if !sawByte, front?.retryOnFreshConnection() == true { return }
+        // Who knows why tells it better than what follows.
+        if let fault = failure as? PlatformFault {
+            front?.failed(fault)
+            return
+        }
         let name = front?.functionName ?? ""
         let hint = front?.logHint
         front?.failed(

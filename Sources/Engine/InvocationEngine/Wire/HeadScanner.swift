@@ -69,6 +69,14 @@ struct HeadScanner {
         }
     }
 
+    /// Marks credentials that are about this connection alone.
+    mutating func markLogins(in head: UnsafeRawBufferPointer, where isOurs: (String) -> Bool) {
+        for index in fields.indices where equalsIgnoringCase(fields[index].nameBytes(in: head), "authorization") {
+            let value = String(decoding: fields[index].valueBytes(in: head), as: UTF8.self)
+            if isOurs(value) { fields[index].name = .named }
+        }
+    }
+
     private mutating func mark(_ name: UnsafeRawBufferPointer, in head: UnsafeRawBufferPointer) {
         for index in fields.indices where fields[index].name != .connection {
             if equalsIgnoringCase(name, fields[index].nameBytes(in: head)) { fields[index].name = .named }

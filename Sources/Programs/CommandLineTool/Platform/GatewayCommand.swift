@@ -6,11 +6,9 @@ import Foundation
 import GatewayService
 import NIOCore
 import ProcessProvider
-import RemoteProvider
 import RuntimeSettings
 import ServiceLifecycle
 import SystemAPI
-import SystemClient
 
 /// `martlet gateway`: the gateway alone, in front of any OpenFaaS provider.
 struct GatewayCommand: AsyncParsableCommand {
@@ -25,12 +23,14 @@ struct GatewayCommand: AsyncParsableCommand {
 
     @OptionGroup var options: PlatformOptions
 
-    @Option(help: "The provider's address, as http://127.0.0.1:8081/.")
+    @OptionGroup var remote: RemoteOptions
+
+    @Option(help: "The provider's address, as https://provider.example:8081/.")
     var providerUrl: String?
 
     func run() async throws {
         try await runCommand {
-            let settings = try options.settings()
+            let settings = try options.settings(more: remote.flags)
             if options.showSettings { return options.printSettings(settings) }
             guard let url = providerUrl ?? settings.providerURL else {
                 throw PlatformFault(
@@ -50,10 +50,10 @@ struct GatewayCommand: AsyncParsableCommand {
         let credentials = settings.requiresCredentials ? try files.readOrMake() : nil
         let login = settings.requiresCredentials ? try files.login() : nil
         let queue = try PlatformQueue.ofGateway(settings, logger: log.logger)
-        let client = SystemClient(baseURL: providerURL, login: login, http: SystemClient.makeHTTPClient())
+        let remote = try RemoteSide(providerURL, settings, login: login, connector: front.connector, log)
         let gateway = Gateway(
             front.gateway(settings, directory: queue?.directory, credentials: credentials, listensAtOnce: true),
-            provider: try HTTPFunctionProvider(client: client, warn: log.warnOfFunction),
+            provider: remote.provider,
             counts: try queue.map { try log.counts(in: $0.directory) },
             asynchrony: queue?.queue.asynchrony,
             scaling: settings.scaling(of: .part),
@@ -68,7 +68,7 @@ struct GatewayCommand: AsyncParsableCommand {
             }
             let scheme = settings.tlsFiles == nil ? "http" : "https"
             let url = "\(scheme)://\(settings.host):\(addresses.api?.port ?? 0)"
-            let who = "provider \(client.baseURL)"
+            let who = "provider \(remote.address)"
             let silence = "The gateway listens at \(url), but is not ready: \(who) is silent."
             guard await gateway.isKnown(telling: log, silence) else { return }
             let page = addresses.page?.port.map { "\n  Page      \(scheme)://\(settings.pageHost):\($0)/ui/" } ?? ""

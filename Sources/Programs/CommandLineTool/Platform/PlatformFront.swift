@@ -11,11 +11,14 @@ import ProcessControl
 import ProcessProvider
 import RuntimeSettings
 import SystemAPI
+import UpstreamTLS
 
 /// What stands between clients and the gateway, as the settings have it: TLS and the log of calls.
 struct PlatformFront: Sendable {
     private let identity: TLSIdentity?
     private let callLog: CallLog?
+    /// TLS towards a provider elsewhere.
+    let connector = TLSConnector()
 
     /// - Throws: `badSettings` for a certificate that cannot be used.
     init(_ settings: PlatformSettings, signals: TerminationSignals, log: PlatformLog) throws(PlatformFault) {
@@ -42,6 +45,9 @@ struct PlatformFront: Sendable {
         exportsUsage: Bool = false,
         inherited: InheritedSockets? = nil
     ) -> Gateway.Settings {
+        // A gateway brings the login that whatever stands before a provider wants: it is no function's business.
+        var isOwnLogin: (@Sendable (String) -> Bool)?
+        if isProvider, let credentials { isOwnLogin = { credentials.accept($0) } }
         // A provider alone is for a gateway, which has the page.
         let page = isProvider ? nil : settings.page
         let listeners = isWorkerAlone ? [] : listeners(settings, page, isProvider: isProvider)
@@ -64,6 +70,8 @@ struct PlatformFront: Sendable {
                 bodyFolder: directory?.file("spill") ?? FileManager.default.temporaryDirectory.path,
                 waitingLimit: settings.waitingLimit,
                 servedBy: "martlet/\(Release.number)",
+                origins: OriginFactories(security: connector),
+                isOwnLogin: isOwnLogin,
                 accessLog: callLog
             ),
             isProvider: isProvider,

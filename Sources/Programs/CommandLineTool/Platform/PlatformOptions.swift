@@ -78,9 +78,9 @@ struct PlatformOptions: ParsableArguments {
     @Flag(help: "Print each setting with its value and where it came from, and end.")
     var showSettings = false
 
-    /// The settings that hold; `file` is a flag of `up` alone.
-    func settings(file: String? = nil) throws(PlatformFault) -> PlatformSettings {
-        var flags: [String: String] = [:]
+    /// The settings that hold; `file` is a flag of `up` alone, `more` are those of a part of the platform.
+    func settings(file: String? = nil, more: [String: String] = [:]) throws(PlatformFault) -> PlatformSettings {
+        var flags = more
         flags["host"] = host
         flags["port"] = port
         flags["management-port"] = managementPort

@@ -42,7 +42,10 @@ struct ProcessProviderCommand: AsyncParsableCommand {
             try await PlatformLog.with(settings) { log in
                 let platform = try await Platform(settings, isWhole: false, log: log)
                 try await platform.run { addresses in
-                    log.say("The process provider is ready at http://\(settings.host):\(addresses.api?.port ?? 0)/")
+                    let scheme = settings.tlsFiles == nil ? "http" : "https"
+                    log.say(
+                        "The process provider is ready at \(scheme)://\(settings.host):\(addresses.api?.port ?? 0)/"
+                    )
                     log.say("Functions run with the rights of this user: deploy only what you trust.")
                 }
             }

@@ -5,10 +5,8 @@ import FaultModel
 import Foundation
 import GatewayService
 import NIOCore
-import RemoteProvider
 import RuntimeSettings
 import ServiceLifecycle
-import SystemClient
 
 /// `martlet queue-worker`: carries asynchronous calls out, and nothing else.
 struct QueueWorkerCommand: AsyncParsableCommand {
@@ -24,9 +22,11 @@ struct QueueWorkerCommand: AsyncParsableCommand {
 
     @OptionGroup var options: PlatformOptions
 
+    @OptionGroup var remote: RemoteOptions
+
     func run() async throws {
         try await runCommand {
-            let settings = try options.settings()
+            let settings = try options.settings(more: remote.flags)
             if options.showSettings { return options.printSettings(settings) }
             guard let asynchrony = settings.asynchrony, let jetStream = settings.jetStream else {
                 throw PlatformFault(
@@ -49,16 +49,12 @@ struct QueueWorkerCommand: AsyncParsableCommand {
         let program = ServingProgram(settings, log: log)
         let front = try PlatformFront(settings, signals: program.signals, log: log)
         let login = settings.requiresCredentials ? try CredentialFiles(folder: settings.credentialsFolder).login() : nil
-        let client = SystemClient(
-            baseURL: settings.gatewayURL,
-            login: login,
-            http: SystemClient.makeHTTPClient()
-        )
+        let remote = try RemoteSide(settings.gatewayURL, settings, login: login, connector: front.connector, log)
         let queue = try PlatformQueue(settings, asynchrony, jetStream, isAlone: true, log.logger)
         // To a worker the gateway is what a provider is to a gateway: there the functions are.
         let worker = Gateway(
             front.gateway(settings, directory: nil, credentials: nil, isWorkerAlone: true, listensAtOnce: true),
-            provider: try HTTPFunctionProvider(client: client, warn: log.warnOfFunction),
+            provider: remote.provider,
             counts: nil,
             asynchrony: queue.asynchrony,
             scaling: Gateway.Scaling(isOn: false),
@@ -70,7 +66,7 @@ struct QueueWorkerCommand: AsyncParsableCommand {
         let telling = BackgroundWork(after: worker.addresses) { addresses in
             if let problem = queue.problem { log.warn("Warning: no calls yet. \(problem.message)") }
             let name = queue.asynchrony.names.worker
-            let who = "gateway \(client.baseURL)"
+            let who = "gateway \(remote.address)"
             let silence = "The queue worker \(name) is not ready: \(who) is silent."
             guard await worker.isKnown(telling: log, silence) else { return }
             log.say("The queue worker \(name) is ready, \(who)")

@@ -141,10 +141,10 @@ final class ReplicaProcess {
             }
         )
         self.launcher = launcher
-        become(.process(launcher))
+        become(ProcessTarget(launcher))
     }
 
-    private func become(_ target: InvocationTarget) {
+    private func become(_ target: any InvocationTarget) {
         readyAt = .now()
         replica = Replica(
             id: name,
@@ -214,9 +214,9 @@ final class ReplicaProcess {
     private func watchForReadiness() {
         guard let port else { return }
         let rule = revision.run.readiness
-        let probe = ReadinessProbe(port: port, probe: rule, among: crowd, on: parts.loop) { [self] in
+        let probe = ReadinessProbe(Self.address(port), probe: rule, among: crowd, on: parts.loop) { [self] in
             guard !isEnding, !isStopping else { return }
-            become(.http(HTTPUpstream(host: "127.0.0.1", port: port, pathPrefix: revision.run.pathPrefix)))
+            become(Upstream(Self.address(port), pathPrefix: revision.run.pathPrefix))
             watchForLife(port)
         }
         self.probe = probe
@@ -228,6 +228,8 @@ final class ReplicaProcess {
             terminate()
         }
     }
+
+    private static func address(_ port: Int) -> Upstream.Address { .tcp(host: "127.0.0.1", port: port) }
 
     private func watchForLife(_ port: Int) {
         guard let rule = revision.run.liveness else { return }

@@ -26,7 +26,7 @@ public struct Credentials: Sendable, CustomStringConvertible {
     /// Whether an `Authorization` carries them (RFC 7617).
     ///
     /// Both parts are always compared, as digests, which takes the same time however much of them is right.
-    func accept(_ authorization: String?) -> Bool {
+    public func accept(_ authorization: String?) -> Bool {
         guard let authorization, authorization.lowercased().hasPrefix("basic "),
             let data = Data(base64Encoded: authorization.dropFirst(6).trimmingCharacters(in: .whitespaces)),
             let colon = data.firstIndex(of: UInt8(ascii: ":"))

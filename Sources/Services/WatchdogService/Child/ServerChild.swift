@@ -10,7 +10,7 @@ import ProviderContract
 /// The function's server of mode `http`: started once, watched until it listens, ended with the watchdog.
 final class ServerChild: Sendable {
     private let settings: WatchdogSettings
-    private let upstream: HTTPUpstream
+    private let upstream: Upstream
     private let spawner: ProcessSpawner
     private let mark: ProcessMarks.Mark
     private let loop: any EventLoop
@@ -20,7 +20,7 @@ final class ServerChild: Sendable {
 
     init(
         _ settings: WatchdogSettings,
-        _ upstream: HTTPUpstream,
+        _ upstream: Upstream,
         spawner: ProcessSpawner,
         mark: ProcessMarks.Mark,
         loop: any EventLoop,
@@ -57,8 +57,7 @@ final class ServerChild: Sendable {
         }
         let process = try await spawner.start(spec) { [ended] in ended.resolve($0.asProcessEnd.description) }
         loop.execute { [loop, upstream] in
-            ReadinessProbe(host: upstream.host, port: upstream.port, probe: .init(), on: loop, whenReady: whenListening)
-                .start()
+            ReadinessProbe(upstream.address, probe: .init(), on: loop, whenReady: whenListening).start()
         }
         return process.processID
     }

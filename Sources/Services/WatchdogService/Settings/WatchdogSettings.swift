@@ -20,7 +20,7 @@ struct WatchdogSettings {
 
     let mode: Mode
     let command: [String]
-    let upstream: HTTPUpstream?
+    let upstream: Upstream?
     let address: String
     let port: Int
     let metricsPort: Int
@@ -126,10 +126,10 @@ private struct VariableReader {
         return fallback
     }
 
-    mutating func upstream(_ names: String...) -> HTTPUpstream? {
+    mutating func upstream(_ names: String...) -> Upstream? {
         for name in names {
             guard let text = text(name) else { continue }
-            if let upstream = HTTPUpstream(url: text) { return upstream }
+            if let upstream = Upstream(url: text) { return upstream }
             problems.append("\(name) is \"\(NameRule.printable(text))\"; write it as http://127.0.0.1:5000")
         }
         return nil
