@@ -32,13 +32,16 @@ public struct PrometheusClient: Sendable {
     private let timeout: TimeAmount
     private static let answerLimit = 16 * 1_048_576
 
-    /// Describes a Prometheus; the HTTP client stays the caller's.
+    /// Describes a Prometheus; the HTTP client is its own from now on.
     public init(baseURL: String, http: HTTPClient, timeout: Duration = .seconds(5)) {
         self.baseURL = baseURL.hasSuffix("/") ? String(baseURL.dropLast()) : baseURL
         target = ServerURL("\(self.baseURL)/api/v1/query")?.text
         self.http = http
         self.timeout = TimeAmount(timeout)
     }
+
+    /// Closes its connections; nothing can be asked any more.
+    public func shutdown() async { try? await http.shutdown() }
 
     /// The samples of an expression now; none where no series matches.
     ///

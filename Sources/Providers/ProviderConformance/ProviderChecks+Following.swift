@@ -52,7 +52,7 @@ extension ProviderChecks {
     static let following: [ProviderCheck] = [
         ProviderCheck("a route tells its variants, paths, annotations and state") { subject in
             var deployment = subject.healthy("fn", variant: "a")
-            deployment.annotations = ["topic": "x", "com.martlet.path": "/shop"]
+            deployment.annotations = ["topic": "x", PlatformLabel.path.name: "/shop"]
             try await subject.provider.create(deployment)
             let route = try await subject.awaitRoute("fn", "ready") { !$0.replicas.isEmpty && $0.state == .ready }
             try expect(route.variants.map(\.weight) == [1], "the weights are \(route.variants.map(\.weight))")

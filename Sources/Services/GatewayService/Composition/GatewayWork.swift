@@ -4,6 +4,7 @@ import AutoscalerService
 import FunctionModel
 import InvocationEngine
 import InvocationWorker
+import PrometheusClient
 import ProviderContract
 import QueueContract
 import ServiceLifecycle
@@ -29,7 +30,13 @@ struct GatewayWork: Sendable {
         self.autoscaler = autoscaler
         self.sharedCounts = sharedCounts
         services =
-            Self.routing(setting, table, needs, worker) + Self.background(setting, worker, autoscaler, sharedCounts)
+            Self.keeping(scaling) + Self.routing(setting, table, needs, worker)
+            + Self.background(setting, worker, autoscaler, sharedCounts)
+    }
+
+    private static func keeping(_ scaling: Gateway.Scaling) -> [any Service] {
+        guard let prometheus = scaling.prometheus else { return [] }
+        return [OpenResource { await prometheus.shutdown() }]
     }
 
     private static func background(
