@@ -127,7 +127,7 @@ public protocol InvocationLedger: Sendable {
 /// One function's count.
 ///
 /// `add` is called for each call, on event loops, and must not block.
-public protocol InvocationCell: Sendable {
+public protocol InvocationCell: AnyObject, Sendable {
     /// Counts one ended call.
     func add()
 }

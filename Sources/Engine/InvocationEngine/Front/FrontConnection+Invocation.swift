@@ -31,8 +31,11 @@ extension FrontConnection {
     }
 
     private func invoke(_ entry: FunctionEntry, _ rest: Range<Int>, _ head: RequestHead) {
-        let entry = entry.drawn(loopContext)
-        if entry.admission != nil, !isAdmitted(entry, head) { return }
+        if entry.isSplit { start(entry.drawn(loopContext.nextRandom()), rest, head) } else { start(entry, rest, head) }
+    }
+
+    private func start(_ entry: FunctionEntry, _ rest: Range<Int>, _ head: RequestHead) {
+        if entry.isGuarded, !isAdmitted(entry, head) { return }
         self.entry = entry
         self.rest = rest
         entry.counters.start()
@@ -245,7 +248,7 @@ extension FrontConnection {
         case .refused(let fault):
             refuse(fault)
         case .moved:
-            let drawn = (entry.whole ?? entry).drawn(loopContext)
+            let drawn = (entry.whole ?? entry).drawn(loopContext.nextRandom())
             self.entry = drawn
             takePlace(drawn)
         }
@@ -358,6 +361,7 @@ extension FrontConnection {
 
     // MARK: The end
 
+    @inline(__always)
     func leaveReplica() {
         guard let local = replica.take() else { return }
         entry?.room.leave(local.replica)

@@ -170,12 +170,16 @@ final class AdmissionQueue: Sendable {
     }
 
     /// Gives a replica's slot back and lets the next call in.
+    @inline(__always)
     func leave(_ replica: Replica) {
         replica.leave()
+        if hasWaiting || hasNeighbours.load(ordering: .sequentiallyConsistent) { slotFellFree() }
+    }
+
+    @inline(never)
+    private func slotFellFree() {
         if hasWaiting { admitWaiting() }
-        if hasNeighbours.load(ordering: .sequentiallyConsistent) {
-            for other in neighbours.withLock({ $0 }) where other.hasWaiting { other.admitWaiting() }
-        }
+        for other in neighbours.withLock({ $0 }) where other.hasWaiting { other.admitWaiting() }
     }
 
     /// Turns all waiting calls away, as when activation failed or the function was deleted.

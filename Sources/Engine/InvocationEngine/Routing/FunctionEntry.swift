@@ -25,8 +25,10 @@ final class FunctionEntry {
     private let weight: Int
     /// Further paths at which it is called.
     private(set) var paths: [String] = []
-    /// Asked before a call is let in; nil costs nothing.
+    /// Asked before a call is let in.
     private(set) var admission: (any AdmissionHook)?
+    /// Whether anybody is asked: to look at the hook itself would copy it at each call.
+    private(set) var isGuarded = false
     private let makeAdmission: @Sendable (FunctionRoute) -> (any AdmissionHook)?
     private let origins: OriginFactories
 
@@ -57,13 +59,13 @@ final class FunctionEntry {
         execLimit = variant.policy.deadline.map { TimeAmount($0) }
         makeAdmission = whole.makeAdmission
         origins = whole.origins
-        admission = whole.makeAdmission(FunctionRoute(id: whole.id, variants: [variant], desiredReplicas: 1))
         counters = whole.counters
         cell = whole.cell
         weight = min(variant.weight, Int(Int32.max))
         self.whole = whole
         self.room = room
         self.replicas = replicas
+        guardBy(whole.makeAdmission(FunctionRoute(id: whole.id, variants: [variant], desiredReplicas: 1)))
     }
 
     /// Takes over a route; connections to replicas that stay are kept.
@@ -82,8 +84,13 @@ final class FunctionEntry {
         }
         replicas = variants.isEmpty ? route.replicas.map(local) : []
         // Whoever asks before a variant is drawn is told what any of them wants.
-        admission = makeAdmission(route) ?? variants.lazy.compactMap(\.admission).first
+        guardBy(makeAdmission(route) ?? variants.lazy.compactMap(\.admission).first)
         for gone in old where !route.replicas.contains(where: { $0 === gone.replica }) { gone.retire() }
+    }
+
+    private func guardBy(_ hook: (any AdmissionHook)?) {
+        admission = hook
+        isGuarded = hook != nil
     }
 
     /// Closes what is kept open for a function that is gone.
@@ -96,14 +103,12 @@ final class FunctionEntry {
     /// Its replicas, or those of all its variants.
     var allReplicas: [LocalReplica] { variants.isEmpty ? replicas : variants.flatMap(\.replicas) }
 
-    /// Whose a call is that begins now.
-    @inline(__always)
-    func drawn(_ context: LoopContext) -> FunctionEntry {
-        variants.isEmpty ? self : drawVariant(context.nextRandom())
-    }
+    /// Whether its calls are split among variants.
+    var isSplit: Bool { !variants.isEmpty }
 
-    /// A variant by its share, among those that have a replica; the whole function where none has.
-    private func drawVariant(_ random: UInt64) -> FunctionEntry {
+    /// Whose a call is that begins now: a variant's by its share, among those that have a replica; the whole function's
+    /// where none has.
+    func drawn(_ random: UInt64) -> FunctionEntry {
         let ready = variants.filter { $0.replicas.contains { !$0.replica.isDraining } }
         let sum = ready.reduce(0) { $0 + $1.weight }
         guard sum > 0 else { return self }

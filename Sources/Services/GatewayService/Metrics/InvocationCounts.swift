@@ -207,6 +207,6 @@ public final class InvocationCounts: InvocationLedger {
 }
 
 /// Counts nothing: for a name that is too long for a slot, or when there is no memory either.
-private struct UnkeptCell: InvocationCell {
+private final class UnkeptCell: InvocationCell {
     func add() {}
 }
