@@ -118,8 +118,9 @@ let package = Package(
             .programs,
             "CommandLineTool",
             [
-                "FaultModel", "FunctionBuilder", "FunctionModel", "GatewayService", "InvocationEngine",
-                "InvocationWorker", "JetStreamQueue", "NATSClient", "ProcessControl", "ProcessProvider",
+                "AutoscalerService", "FaultModel", "FunctionBuilder", "FunctionModel", "GatewayService",
+                "InvocationEngine",
+                "InvocationWorker", "JetStreamQueue", "ProcessControl", "ProcessProvider",
                 "PrometheusClient", "QueueContract", "RemoteProvider", "RuntimeSettings", "SQLiteQueue", "SQLiteSchema",
                 "SQLiteStore", "SystemAPI", "SystemClient",
                 "Telemetry",
@@ -135,7 +136,9 @@ let package = Package(
             "GatewayService",
             [
                 "AutoscalerService", "Dashboard", "FaultModel", "FunctionModel", "InvocationEngine", "InvocationWorker",
-                "ProcessControl", "PrometheusClient", "ProviderContract", "QueueContract", "SystemAPI", "Telemetry",
+                "ProcessControl", "PrometheusClient", "ProviderContract", "QueueContract", "RuntimeSettings",
+                "SystemAPI",
+                "Telemetry",
                 httpTypes,
                 hummingbird, lifecycle, logging, nioCore,
             ]
@@ -153,15 +156,16 @@ let package = Package(
             "AutoscalerService",
             [
                 "FaultModel", "FunctionModel", "InvocationEngine", "PrometheusClient", "ProviderContract",
-                "ScalingPolicy", deque, logging,
+                "RuntimeSettings", "ScalingPolicy", deque, logging,
             ]
         ),
         module(
             .services,
             "InvocationWorker",
             [
-                "FaultModel", "FunctionModel", "InvocationEngine", "QueueContract", httpClient, logging, nioCore,
-                nioHTTP1, nioPosix,
+                "FaultModel", "FunctionModel", "InvocationEngine", "QueueContract", "RuntimeSettings", httpClient,
+                logging,
+                nioCore, nioHTTP1, nioPosix,
             ]
         ),
         module(
@@ -181,13 +185,13 @@ let package = Package(
             "ProcessProvider",
             [
                 "FaultModel", "FunctionModel", "FunctionProcesses", "ProcessControl", "ProviderContract",
-                "StoreContract", crypto, logging, nioCore, nioPosix,
+                "RuntimeSettings", "StoreContract", crypto, logging, nioCore, nioPosix,
             ]
         ),
         module(
             .providers,
             "RemoteProvider",
-            ["FaultModel", "FunctionModel", "ProviderContract", "SystemClient"]
+            ["FaultModel", "FunctionModel", "ProviderContract", "RuntimeSettings", "SystemClient"]
         ),
         module(.providers, "ProviderConformance", ["FaultModel", "FunctionModel", "ProviderContract"]),
         module(.providers, "ProviderContract", ["FaultModel", "FunctionModel", deque]),
@@ -208,8 +212,9 @@ let package = Package(
             .queues,
             "JetStreamQueue",
             [
-                "FaultModel", "FunctionModel", "NATSClient", "ProcessControl", "QueueContract", deque, heap,
-                logging, nioCore, nioFoundation,
+                "FaultModel", "FunctionModel", "NATSClient", "ProcessControl", "QueueContract", "RuntimeSettings",
+                deque,
+                heap, logging, nioCore, nioFoundation,
             ]
         ),
         module(.queues, "QueueConformance", ["FaultModel", "FunctionModel", "QueueContract", nioCore]),
@@ -285,7 +290,11 @@ let package = Package(
         tests(
             .programs,
             of: "CommandLineTool",
-            ["FaultModel", "ProcessControl", "Telemetry", "TestSupport", logging]
+            [
+                "AutoscalerService", "FaultModel", "GatewayService", "InvocationWorker", "JetStreamQueue",
+                "ProcessControl",
+                "QueueContract", "RemoteProvider", "RuntimeSettings", "Telemetry", "TestSupport", arguments, logging,
+            ]
         ),
         tests(
             .services,
@@ -386,7 +395,7 @@ let package = Package(
         tests(.mechanisms, of: "ScalingPolicy", ["FunctionModel", "TestSupport"]),
         tests(.mechanisms, of: "SystemClient", ["FaultModel", "FunctionModel", "TestSupport", httpClient]),
         tests(.mechanisms, of: "ProcessControl", ["TestSupport"]),
-        tests(.mechanisms, of: "RuntimeSettings", ["FaultModel", "TestSupport"]),
+        tests(.mechanisms, of: "RuntimeSettings", ["FaultModel"]),
         tests(.mechanisms, of: "YAMLReading"),
         tests(.vocabulary, of: "FunctionModel", ["FaultModel", "TestSupport"]),
         tests(.vocabulary, of: "FaultModel"),

@@ -182,6 +182,9 @@ struct UserVerbsTests {
         let martlet = try await start()
         let healthy = try await martlet.run("doctor", "--port", "0", "--metrics-port", "0", "--ui-port", "0")
         #expect(healthy.code == 0 && healthy.output.contains("process \(martlet.processID)"), "\(healthy)")
+        let provider = ["functions_provider_url": "http://u:sesame@127.0.0.1:\(martlet.port)/"]
+        let heard = try await martlet.run("doctor", environment: provider)
+        #expect(heard.output.contains(" answers") && !heard.output.contains("sesame"), "\(heard)")
         let other = folder.path + "/other"
         let taken = try await martlet.run("doctor", "--data-dir", other, "--port", "\(martlet.port)")
         #expect(taken.code == 1 && taken.output.contains("PROBLEM port"), "\(taken)")

@@ -6,10 +6,10 @@ import FaultModel
 import Foundation
 import FunctionBuilder
 import FunctionModel
+import GatewayService
 import JetStreamQueue
 import ProcessControl
 import ProcessProvider
-import RuntimeSettings
 import SQLiteSchema
 import SystemClient
 
@@ -74,9 +74,10 @@ private struct Diagnosis {
     }
 
     private var ports: [(String, Int)] {
-        let page = settings.pagePort.map { [("ui-port", $0)] } ?? []
-        let management = settings.managementPort.map { [("management-port", $0)] } ?? []
-        return [("port", settings.port)] + management + [("metrics-port", settings.metricsPort)] + page
+        let listeners = settings.listeners
+        let page = listeners.pagePort.map { [("ui-port", $0)] } ?? []
+        let management = listeners.managementPort.map { [("management-port", $0)] } ?? []
+        return [("port", listeners.port)] + management + [("metrics-port", listeners.metricsPort)] + page
     }
 
     /// The queue on NATS, where the settings name a server.
@@ -96,22 +97,22 @@ private struct Diagnosis {
     /// The provider elsewhere, where the settings name one: whether it answers, and what a gateway here hears of it.
     var provider: [Finding] {
         get async {
-            guard let url = settings.providerURL else { return [] }
+            guard let url = settings.gateway.providerURL else { return [] }
             let http = SystemClient.makeHTTPClient()
             defer { http.shutdown { _ in } }
             let client = SystemClient(baseURL: url, login: nil, http: http, timeout: .seconds(5))
             do throws(PlatformFault) { try await client.checkHealth() } catch {
                 return [Finding(.problem, "provider", error.message)] + (await loss(http))
             }
-            return [Finding(.good, "provider", "\(url) answers")] + (await loss(http))
+            return [Finding(.good, "provider", "\(client.baseURL) answers")] + (await loss(http))
         }
     }
 
     /// Nothing where no gateway runs here, or where it hears its provider.
     private func loss(_ http: HTTPClient) async -> [Finding] {
         let client = SystemClient(
-            baseURL: "\(settings.tlsFiles == nil ? "http" : "https")://127.0.0.1:\(settings.port)",
-            login: try? CredentialFiles(folder: settings.credentialsFolder).login(),
+            baseURL: "\(settings.listeners.scheme)://127.0.0.1:\(settings.listeners.port)",
+            login: try? settings.credentials.login(),
             http: http,
             timeout: .seconds(5)
         )

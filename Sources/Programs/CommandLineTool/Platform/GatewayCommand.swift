@@ -23,40 +23,57 @@ struct GatewayCommand: AsyncParsableCommand {
 
     @OptionGroup var options: PlatformOptions
 
-    @OptionGroup var remote: RemoteOptions
+    @OptionGroup var remote: SettingFlags<RemoteFlags>
 
-    @Option(help: "The provider's address, as https://provider.example:8081/.")
-    var providerUrl: String?
+    @OptionGroup var own: SettingFlags<GatewayFlags>
+
+    /// What only a gateway alone is set by.
+    struct Settings: SettingsSection {
+        static let name: String? = "provider"
+
+        /// The provider's address.
+        let providerURL: String?
+
+        init(_ reader: inout SettingsReader) {
+            providerURL = reader.optionalURL(
+                Setting(
+                    "functions-provider-url",
+                    also: ["functions_provider_url"],
+                    "Gateway alone: the provider's address, as https://provider.example:8081/; a user and a password in it go before those of files.",
+                    flag: .value(named: "provider-url")
+                )
+            )
+        }
+    }
 
     func run() async throws {
         try await runCommand {
-            let settings = try options.settings(more: remote.flags)
+            let settings = try options.settings(remote.values.merging(own.values) { _, own in own })
             if options.showSettings { return options.printSettings(settings) }
-            guard let url = providerUrl ?? settings.providerURL else {
+            guard let url = settings.gateway.providerURL else {
                 throw PlatformFault(
                     .badSettings,
                     "The gateway needs a provider.",
                     hint: "Name it by --provider-url or functions_provider_url, as http://127.0.0.1:8081/."
                 )
             }
-            try await PlatformLog.with(settings) { try await run(settings, providerURL: url, $0) }
+            try await PlatformLog.with(settings.logs) { try await run(settings, providerURL: url, $0) }
         }
     }
 
     private func run(_ settings: PlatformSettings, providerURL: String, _ log: PlatformLog) async throws {
-        let program = ServingProgram(settings, log: log)
+        let program = ServingProgram(settings.limits, log: log)
         let front = try PlatformFront(settings, signals: program.signals, log: log)
-        let files = CredentialFiles(folder: settings.credentialsFolder)
-        let credentials = settings.requiresCredentials ? try files.readOrMake() : nil
-        let login = settings.requiresCredentials ? try files.login() : nil
+        let credentials = settings.access.requiresCredentials ? try settings.credentials.readOrMake() : nil
+        let login = settings.access.requiresCredentials ? try settings.credentials.login() : nil
         let queue = try PlatformQueue.ofGateway(settings, logger: log.logger)
-        let remote = try RemoteSide(providerURL, settings, login: login, connector: front.connector, log)
+        let remote = try RemoteSide(providerURL, settings.remote, login: login, connector: front.connector, log)
         let gateway = Gateway(
             front.gateway(settings, directory: queue?.directory, credentials: credentials, listensAtOnce: true),
             provider: remote.provider,
             counts: try queue.map { try log.counts(in: $0.directory) },
             asynchrony: queue?.queue.asynchrony,
-            scaling: settings.scaling(of: .part),
+            scaling: settings.scaling.gateway(of: .part),
             stopping: program.stopping,
             group: program.group,
             logger: log.logger
@@ -66,15 +83,15 @@ struct GatewayCommand: AsyncParsableCommand {
             if let problem = queue?.queue.problem {
                 log.warn("Warning: asynchronous calls get 503. \(problem.message)")
             }
-            let scheme = settings.tlsFiles == nil ? "http" : "https"
-            let url = "\(scheme)://\(settings.host):\(addresses.api?.port ?? 0)"
+            let (listeners, scheme) = (settings.listeners, settings.listeners.scheme)
+            let url = "\(scheme)://\(listeners.host):\(addresses.api?.port ?? 0)"
             let who = "provider \(remote.address)"
             let silence = "The gateway listens at \(url), but is not ready: \(who) is silent."
             guard await gateway.isKnown(telling: log, silence) else { return }
-            let page = addresses.page?.port.map { "\n  Page      \(scheme)://\(settings.pageHost):\($0)/ui/" } ?? ""
+            let page = addresses.page?.port.map { "\n  Page      \(scheme)://\(listeners.pageHost):\($0)/ui/" } ?? ""
             let management =
-                settings.managementPort == nil
-                ? "" : "\n  Manage    \(scheme)://\(settings.host):\(addresses.management?.port ?? 0)"
+                listeners.managementPort == nil
+                ? "" : "\n  Manage    \(scheme)://\(listeners.host):\(addresses.management?.port ?? 0)"
             log.say("The gateway is ready at \(url), \(who)\(management)\(page)")
             ServiceNotification.ready()
         }

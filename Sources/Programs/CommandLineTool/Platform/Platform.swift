@@ -5,7 +5,6 @@ import GatewayService
 import Glibc
 import Logging
 import ProcessProvider
-import RuntimeSettings
 import SQLiteStore
 import ServiceLifecycle
 import SystemAPI
@@ -30,13 +29,13 @@ struct Platform: Sendable {
         replaces: Bool = false,
         log: PlatformLog
     ) async throws(PlatformFault) {
-        program = ServingProgram(settings, log: log)
+        program = ServingProgram(settings.limits, log: log)
         // What is wrong with the settings is found before anybody is disturbed.
         let front = try PlatformFront(settings, signals: program.signals, log: log)
         predecessor = replaces ? try await Predecessor.relieve(dataDirectory: settings.dataDirectory) : nil
         directory = try DataDirectory(path: settings.dataDirectory)
         let credentials: Credentials? =
-            settings.requiresCredentials ? try CredentialFiles(folder: settings.credentialsFolder).readOrMake() : nil
+            settings.access.requiresCredentials ? try settings.credentials.readOrMake() : nil
         provider = try await Self.provider(settings, directory, predecessor, log.logger)
         limitsAreEnforced = provider.limitsAreEnforced
         queue = isWhole ? try PlatformQueue(settings, folder: directory.path, logger: log.logger) : nil
@@ -52,7 +51,7 @@ struct Platform: Sendable {
             provider: provider,
             counts: try log.counts(in: directory),
             asynchrony: queue?.asynchrony,
-            scaling: settings.scaling(of: isWhole ? .whole : .part),
+            scaling: settings.scaling.gateway(of: isWhole ? .whole : .part),
             stopping: program.stopping,
             group: program.group,
             logger: log.logger
@@ -69,9 +68,9 @@ struct Platform: Sendable {
             LocalProcessProvider.Settings(
                 dataDirectory: directory,
                 store: try await SQLiteDesiredStore.open(at: directory.file("martlet.sqlite")),
-                defaultNamespace: settings.defaultNamespace,
-                platformURL: "\(settings.tlsFiles == nil ? "http" : "https")://127.0.0.1:\(settings.port)",
-                requiresLimits: settings.requiresLimits,
+                defaultNamespace: settings.provider.defaultNamespace,
+                platformURL: "\(settings.listeners.scheme)://127.0.0.1:\(settings.listeners.port)",
+                requiresLimits: settings.process.requiresLimits,
                 version: Release.version,
                 generation: predecessor?.generation ?? .even,
                 hasPredecessor: predecessor != nil
@@ -92,7 +91,7 @@ struct Platform: Sendable {
             await whenReady(addresses)
         }
         let isAlone = Milestone<Void>()
-        let limit = program.settings.drainTimeout
+        let limit = program.limits.drainTimeout
         try await program.run(
             [successor(isAlone)] + keeping + [predecessor(isAlone)] + gateway.services + [telling],
             lastWords: "\nStopping: calls may end for \(limit.components.seconds) s. Ctrl-C again ends at once."
@@ -134,7 +133,7 @@ struct Platform: Sendable {
 
     /// What everything else counts on, from the first to be opened to the last.
     private var keeping: [any Service] {
-        let (provider, gateway, limit) = (provider, gateway, program.settings.drainTimeout)
+        let (provider, gateway, limit) = (provider, gateway, program.limits.drainTimeout)
         let supervision = OpenResource {
             // Where nobody could call, there are no calls to wait for.
             await provider.shutdown(within: gateway.addresses.value == nil ? .seconds(1) : limit)

@@ -9,7 +9,6 @@ import Logging
 import NIOCore
 import ProcessControl
 import ProcessProvider
-import RuntimeSettings
 import SystemAPI
 import UpstreamTLS
 
@@ -22,15 +21,15 @@ struct PlatformFront: Sendable {
 
     /// - Throws: `badSettings` for a certificate that cannot be used.
     init(_ settings: PlatformSettings, signals: TerminationSignals, log: PlatformLog) throws(PlatformFault) {
-        identity = try settings.tlsFiles.map { files throws(PlatformFault) in try TLSIdentity(files) }
+        identity = try settings.listeners.tlsFiles.map { files throws(PlatformFault) in try TLSIdentity(files) }
         if let identity { signals.onHangUp { identity.reload(log.logger) } }
         callLog =
-            settings.accessLog == "off"
+            settings.logs.calls == .off
             ? nil
             : CallLog(
                 writer: log.errors,
-                errorsOnly: settings.accessLog == "errors",
-                isJSON: PlatformLog.isJSON(settings)
+                errorsOnly: settings.logs.calls == .errors,
+                isJSON: settings.logs.isJSON
             )
     }
 
@@ -49,31 +48,21 @@ struct PlatformFront: Sendable {
         var isOwnLogin: (@Sendable (String) -> Bool)?
         if isProvider, let credentials { isOwnLogin = { credentials.accept($0) } }
         // A provider alone is for a gateway, which has the page.
-        let page = isProvider ? nil : settings.page
-        let listeners = isWorkerAlone ? [] : listeners(settings, page, isProvider: isProvider)
+        let page = isProvider ? nil : settings.listeners.page
+        let listeners = isWorkerAlone ? [] : listeners(settings.listeners, page, isProvider: isProvider)
+        var engine = settings.limits.engine(servedBy: "martlet/\(Release.number)")
+        engine.bodyFolder = directory?.file("spill") ?? FileManager.default.temporaryDirectory.path
+        engine.origins = OriginFactories(security: connector)
+        engine.isOwnLogin = isOwnLogin
+        engine.accessLog = callLog
         return Gateway.Settings(
             listeners: listeners + [
-                Listener(.metrics, host: settings.host, port: settings.metricsPort, [.metrics])
+                Listener(.metrics, host: settings.listeners.host, port: settings.listeners.metricsPort, [.metrics])
             ],
-            defaultNamespace: settings.defaultNamespace,
+            defaultNamespace: settings.provider.defaultNamespace,
             version: Release.version,
             authenticator: credentials,
-            engine: EngineSettings(
-                upstreamTimeout: settings.upstreamTimeout,
-                headTimeout: settings.headerTimeout,
-                readTimeout: settings.readTimeout,
-                writeTimeout: settings.writeTimeout,
-                headLimit: settings.headLimit,
-                bodyLimit: settings.bodyLimit,
-                bodyMemory: settings.bodyMemory,
-                bodyDisk: settings.bodyDisk,
-                bodyFolder: directory?.file("spill") ?? FileManager.default.temporaryDirectory.path,
-                waitingLimit: settings.waitingLimit,
-                servedBy: "martlet/\(Release.number)",
-                origins: OriginFactories(security: connector),
-                isOwnLogin: isOwnLogin,
-                accessLog: callLog
-            ),
+            engine: engine,
             isProvider: isProvider,
             listensAtOnce: listensAtOnce,
             exportsUsage: exportsUsage,
@@ -83,7 +72,7 @@ struct PlatformFront: Sendable {
     }
 
     /// Where functions, management and the page are.
-    private func listeners(_ settings: PlatformSettings, _ page: Gateway.Page?, isProvider: Bool) -> [Listener] {
+    private func listeners(_ settings: ListenerSettings, _ page: Gateway.Page?, isProvider: Bool) -> [Listener] {
         var prepare: (@Sendable (any Channel) throws -> Void)?
         if let identity { prepare = { try identity.prepare($0) } }
         // Clients know one address, at which they manage functions and call them.
@@ -100,7 +89,7 @@ struct PlatformFront: Sendable {
     }
 }
 
-extension PlatformSettings {
+extension ListenerSettings {
     /// How the page is served; nil where it is left out.
     fileprivate var page: Gateway.Page? {
         guard let pagePort else { return nil }

@@ -3,7 +3,6 @@
 import FunctionModel
 import Glibc
 import Logging
-import RuntimeSettings
 import Telemetry
 
 /// What the platform says, on standard output and as its log on standard error.
@@ -16,8 +15,8 @@ final class PlatformLog: Sendable {
     let errors: LineWriter
     private let output = LineWriter(descriptor: STDOUT_FILENO)
 
-    init(_ settings: PlatformSettings) {
-        let isJSON = Self.isJSON(settings)
+    init(_ settings: LogSettings) {
+        let isJSON = settings.isJSON
         let errors = LineWriter(descriptor: STDERR_FILENO) { dropped in
             let notice = "\(dropped) lines were dropped: nobody read fast enough"
             return isJSON ? JSONLogHandler.line(notice, level: .warning) : notice
@@ -27,13 +26,13 @@ final class PlatformLog: Sendable {
             isJSON
                 ? JSONLogHandler(writer: errors) : StreamLogHandler(label: label, stream: LineStream(writer: errors))
         }
-        logger.logLevel = Logger.Level(rawValue: settings.logLevel) ?? .info
+        logger.logLevel = Logger.Level(rawValue: settings.level.rawValue) ?? .info
         self.logger = logger
     }
 
     /// Runs the platform with a log, whose last lines are written however it ends.
     static func with(
-        _ settings: PlatformSettings,
+        _ settings: LogSettings,
         _ body: (PlatformLog) async throws -> Void
     ) async throws {
         let log = PlatformLog(settings)
@@ -44,10 +43,6 @@ final class PlatformLog: Sendable {
             throw error
         }
         await log.close()
-    }
-
-    static func isJSON(_ settings: PlatformSettings) -> Bool {
-        settings.logFormat == "json" || (settings.logFormat == "auto" && isatty(STDERR_FILENO) == 0)
     }
 
     /// Says something to whoever started the platform.

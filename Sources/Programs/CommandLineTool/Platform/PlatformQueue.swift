@@ -7,10 +7,8 @@ import GatewayService
 import InvocationWorker
 import JetStreamQueue
 import Logging
-import NATSClient
 import ProcessProvider
 import QueueContract
-import RuntimeSettings
 import SQLiteQueue
 
 /// The queue, as the settings have it: in the data directory, or on NATS JetStream.
@@ -39,7 +37,7 @@ struct PlatformQueue: Sendable {
         asynchrony = Gateway.Asynchrony(
             queue: queue,
             worker: try Self.worker(wanted, settings),
-            bodyLimit: wanted.bodyLimit,
+            bodyLimit: wanted.queue.bodyLimit,
             problem: currentProblem
         )
     }
@@ -74,7 +72,7 @@ struct PlatformQueue: Sendable {
             queue: queue,
             worker: try Self.worker(wanted, settings),
             isCarriedOutHere: wanted.isCarriedOutHere,
-            bodyLimit: wanted.bodyLimit,
+            bodyLimit: wanted.queue.bodyLimit,
             names: (jetStream.queue, name),
             reconnections: (
                 isAlone ? "queue_worker_nats_reconnect_total" : "gateway_nats_reconnect_total",
@@ -117,66 +115,28 @@ struct PlatformQueue: Sendable {
         _ wanted: AsynchronySettings,
         _ settings: PlatformSettings
     ) throws(PlatformFault) -> WorkerSettings {
-        let retry = RetryPolicy(
-            attempts: wanted.attempts,
-            firstWait: wanted.firstWait,
-            longestWait: wanted.longestWait,
-            codes: wanted.codes,
-            backoff: RetryPolicy.Backoff(rawValue: wanted.backoff) ?? .full
-        )
-        var callbackRetry = retry
-        callbackRetry.backoff = .equal
-        var worker = WorkerSettings(
-            retry: retry,
-            callbackRetry: callbackRetry,
-            concurrency: wanted.concurrency,
-            lease: wanted.lease,
-            answerLimit: wanted.resultLimit,
-            callbackAnswerLimit: max(wanted.resultLimit, wanted.bodyLimit),
-            defaultNamespace: settings.defaultNamespace,
+        WorkerSettings(
+            wanted,
+            defaultNamespace: settings.provider.defaultNamespace,
+            ownHosts: settings.listeners.ownHosts,
             proxies: try ProxyRules(environment: ProcessInfo.processInfo.environment),
             userAgent: "martlet/\(Release.number)"
         )
-        worker.ownHosts.formUnion(ownHosts(settings))
-        return worker
     }
+}
 
+extension ListenerSettings {
     /// The names by which functions and clients of this machine call the gateway.
-    private static func ownHosts(_ settings: PlatformSettings) -> Set<String> {
-        let host = settings.host.lowercased()
+    fileprivate var ownHosts: Set<String> {
+        let host = host.lowercased()
         let names = ["127.0.0.1", "localhost", host.contains(":") ? "[\(host)]" : host]
         let services = ["gateway", "gateway.openfaas", "gateway.openfaas.svc.cluster.local"]
         var hosts = Set(services.map { "\($0):8080" })
         // Functions are called on both ports, where there are two.
-        for port in [settings.port, settings.managementPort].compactMap(\.self) {
+        for port in [port, managementPort].compactMap(\.self) {
             hosts.formUnion((services + names).map { "\($0):\(port)" })
         }
-        if let url = settings.publicURL.flatMap({ ServerURL($0) }) { hosts.insert(url.authority) }
+        if let url = publicURL.flatMap({ ServerURL($0) }) { hosts.insert(url.authority) }
         return hosts
-    }
-}
-
-extension JetStreamSettings {
-    /// How to connect; `name` is what the server's operator sees.
-    func connection(_ name: String) -> NATSConnection.Settings {
-        NATSConnection.Settings(
-            servers: servers,
-            name: name,
-            credentialsFile: credentialsFile,
-            authoritiesFile: authoritiesFile
-        )
-    }
-}
-
-extension AsynchronySettings {
-    /// What is kept how long.
-    var queue: QueueSettings {
-        QueueSettings(
-            bodyLimit: bodyLimit,
-            resultLimit: resultLimit,
-            resultRetention: resultRetention,
-            callRetention: callRetention,
-            timeToLive: timeToLive
-        )
     }
 }

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import AsyncHTTPClient
+import AutoscalerService
 import GatewayService
 import PrometheusClient
-import RuntimeSettings
 import SystemClient
 
 /// How replicas follow the load, as the settings have it.
-extension PlatformSettings {
+extension ScalingSettings {
     /// What of the platform runs.
     enum Extent {
         case whole
@@ -15,8 +15,8 @@ extension PlatformSettings {
         case part
     }
 
-    func scaling(of extent: Extent) -> Gateway.Scaling {
-        let isOn = autoscaler == "true" || (autoscaler == "auto" && extent == .whole)
+    func gateway(of extent: Extent) -> Gateway.Scaling {
+        let isOn = autoscaling == .on || (autoscaling == .auto && extent == .whole)
         return Gateway.Scaling(
             isOn: isOn,
             prometheus: prometheusURL.map {

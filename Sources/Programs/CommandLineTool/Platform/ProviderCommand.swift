@@ -5,7 +5,6 @@ import FaultModel
 import Foundation
 import GatewayService
 import NIOCore
-import RuntimeSettings
 
 /// `martlet provider process`: the process provider alone, as an OpenFaaS provider for any gateway (contract §21).
 struct ProviderCommand: AsyncParsableCommand {
@@ -32,20 +31,18 @@ struct ProcessProviderCommand: AsyncParsableCommand {
         try await runCommand {
             let settings = try options.settings()
             if options.showSettings { return options.printSettings(settings) }
-            guard settings.managementPort == nil else {
+            guard settings.listeners.managementPort == nil else {
                 throw PlatformFault(
                     .badSettings,
                     "A provider's interface has one port.",
                     hint: "Leave management-port out here; it is for the gateway before the provider."
                 )
             }
-            try await PlatformLog.with(settings) { log in
+            try await PlatformLog.with(settings.logs) { log in
                 let platform = try await Platform(settings, isWhole: false, log: log)
                 try await platform.run { addresses in
-                    let scheme = settings.tlsFiles == nil ? "http" : "https"
-                    log.say(
-                        "The process provider is ready at \(scheme)://\(settings.host):\(addresses.api?.port ?? 0)/"
-                    )
+                    let address = "\(settings.listeners.scheme)://\(settings.listeners.host)"
+                    log.say("The process provider is ready at \(address):\(addresses.api?.port ?? 0)/")
                     log.say("Functions run with the rights of this user: deploy only what you trust.")
                 }
             }

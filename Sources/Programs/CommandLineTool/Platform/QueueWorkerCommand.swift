@@ -4,6 +4,8 @@ import ArgumentParser
 import FaultModel
 import Foundation
 import GatewayService
+import InvocationWorker
+import JetStreamQueue
 import NIOCore
 import RuntimeSettings
 import ServiceLifecycle
@@ -22,11 +24,31 @@ struct QueueWorkerCommand: AsyncParsableCommand {
 
     @OptionGroup var options: PlatformOptions
 
-    @OptionGroup var remote: RemoteOptions
+    @OptionGroup var remote: SettingFlags<RemoteFlags>
+
+    /// What only a worker alone is set by.
+    struct Settings: SettingsSection {
+        static let name: String? = "queue"
+
+        /// The gateway's address.
+        let gatewayURL: String
+
+        init(_ reader: inout SettingsReader) {
+            gatewayURL = reader.url(
+                Setting(
+                    "gateway-url",
+                    also: ["gateway_url"],
+                    default: "http://127.0.0.1:8080/",
+                    "Queue worker alone: the gateway that calls go to.",
+                    flag: .value
+                )
+            )
+        }
+    }
 
     func run() async throws {
         try await runCommand {
-            let settings = try options.settings(more: remote.flags)
+            let settings = try options.settings(remote.values)
             if options.showSettings { return options.printSettings(settings) }
             guard let asynchrony = settings.asynchrony, let jetStream = settings.jetStream else {
                 throw PlatformFault(
@@ -36,7 +58,7 @@ struct QueueWorkerCommand: AsyncParsableCommand {
                         "Name its server by --nats-url, as nats://127.0.0.1:4222; a queue in a data directory has its worker within."
                 )
             }
-            try await PlatformLog.with(settings) { try await run(settings, asynchrony, jetStream, $0) }
+            try await PlatformLog.with(settings.logs) { try await run(settings, asynchrony, jetStream, $0) }
         }
     }
 
@@ -46,10 +68,11 @@ struct QueueWorkerCommand: AsyncParsableCommand {
         _ jetStream: JetStreamSettings,
         _ log: PlatformLog
     ) async throws {
-        let program = ServingProgram(settings, log: log)
+        let program = ServingProgram(settings.limits, log: log)
         let front = try PlatformFront(settings, signals: program.signals, log: log)
-        let login = settings.requiresCredentials ? try CredentialFiles(folder: settings.credentialsFolder).login() : nil
-        let remote = try RemoteSide(settings.gatewayURL, settings, login: login, connector: front.connector, log)
+        let login = settings.access.requiresCredentials ? try settings.credentials.login() : nil
+        let url = settings.queueWorker.gatewayURL
+        let remote = try RemoteSide(url, settings.remote, login: login, connector: front.connector, log)
         let queue = try PlatformQueue(settings, asynchrony, jetStream, isAlone: true, log.logger)
         // To a worker the gateway is what a provider is to a gateway: there the functions are.
         let worker = Gateway(
@@ -70,7 +93,9 @@ struct QueueWorkerCommand: AsyncParsableCommand {
             let silence = "The queue worker \(name) is not ready: \(who) is silent."
             guard await worker.isKnown(telling: log, silence) else { return }
             log.say("The queue worker \(name) is ready, \(who)")
-            if let port = addresses.metrics?.port { log.say("Metrics   http://\(settings.host):\(port)/metrics") }
+            if let port = addresses.metrics?.port {
+                log.say("Metrics   http://\(settings.listeners.host):\(port)/metrics")
+            }
             ServiceNotification.ready()
         }
         try await program.run(keeping + worker.services + [telling])

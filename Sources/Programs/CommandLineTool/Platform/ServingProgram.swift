@@ -4,12 +4,11 @@ import GatewayService
 import NIOCore
 import NIOPosix
 import ProcessControl
-import RuntimeSettings
 import ServiceLifecycle
 
 /// A program that serves until it is told to stop.
 struct ServingProgram: Sendable {
-    let settings: PlatformSettings
+    let limits: LimitSettings
     let log: PlatformLog
     let signals: TerminationSignals
     let stopping: Stopping
@@ -26,12 +25,12 @@ struct ServingProgram: Sendable {
     }
 
     /// Makes the process ready to serve; before anything else of it begins.
-    init(_ settings: PlatformSettings, log: PlatformLog) {
+    init(_ limits: LimitSettings, log: PlatformLog) {
         ResourceBounds.prepare()
-        self.settings = settings
+        self.limits = limits
         self.log = log
         signals = TerminationSignals()
-        stopping = Stopping(limit: settings.drainTimeout)
+        stopping = Stopping(limit: limits.drainTimeout)
         // Ends with the process: nothing of the loops needs more care than that.
         group = MultiThreadedEventLoopGroup(numberOfThreads: System.coreCount)
     }

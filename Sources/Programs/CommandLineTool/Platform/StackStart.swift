@@ -3,12 +3,31 @@
 import FaultModel
 import Foundation
 import FunctionBuilder
+import GatewayService
 import NIOCore
 import RuntimeSettings
 import SystemClient
 
 /// Brings up the functions of a stack file that `martlet up` was given.
 struct StackStart {
+    /// What is deployed once the platform is ready.
+    struct Settings: SettingsSection {
+        static let name: String? = "provider"
+
+        /// The stack file; nil for none.
+        let file: String?
+
+        init(_ reader: inout SettingsReader) {
+            file = reader.optionalText(
+                Setting(
+                    "file",
+                    "Stack file that martlet up builds and deploys once it is ready.",
+                    flag: .value(named: "f", "file", "yaml")
+                )
+            )
+        }
+    }
+
     let settings: PlatformSettings
     let stack: StackFile?
 
@@ -16,10 +35,10 @@ struct StackStart {
     ///
     /// Whatever else listens there is sent nothing: its port cannot be taken, and the start says so.
     func deployToRunning() async throws -> Bool {
-        let port = settings.managementPort ?? settings.port
+        let port = settings.listeners.managementPort ?? settings.listeners.port
         guard let stack, port != 0, PlatformOwner(dataDirectory: settings.dataDirectory).holds(port: port)
         else { return false }
-        let url = url(settings.host, port)
+        let url = url(settings.listeners.host, port)
         print("A Martlet answers at \(url) already: its functions are brought up to date.")
         try await withClient(url) { client in
             let deployment = deployment(client, stack) { print($0) }
@@ -36,7 +55,8 @@ struct StackStart {
         for warning in stack.warnings { log.warn("Warning: \(warning)") }
         do {
             // By the address itself: under a name such as localhost somebody else may listen, too.
-            try await withClient(url(address.ipAddress ?? settings.host, address.port ?? settings.port)) { client in
+            let (host, port) = (address.ipAddress ?? settings.listeners.host, address.port ?? settings.listeners.port)
+            try await withClient(url(host, port)) { client in
                 let deployment = deployment(client, stack) { log.say($0) }
                 try await deployment.carryOut(stack.functions, builds: true, namespace: nil, waits: true)
             }
@@ -48,7 +68,8 @@ struct StackStart {
     }
 
     private func withClient(_ url: String, _ work: (SystemClient) async throws -> Void) async throws {
-        try await ClientOptions.withClient(url, login: login, ownCertificate: settings.tlsFiles?.certificate, work)
+        let certificate = settings.listeners.tlsFiles?.certificate
+        try await ClientOptions.withClient(url, login: login, ownCertificate: certificate, work)
     }
 
     private func deployment(
@@ -62,12 +83,12 @@ struct StackStart {
     private func url(_ host: String, _ port: Int) -> String {
         let reachable = ["0.0.0.0": "127.0.0.1", "::": "::1"][host] ?? host
         let bracketed = reachable.contains(":") ? "[\(reachable)]" : reachable
-        return "\(settings.tlsFiles == nil ? "http" : "https")://\(bracketed):\(port)"
+        return "\(settings.listeners.scheme)://\(bracketed):\(port)"
     }
 
     private var login: SystemClient.Login? {
-        guard settings.requiresCredentials else { return nil }
+        guard settings.access.requiresCredentials else { return nil }
         // The platform has made the files by now.
-        return try? CredentialFiles(folder: settings.credentialsFolder).login()
+        return try? settings.credentials.login()
     }
 }

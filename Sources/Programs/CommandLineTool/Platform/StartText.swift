@@ -4,7 +4,6 @@ import FaultModel
 import FunctionBuilder
 import GatewayService
 import NIOCore
-import RuntimeSettings
 
 /// What `martlet up` prints when it is ready.
 struct StartText {
@@ -17,20 +16,20 @@ struct StartText {
         stack: StackFile?,
         queueProblem: PlatformFault?
     ) {
-        let scheme = settings.tlsFiles == nil ? "http" : "https"
-        let address = "\(scheme)://\(Self.host(settings.host))"
+        let (listeners, scheme) = (settings.listeners, settings.listeners.scheme)
+        let address = "\(scheme)://\(Self.host(listeners.host))"
         let url = "\(address):\(addresses.api?.port ?? 0)"
         let management = "\(address):\(addresses.management?.port ?? 0)"
         var lines = ["", "Martlet \(Release.number) is ready at \(url)", ""]
         if management != url { lines.append("  Manage    \(management)") }
         if let page = addresses.page?.port {
-            lines.append("  Page      \(scheme)://\(Self.host(settings.pageHost)):\(page)/ui/")
+            lines.append("  Page      \(scheme)://\(Self.host(listeners.pageHost)):\(page)/ui/")
         }
         if let metrics = addresses.metrics?.port {
-            lines.append("  Metrics   http://\(Self.host(settings.host)):\(metrics)/metrics")
+            lines.append("  Metrics   http://\(Self.host(listeners.host)):\(metrics)/metrics")
         }
-        if settings.requiresCredentials {
-            let password = "\(settings.credentialsFolder)/basic-auth-password"
+        if settings.access.requiresCredentials {
+            let password = settings.credentials.passwordPath
             lines.append("  Password  \(password) (user admin)")
             lines.append("  Log in    faas-cli login -g \(management) --password-stdin < \(password)")
         } else {
@@ -46,7 +45,7 @@ struct StartText {
         if !limitsAreEnforced {
             lines.append("Limits: memory is watched, CPU is not enforced (no writable control groups).")
         }
-        for host in Self.open(settings) {
+        for host in Self.open(listeners) {
             lines.append("Warning: \(host) can be reached from elsewhere, and nothing is encrypted (no TLS).")
         }
         if let queueProblem { lines.append("Warning: asynchronous calls get 503: \(queueProblem.message)") }
@@ -54,10 +53,10 @@ struct StartText {
     }
 
     /// The addresses on which passwords come unencrypted from elsewhere.
-    private static func open(_ settings: PlatformSettings) -> [String] {
-        guard settings.tlsFiles == nil else { return [] }
-        let hosts = settings.pagePort == nil || settings.pageHost == settings.host ? [] : [settings.pageHost]
-        return ([settings.host] + hosts).filter { !["127.0.0.1", "::1", "localhost"].contains($0) }
+    private static func open(_ listeners: ListenerSettings) -> [String] {
+        guard listeners.tlsFiles == nil else { return [] }
+        let hosts = listeners.pagePort == nil || listeners.pageHost == listeners.host ? [] : [listeners.pageHost]
+        return ([listeners.host] + hosts).filter { !["127.0.0.1", "::1", "localhost"].contains($0) }
     }
 
     private static func host(_ host: String) -> String {

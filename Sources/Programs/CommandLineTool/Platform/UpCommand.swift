@@ -6,7 +6,6 @@ import Foundation
 import FunctionBuilder
 import GatewayService
 import NIOCore
-import RuntimeSettings
 
 /// `martlet up`: the whole platform in one process.
 struct UpCommand: AsyncParsableCommand {
@@ -24,26 +23,22 @@ struct UpCommand: AsyncParsableCommand {
 
     @OptionGroup var options: PlatformOptions
 
-    @Option(
-        name: [.customShort("f"), .customLong("file"), .customLong("yaml")],
-        help: "Build and deploy this stack file once the platform is ready."
-    )
-    var file: String?
+    @OptionGroup var own: SettingFlags<StackFlags>
 
     @Flag(help: "Take the place of the Martlet that runs on the data directory, without dropping a call.")
     var replace = false
 
     func run() async throws {
         try await runCommand {
-            let settings = try options.settings(file: file)
+            let settings = try options.settings(own.values)
             if options.showSettings { return options.printSettings(settings) }
-            let stack = try settings.stackFile.map { path throws(PlatformFault) in
+            let stack = try settings.stack.file.map { path throws(PlatformFault) in
                 try StackFile(path: path, environment: ProcessInfo.processInfo.environment)
             }
             let start = StackStart(settings: settings, stack: stack)
             // Where a platform answers already, its functions are brought up to date.
             if !replace, try await start.deployToRunning() { return }
-            try await PlatformLog.with(settings) { try await run(settings, start, $0) }
+            try await PlatformLog.with(settings.logs) { try await run(settings, start, $0) }
         }
     }
 

@@ -5,7 +5,7 @@ import AsyncHTTPClient
 import FaultModel
 import Foundation
 import FunctionBuilder
-import RuntimeSettings
+import GatewayService
 import SystemClient
 
 /// The flags that all user verbs share.
@@ -36,9 +36,9 @@ struct ClientOptions: ParsableArguments {
     private static func localGateway(_ environment: [String: String]) -> String {
         // What is wrong with settings is told by whoever starts with them.
         guard let settings = try? PlatformSettings(flags: [:], environment: environment),
-            let port = settings.managementPort, port != 0
+            let port = settings.listeners.managementPort, port != 0
         else { return defaultGateway }
-        return "\(settings.tlsFiles == nil ? "http" : "https")://127.0.0.1:\(port)"
+        return "\(settings.listeners.scheme)://127.0.0.1:\(port)"
     }
 
     /// Runs a verb's work with a client that is closed afterwards.

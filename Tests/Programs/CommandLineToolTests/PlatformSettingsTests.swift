@@ -1,10 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import AutoscalerService
 import FaultModel
 import Foundation
+import GatewayService
+import InvocationWorker
+import JetStreamQueue
+import QueueContract
+import RemoteProvider
 import RuntimeSettings
 import TestSupport
 import Testing
+
+@testable import CommandLineTool
 
 struct PlatformSettingsTests {
     private func settings(
@@ -26,20 +34,20 @@ struct PlatformSettingsTests {
             environment: ["MARTLET_PORT": "2", "MARTLET_METRICS_PORT": "5"],
             file: file
         )
-        #expect(all.port == 1)
-        #expect(all.metricsPort == 5)
-        #expect(all.host == "0.0.0.0")
-        #expect(all.upstreamTimeout == .seconds(60))
-        #expect(all.values["host"]?.source == .file)
+        #expect(all.listeners.port == 1)
+        #expect(all.listeners.metricsPort == 5)
+        #expect(all.listeners.host == "0.0.0.0")
+        #expect(all.limits.upstreamTimeout == .seconds(60))
+        #expect(all.reading("host")?.source == .file)
     }
 
     @Test func `OpenFaaS' own names are understood (§22)`() throws {
         let all = try settings(environment: [
             "upstream_timeout": "5m", "basic_auth": "false", "function_namespace": "fn",
         ])
-        #expect(all.upstreamTimeout == .seconds(300))
-        #expect(!all.requiresCredentials)
-        #expect(all.defaultNamespace == "fn")
+        #expect(all.limits.upstreamTimeout == .seconds(300))
+        #expect(!all.access.requiresCredentials)
+        #expect(all.provider.defaultNamespace == "fn")
     }
 
     @Test func `how a provider elsewhere is told from others is read, and passwords are not shown`() throws {
@@ -51,11 +59,11 @@ struct PlatformSettingsTests {
             ],
             environment: ["functions_provider_url": url, "MARTLET_PROVIDER_CERT": "/c", "MARTLET_PROVIDER_KEY": "/k"]
         )
-        #expect(all.providerURL == url && all.providerTLS.authorities == "/ca.pem")
-        #expect(all.providerTLS.identity?.key == "/k" && all.providerTLS.serverName == "one.example")
-        #expect(all.values["functions-provider-url"]?.shown == "https://***@provider.example:8081/")
-        #expect(all.values["nats-url"]?.shown == "nats://***@a,nats://b")
-        #expect(try settings().providerTLS.isEmpty)
+        #expect(all.gateway.providerURL == url && all.remote.authorities == "/ca.pem")
+        #expect(all.remote.identity?.key == "/k" && all.remote.serverName == "one.example")
+        #expect(all.reading("functions-provider-url")?.shown == "https://***@provider.example:8081/")
+        #expect(all.reading("nats-url")?.shown == "nats://***@a,nats://b")
+        #expect(try settings().remote.isEmpty)
         for (name, value) in [
             ("provider-server-name", "10.0.0.1"), ("provider-server-name", "a:1"), ("provider-cert", "/c"),
         ] {
@@ -69,7 +77,7 @@ struct PlatformSettingsTests {
     }
 
     @Test func `an empty value counts as absent`() throws {
-        #expect(try settings(environment: ["MARTLET_PORT": ""]).port == 8080)
+        #expect(try settings(environment: ["MARTLET_PORT": ""]).listeners.port == 8080)
     }
 
     @Test func `the data directory is below home`() throws {
@@ -78,17 +86,17 @@ struct PlatformSettingsTests {
 
     @Test func `a value in the file is what was typed`() throws {
         let all = try settings(file: "access-log: off\nui-port: off\nport: 08080\nfile: 2020-01-01\nmetrics-port: ~\n")
-        #expect(all.accessLog == "off" && all.pagePort == nil && all.port == 8080 && all.stackFile == "2020-01-01")
-        #expect(all.metricsPort == 8082)
+        #expect(all.logs.calls == .off && all.listeners.pagePort == nil && all.listeners.port == 8080)
+        #expect(all.listeners.metricsPort == 8082 && all.stack.file == "2020-01-01")
         let fault = #expect(throws: PlatformFault.self) { try settings(file: "host: [a, b]\n") }
         #expect(fault?.message.contains("host") == true)
     }
 
     @Test func `the page is where the API is, unless it is told otherwise`() throws {
         let all = try settings(flags: ["host": "10.0.0.1"])
-        #expect(all.pagePort == 8083 && all.pageHost == "10.0.0.1")
+        #expect(all.listeners.pagePort == 8083 && all.listeners.pageHost == "10.0.0.1")
         let own = try settings(flags: ["ui-port": "0", "ui-host": "127.0.0.1"])
-        #expect(own.pagePort == 0 && own.pageHost == "127.0.0.1")
+        #expect(own.listeners.pagePort == 0 && own.listeners.pageHost == "127.0.0.1")
         for wrong in ["on", "70000", "-1", "of"] {
             let fault = #expect(throws: PlatformFault.self) { try settings(flags: ["ui-port": wrong]) }
             #expect(fault?.message.contains("nor off") == true)
@@ -96,9 +104,9 @@ struct PlatformSettingsTests {
     }
 
     @Test func `management is on the port of the API, unless it is told otherwise`() throws {
-        #expect(try settings().managementPort == nil)
-        #expect(try settings(flags: ["management-port": "0", "port": "0"]).managementPort == 0)
-        #expect(try settings(environment: ["MARTLET_MANAGEMENT_PORT": "9000"]).managementPort == 9000)
+        #expect(try settings().listeners.managementPort == nil)
+        #expect(try settings(flags: ["management-port": "0", "port": "0"]).listeners.managementPort == 0)
+        #expect(try settings(environment: ["MARTLET_MANAGEMENT_PORT": "9000"]).listeners.managementPort == 9000)
         for wrong in ["off", "70000", "-1", "8080"] {
             let fault = #expect(throws: PlatformFault.self) { try settings(flags: ["management-port": wrong]) }
             #expect(fault?.message.contains("management-port") == true)
@@ -123,7 +131,7 @@ struct PlatformSettingsTests {
             "2562047h47m16.854775807s", "9223372036854775807ns", "h", ".", "://", "[", "%", "\u{0}", "٣", "true,false",
             "http://[::1]:65536", "nats://a:1,nats://b:99999", ",",
         ]
-        for definition in SettingsTable.definitions {
+        for definition in PlatformSettings.readings.map(\.setting) {
             for word in words { _ = try? settings(flags: [definition.name: word]) }
         }
         for word in words { _ = try? settings(file: "port: \(word)\nbody-limit: \(word)\n") }
@@ -131,7 +139,7 @@ struct PlatformSettingsTests {
 
     @Test func `Prometheus and NATS are found at addresses of IPv6, too`() throws {
         let all = try settings(flags: ["prometheus-host": "::1", "prometheus-port": "1", "nats-host": "[fe80::1]"])
-        #expect(all.prometheusURL == "http://[::1]:1")
+        #expect(all.scaling.prometheusURL == "http://[::1]:1")
         #expect(all.jetStream?.servers == ["nats://[fe80::1]:4222"])
     }
 
@@ -164,9 +172,9 @@ struct PlatformSettingsTests {
                 host: 0.0.0.0
                 """
         )
-        #expect(all.port == 3 && all.defaultNamespace == "fn" && all.host == "0.0.0.0")
-        #expect(all.asynchrony?.attempts == 5 && all.logLevel == "debug")
-        #expect(all.values["provider"]?.text == "process" && all.values["provider"]?.source == .file)
+        #expect(all.listeners.port == 3 && all.provider.defaultNamespace == "fn" && all.listeners.host == "0.0.0.0")
+        #expect(all.asynchrony?.retry.attempts == 5 && all.logs.level == .debug)
+        #expect(all.reading("provider")?.text == "process" && all.reading("provider")?.source == .file)
     }
 
     @Test(arguments: [
@@ -184,35 +192,60 @@ struct PlatformSettingsTests {
     }
 
     @Test func `every setting but the folder of the file belongs to one section`() {
-        let names = SettingsSection.allCases.flatMap(\.names)
-        #expect(names.sorted() == SettingsTable.definitions.map(\.name).filter { $0 != "data-dir" }.sorted())
+        let names = PlatformSettings.readings.map(\.setting.name)
+        #expect(Set(names).count == names.count)
+        #expect(PlatformSettings.readings.filter { $0.section == nil }.map(\.setting.name) == ["data-dir"])
     }
 
     @Test func `users and passwords in addresses are never shown`() throws {
         let flags = [
             "nats-url": "nats://a:secret@h:4222,nats://b:secret@i:4222", "gateway-url": "http://admin:secret@h:8080/",
         ]
-        let values = try settings(flags: flags).values
-        #expect(values["nats-url"]?.shown == "nats://***@h:4222,nats://***@i:4222")
-        #expect(values["gateway-url"]?.shown == "http://***@h:8080/" && values["port"]?.shown == "8080")
+        let all = try settings(flags: flags)
+        #expect(all.reading("nats-url")?.shown == "nats://***@h:4222,nats://***@i:4222")
+        #expect(all.reading("gateway-url")?.shown == "http://***@h:8080/" && all.reading("port")?.shown == "8080")
         let fault = #expect(throws: PlatformFault.self) { try settings(flags: ["gateway-url": "http://a:secret@h:0/"]) }
         #expect(fault?.message.contains("secret") == false)
     }
 
     @Test func `every setting has a variable of its own`() {
-        let variables = SettingsTable.definitions.map { $0.variables[0] }
+        let variables = PlatformSettings.readings.map(\.setting.variables[0])
         #expect(Set(variables).count == variables.count)
         #expect(variables.allSatisfy { $0.hasPrefix("MARTLET_") })
     }
 
-    @Test func `the documentation has every setting as it is`() throws {
+    @Test func `the documentation has every setting as it is, below its section's name`() throws {
         let page = Repository.file("Documentation/settings.md")
-        let lines = try String(contentsOf: page, encoding: .utf8).split(separator: "\n").filter { $0.hasPrefix("| `") }
-        let rows = SettingsTable.definitions.map { setting in
-            let variables = setting.variables.map { "`\($0)`" }.joined(separator: ", ")
-            let fallback = setting.fallback.isEmpty ? "" : "`\(setting.fallback)`"
-            return "| `\(setting.name)` | \(variables) | \(fallback) | \(setting.help) |"
+        let lines = try String(contentsOf: page, encoding: .utf8).split(separator: "\n").map(String.init)
+        var expected: [String] = []
+        var section: String?
+        for reading in PlatformSettings.readings {
+            if let name = reading.section, name != section { expected.append("### `\(name)`") }
+            section = reading.section
+            expected.append(row(reading.setting))
         }
-        #expect(lines.map(String.init) == rows)
+        let documented = lines.filter { $0.hasPrefix("| `") || $0.hasPrefix("### `") }
+        #expect(documented == expected, "\(expected.joined(separator: "\n"))")
     }
+
+    private func row(_ setting: Setting) -> String {
+        let flags = setting.flagNames.map { $0.count == 1 ? "`-\($0)`" : "`--\($0)`" }
+        let variables = setting.variables.map { "`\($0)`" }
+        let fallback = setting.fallback.isEmpty ? "" : "`\(setting.fallback)`"
+        let cells = ["`\(setting.name)`", flags.joined(separator: ", "), variables.joined(separator: ", "), fallback]
+        return "| " + (cells + [setting.help]).joined(separator: " | ") + " |"
+    }
+
+    @Test func `which settings there are does not depend on what they are`() throws {
+        let names = PlatformSettings.readings.map(\.setting.name)
+        let others = [
+            "async": "false", "auth": "false", "ui-port": "off", "nats-url": "nats://h", "tls-cert": "/c",
+            "tls-key": "/k",
+        ]
+        #expect(try settings(flags: others).readings.map(\.setting.name) == names)
+    }
+}
+
+extension PlatformSettings {
+    fileprivate func reading(_ name: String) -> SettingReading? { readings.first { $0.setting.name == name } }
 }
