@@ -57,7 +57,8 @@ private struct FileInspection {
     private mutating func look(at key: String, _ value: Any, below section: String?) {
         guard let why = refusal(of: key, value, below: section) else { return }
         let place = section.map { "below \"\($0)\" " } ?? ""
-        problems.append("martlet.yaml: the setting \"\(NameRule.printable(key))\" \(place)\(why).")
+        let end = why.hasSuffix("?") ? "" : "."
+        problems.append("martlet.yaml: the setting \"\(NameRule.printable(key))\" \(place)\(why)\(end)")
     }
 
     /// Why a setting cannot be where it is, or what it is; nil where it can.

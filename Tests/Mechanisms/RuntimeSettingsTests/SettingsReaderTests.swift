@@ -76,5 +76,6 @@ struct SettingsReaderTests {
     ]) func `what is wrong is told in a sentence`(file: String, sentence: String) {
         let fault = #expect(throws: PlatformFault.self) { try tank(file: file) }
         #expect(fault?.code == .badSettings && fault?.message.contains(sentence) == true, "\(fault?.message ?? "")")
+        #expect(fault?.message.contains("?.") == false)
     }
 }
