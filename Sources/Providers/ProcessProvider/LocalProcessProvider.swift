@@ -262,7 +262,11 @@ public actor LocalProcessProvider: FunctionProvider {
             onServing: { [store, logger, createdAt = function.createdAt] id, number in
                 // Not awaited by anybody: a restart that finds the older number merely begins with the newest.
                 Task {
-                    do { try await store.setReadyRevision(number, of: id, createdAt: createdAt) } catch {
+                    do throws(PlatformFault) {
+                        try await store.setReadyRevision(number, of: id, createdAt: createdAt)
+                    } catch {
+                        // Another program has the store by now, and has seen its own replicas become ready.
+                        guard error.code != .shuttingDown else { return }
                         logger.warning("the serving revision was not noted", metadata: ["why": "\(error)"])
                     }
                 }

@@ -14,6 +14,7 @@ public import StoreContract
 /// All access goes through GRDB's writer queue, which is a thread of its own: nothing blocks the cooperative pool.
 public final class SQLiteDesiredStore: DesiredStore {
     private let writer: DatabaseQueue
+    private let gate = StoreGate()
     /// For what blocks and is not GRDB's: opening and closing.
     private let disk: DispatchQueue
 
@@ -65,6 +66,7 @@ public final class SQLiteDesiredStore: DesiredStore {
 
     /// See the contract's `close`: everything is in the one file afterwards.
     public func close() async throws(PlatformFault) {
+        guard await gate.close() else { return }
         let writer = writer
         let closed = await withCheckedContinuation { continuation in
             disk.async { continuation.resume(returning: Result { try writer.close() }) }
@@ -304,10 +306,14 @@ public final class SQLiteDesiredStore: DesiredStore {
     private func read<Value: Sendable>(
         _ body: @escaping @Sendable (Database) throws -> Value
     ) async throws(PlatformFault) -> Value {
+        try gate.enter()
+        defer { gate.leave() }
         do { return try await writer.read(body) } catch { throw Self.fault(error) }
     }
 
     private func write(_ body: @escaping @Sendable (Database) throws -> Void) async throws(PlatformFault) {
+        try gate.enter()
+        defer { gate.leave() }
         do { try await writer.write(body) } catch { throw Self.fault(error) }
     }
 

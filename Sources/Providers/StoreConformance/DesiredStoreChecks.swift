@@ -169,5 +169,23 @@ public enum DesiredStoreChecks {
             try expect(namespaces == [NamespaceRecord(name: "a")], "\(namespaces) is there")
             try await store.close()
         },
+        DesiredStoreCheck("a store that is closed refuses, and is closed again without harm") { subject in
+            let store = subject.store
+            try await store.insert(function("fn", digest: nil))
+            try await store.close()
+            try await store.close()
+            func refuses(_ what: String, _ work: () async throws(PlatformFault) -> Void) async throws {
+                do throws(PlatformFault) {
+                    try await work()
+                } catch {
+                    return try expect(error.code == .shuttingDown, "\(what): \(error)")
+                }
+                try expect(false, "\(what) is not refused")
+            }
+            try await refuses("reading") { () throws(PlatformFault) in _ = try await store.functions() }
+            try await refuses("writing") { () throws(PlatformFault) in
+                try await store.put(NamespaceRecord(name: "a"))
+            }
+        },
     ]
 }

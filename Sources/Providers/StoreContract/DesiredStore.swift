@@ -64,8 +64,22 @@ public protocol DesiredStore: Sendable {
 
     // MARK: End
 
-    /// Writes back what is to be written and lets go of the store; nothing is asked of it afterwards.
+    /// Writes back what is to be written and lets go of the store; harmless when it is closed.
+    ///
+    /// Who asks it for something afterwards is refused with `PlatformFault.storeIsClosed`.
     func close() async throws(PlatformFault)
+}
+
+extension PlatformFault {
+    /// What a store says that is closed: its program is stopping, and another one may have taken over.
+    public static var storeIsClosed: PlatformFault {
+        PlatformFault(
+            .shuttingDown,
+            "Martlet is stopping: its store of deployments is closed.",
+            hint: "Try again in a moment.",
+            retryAfterSeconds: 1
+        )
+    }
 }
 
 /// A function with its newest revision.
