@@ -149,6 +149,32 @@ struct EngineFaultTests {
             #expect(answer.hasPrefix("HTTP/1.1 200 ") && answer.contains("Connection: close"), "\(answer)")
         }
     }
+
+    /// A client that is connected and has asked nothing, while the engine drains.
+    private func newcomer(waitsFor limit: Duration) async throws -> (RawConnection, Task<Void, Never>) {
+        let settings = EngineSettings(newcomerTimeout: limit, servedBy: "martlet/test")
+        let fixture = try await EngineFixture(settings: settings)
+        let client = try RawConnection(port: fixture.port)
+        // Connections are accepted in order: whoever is answered has come after the one above.
+        _ = try await fixture.exchange(EngineFixture.request())
+        let draining = Task { await fixture.drain(within: .seconds(600)) }
+        #expect(await eventually { (try? RawConnection(port: fixture.port)) == nil }, "it still accepts")
+        return (client, draining)
+    }
+
+    @Test func `a client that has connected and not asked yet is answered while the engine drains`() async throws {
+        let (client, draining) = try await newcomer(waitsFor: .seconds(600))
+        try await client.send("GET /function/fn HTTP/1.1\r\nHost: a\r\n\r\n")
+        let answer = try await client.receive()
+        #expect(answer.hasPrefix("HTTP/1.1 200 ") && answer.contains("Connection: close"), "\(answer)")
+        await draining.value
+    }
+
+    @Test func `a client that never asks does not keep the engine from ending`() async throws {
+        let (client, draining) = try await newcomer(waitsFor: .milliseconds(1))
+        await draining.value
+        #expect(try await client.receive().isEmpty)
+    }
 }
 
 struct ObservingTests {

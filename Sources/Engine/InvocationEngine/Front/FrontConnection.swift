@@ -78,7 +78,8 @@ final class FrontConnection: ChannelInboundHandler {
     var isStreamAnswer = false
     var mustClose = false
     var isDraining = false
-    var lastActivity = NIODeadline.now()
+    /// When the client was last heard of, or took something; the distant past as long as nothing has come.
+    var lastActivity = NIODeadline.distantPast
     /// How long it may wait for its next request.
     var idleUntil = NIODeadline.distantFuture
     /// A connection that has nothing to do for so long keeps no room for work.
@@ -277,9 +278,15 @@ final class FrontConnection: ChannelInboundHandler {
     }
 
     /// Ends an idle connection; one that carries a call out ends after its answer.
+    ///
+    /// A client that has connected and not asked yet may be about to: where nobody takes the connection over it has a
+    /// moment for that.
     func drain() {
         isDraining = true
-        if phase == .idle { leave() }
+        guard phase == .idle else { return }
+        guard lastActivity == .distantPast, loopContext.heir == nil else { return leave() }
+        idleUntil = min(idleUntil, .now() + loopContext.limits.newcomer)
+        loopContext.timers.set(timer, at: idleUntil)
     }
 
     /// Parts with a connection that has nothing to do.

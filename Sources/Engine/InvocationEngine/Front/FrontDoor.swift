@@ -214,7 +214,10 @@ public final class FrontDoor: Sendable {
     public func drain(within limit: Duration) async {
         // Before anybody can see that nothing is accepted any more: whoever is answered after that is told to go.
         for loop in loops.handles { try? await loop.submit { $0.announceDrain() }.get() }
-        for listener in listeners.withLock({ $0 }) { try? await listener.channel.close().get() }
+        for listener in listeners.withLock({ $0 }) {
+            await pause(listener.channel)
+            try? await listener.channel.close().get()
+        }
         let drained = loops.handles.map { loop in loop.flatSubmit { $0.drain() } }
         await withTaskGroup(of: Void.self) { tasks in
             tasks.addTask { for future in drained { try? await future.get() } }

@@ -25,6 +25,8 @@ public struct EngineSettings: Sendable {
     public var writeTimeout: Duration
     /// Most that a kept connection waits for its next request.
     public var keepAliveTimeout: Duration
+    /// How long a client that has connected and not asked yet is waited for when the door drains.
+    public var newcomerTimeout: Duration
     /// Most silence of an event stream or an upgraded connection.
     public var streamIdleTimeout: Duration
     /// Most that connecting to a replica may take.
@@ -69,6 +71,7 @@ public struct EngineSettings: Sendable {
         readTimeout: Duration = .seconds(60),
         writeTimeout: Duration = .seconds(60),
         keepAliveTimeout: Duration = .seconds(75),
+        newcomerTimeout: Duration = .milliseconds(500),
         streamIdleTimeout: Duration = .seconds(300),
         connectTimeout: Duration = .seconds(5),
         headLimit: Int = 65_536,
@@ -91,6 +94,7 @@ public struct EngineSettings: Sendable {
         self.readTimeout = readTimeout
         self.writeTimeout = writeTimeout
         self.keepAliveTimeout = keepAliveTimeout
+        self.newcomerTimeout = newcomerTimeout
         self.streamIdleTimeout = streamIdleTimeout
         self.connectTimeout = connectTimeout
         self.headLimit = headLimit
@@ -126,6 +130,7 @@ struct EngineLimits {
     /// The smaller of the two.
     let stall: TimeAmount
     let keepAlive: TimeAmount
+    let newcomer: TimeAmount
     let streamIdle: TimeAmount
     /// Of a call; nil means none.
     let upstream: TimeAmount?
@@ -137,6 +142,7 @@ struct EngineLimits {
         write = TimeAmount(settings.writeTimeout)
         stall = min(read, write)
         keepAlive = TimeAmount(settings.keepAliveTimeout)
+        newcomer = TimeAmount(settings.newcomerTimeout)
         streamIdle = TimeAmount(settings.streamIdleTimeout)
         upstream = settings.upstreamTimeout.map { TimeAmount($0) }
     }
