@@ -20,6 +20,9 @@ check_toolchain() {
     fi
 }
 
+# The version, from the one place that it stands in.
+release_version() { sed -n 's/.*let number = "\(.*\)"$/\1/p' Sources/Vocabulary/FunctionModel/Release.swift; }
+
 # Installs Debian packages that are missing; says what to type where it may not.
 need_packages() {
     local missing=()
@@ -66,12 +69,36 @@ allow_services() {
 
 # Exclusive access to memory is checked in debug builds, where the tests run; in NIO's event loops the checks alone would
 # be a fifth of what a call costs.
-release_flags=(--configuration release -Xswiftc -enforce-exclusivity=unchecked)
+optimized_flags=(--configuration release -Xswiftc -enforce-exclusivity=unchecked)
+
+# What is measured and shipped starts where no Swift is installed: its libraries are linked in, and so are those of
+# `link_statically`.
+static_libraries="$root/.build/static-libraries"
+release_flags=("${optimized_flags[@]}" --static-swift-stdlib -Xlinker "-L$static_libraries")
+# No other program looks names up in it: what is not needed can go, and the names too.
+release_flags+=(-Xlinker --no-export-dynamic)
+
+# Fills the folder that the linker looks into first with archives alone, so that it finds nothing to load at run time.
+# Where the system has none of an archive, its shared library is taken.
+link_statically() {
+    mkdir -p "$static_libraries"
+    local name file
+    for name in libsqlite3.a libstdc++.a libz.a; do
+        file=$(clang -print-file-name="$name")
+        [ ! -e "$file" ] || ln -sf "$file" "$static_libraries/$name"
+    done
+}
 
 need_build_packages() {
     if ! command -v apt-get >/dev/null 2>&1; then
-        say "This is no Debian or Ubuntu: make sure that SQLite's headers (libsqlite3-dev, sqlite-devel) are installed."
+        say "This is no Debian or Ubuntu: make sure that the headers of SQLite and zlib are installed."
         return
     fi
-    need_packages libsqlite3-dev
+    need_packages libsqlite3-dev zlib1g-dev
+}
+
+# Builds a product as it is shipped; the arguments are SwiftPM's.
+build_release() {
+    link_statically
+    swift build "${release_flags[@]}" "$@"
 }

@@ -14,7 +14,7 @@ import Telemetry
 /// The engine with exactly one function behind it: what runs in a function's image (contract §15).
 public enum Watchdog {
     /// The version that it says it is.
-    public static let version = "0.1.0"
+    public static let version = Release.number
 
     /// Runs until it is told to stop or its function has ended; returns the exit code.
     public static func run(environment: [String: String]) async -> Int32 {

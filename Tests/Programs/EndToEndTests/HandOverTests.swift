@@ -171,6 +171,20 @@ struct HandOverTests {
         #expect(try await second.ask("GET", "/readyz", withLogin: false).status == 200)
         #expect(await second.stop() == 0)
     }
+
+    @Test func `a service manager keeps the sockets of whoever is the service, and no others`() async throws {
+        let path = folder.path + "/notify"
+        let manager = try NotifySocket(path: path)
+        let first = try await start(environment: ["NOTIFY_SOCKET": path])
+        #expect(manager.hears("FDSTORE=1\nFDNAME=martlet-page"))
+        let second = try await start("--replace", environment: ["NOTIFY_SOCKET": path])
+        #expect(await first.exitCode() == 0)
+        // By then the first one has said who the service is.
+        #expect(manager.hears("MAINPID="))
+        #expect(manager.hears("FDSTOREREMOVE=1\nFDNAME=martlet-api"))
+        #expect(manager.hears("FDSTORE=1\nFDNAME=martlet-api"))
+        #expect(await second.stop() == 0)
+    }
 }
 
 /// Clients that call all the time: on kept connections, on new ones, and for later.

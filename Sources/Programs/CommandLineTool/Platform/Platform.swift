@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import FaultModel
+import FunctionModel
 import GatewayService
 import Glibc
 import Logging
@@ -86,24 +87,25 @@ struct Platform: Sendable {
     ///
     /// `whenReady` is called once all listeners listen, and is cancelled at the end.
     func run(whenReady: @escaping @Sendable (Gateway.Addresses) async -> Void) async throws {
-        let telling = BackgroundWork(after: gateway.addresses) { addresses in
-            await tellServiceManager()
-            await whenReady(addresses)
-        }
         let isAlone = Milestone<Void>()
+        let telling: [any Service] = [
+            BackgroundWork(after: gateway.addresses) { _ in await tellServiceManager(isAlone) },
+            BackgroundWork(after: gateway.addresses, work: whenReady),
+        ]
         let limit = program.limits.drainTimeout
         try await program.run(
-            [successor(isAlone)] + keeping + [predecessor(isAlone)] + gateway.services + [telling],
+            [successor(isAlone)] + keeping + [predecessor(isAlone)] + gateway.services + telling,
             lastWords: "\nStopping: calls may end for \(limit.components.seconds) s. Ctrl-C again ends at once."
         )
     }
 
-    private func tellServiceManager() async {
+    private func tellServiceManager(_ isAlone: Milestone<Void>) async {
         if predecessor == nil { ServiceNotification.ready() } else { ServiceNotification.readyInPlaceOfAnother() }
-        for listener in await gateway.handOver.listeners() {
-            ServiceNotification.store(listener.socket, name: ServiceSockets.name(listener.role))
-            close(listener.socket)
-        }
+        // Nobody is heard as long as another process is the service.
+        guard await isAlone.reached() != nil else { return }
+        let listeners = await gateway.handOver.listeners()
+        ServiceNotification.keep(listeners)
+        for listener in listeners { close(listener.socket) }
     }
 
     /// The program that comes after this one; the last to end.

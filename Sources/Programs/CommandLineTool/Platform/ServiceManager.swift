@@ -16,8 +16,13 @@ enum ServiceNotification {
     /// Another process is the service from now on.
     static func mainProcess(_ process: Int32) { send("MAINPID=\(process)") }
 
-    /// Gives a socket to the service manager, which keeps it open until the next start of the service.
-    static func store(_ socket: Int32, name: String) { send("FDSTORE=1\nFDNAME=\(name)", [socket]) }
+    /// Gives sockets to the service manager, which keeps them open until the next start of the service.
+    ///
+    /// What it has kept before goes: with other settings it would hold ports with nobody behind them.
+    static func keep(_ listeners: [HandOver.Listening]) {
+        for role in ListenerRole.allCases { send("FDSTOREREMOVE=1\nFDNAME=\(ServiceSockets.name(role))") }
+        for (role, socket) in listeners { send("FDSTORE=1\nFDNAME=\(ServiceSockets.name(role))", [socket]) }
+    }
 
     private static func send(_ state: String, _ descriptors: [Int32] = []) {
         guard let path = getenv("NOTIFY_SOCKET").map({ String(cString: $0) }), !path.isEmpty else { return }

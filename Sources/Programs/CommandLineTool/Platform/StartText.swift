@@ -2,6 +2,7 @@
 
 import FaultModel
 import FunctionBuilder
+import FunctionModel
 import GatewayService
 import NIOCore
 

@@ -2,8 +2,7 @@
 
 import FunctionModel
 
-/// Which Martlet this is.
-enum Release {
-    static let number = "0.1.0"
+extension Release {
+    /// What `/system/info` says of it.
     static let version = ProviderInfo.Version(release: number, sha: "dev")
 }
