@@ -104,7 +104,8 @@ struct Platform: Sendable {
         // Nobody is heard as long as another process is the service.
         guard await isAlone.reached() != nil else { return }
         let listeners = await gateway.handOver.listeners()
-        ServiceNotification.keep(listeners)
+        // At the end they are closed one by one: what is kept stays kept.
+        if !program.stopping.hasBegun { ServiceNotification.keep(listeners) }
         for listener in listeners { close(listener.socket) }
     }
 
