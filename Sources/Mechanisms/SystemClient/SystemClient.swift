@@ -163,13 +163,25 @@ public struct SystemClient: Sendable {
     ///
     /// Asked by an address that is no function's: none hears of the login.
     ///
-    /// - Throws: as `send`.
+    /// - Throws: as `send`; `providerUnreachable` also for an answer that says nothing of logins, as of a server that is
+    ///   busy or away.
     public func authorizationOfCalls() async throws(PlatformFault) -> String? {
         guard let login else { return nil }
         let answer = try await send("GET", "/function/", withLogin: false)
         // What it says to that is of no interest; a connection whose answer was read is kept.
         _ = try? await collect(answer, upTo: 65_536)
+        try Self.checkTellsOfLogins(answer.status, of: baseURL)
         return answer.status == 401 ? login.authorization : nil
+    }
+
+    /// 501 says that there is nothing to ask for, with a login or without.
+    private static func checkTellsOfLogins(_ status: Int, of server: String) throws(PlatformFault) {
+        guard status == 429 || status >= 500 && status != 501 else { return }
+        throw PlatformFault(
+            .providerUnreachable,
+            "\(server) does not say whether calls need a login: it answered with status \(status).",
+            hint: "It is asked again; look whether something before it is busy or away."
+        )
     }
 
     /// Host and port that the server is asked by: what `Host` says.

@@ -80,13 +80,11 @@ public struct HTTPFunctionProvider: FunctionProvider {
 
     /// See the contract's `function`.
     public func function(_ id: FunctionID, includingUsage: Bool) async throws(PlatformFault) -> FunctionStatus {
-        do throws(PlatformFault) {
-            return Self.labelled(
+        Self.labelled(
+            try await asking(of: id) { () throws(PlatformFault) in
                 try await client.function(id.name, in: id.namespace, includingUsage: includingUsage)
-            )
-        } catch {
-            throw Self.named(error, id)
-        }
+            }
+        )
     }
 
     /// See the contract's `create`.
@@ -117,16 +115,14 @@ public struct HTTPFunctionProvider: FunctionProvider {
 
     /// See the contract's `delete`.
     public func delete(_ id: FunctionID) async throws(PlatformFault) {
-        do throws(PlatformFault) { try await client.delete(id.name, in: id.namespace) } catch {
-            throw Self.named(error, id)
-        }
+        try await asking(of: id) { () throws(PlatformFault) in try await client.delete(id.name, in: id.namespace) }
     }
 
     /// See the contract's `scale`.
     @discardableResult
     public func scale(_ id: FunctionID, to replicas: Int) async throws(PlatformFault) -> Int {
-        do throws(PlatformFault) { return try await client.scale(id.name, in: id.namespace, to: replicas) } catch {
-            throw Self.named(error, id)
+        try await asking(of: id) { () throws(PlatformFault) in
+            try await client.scale(id.name, in: id.namespace, to: replicas)
         }
     }
 
@@ -137,15 +133,20 @@ public struct HTTPFunctionProvider: FunctionProvider {
     public func wake(_ id: FunctionID, atLeast replicas: Int) async throws(PlatformFault) -> Int {
         let desired = try await function(id, includingUsage: false).replicas
         guard desired < replicas else { return desired }
-        do throws(PlatformFault) { return try await client.wake(id.name, in: id.namespace, atLeast: replicas) } catch {
-            throw Self.named(error, id)
+        return try await asking(of: id) { () throws(PlatformFault) in
+            try await client.wake(id.name, in: id.namespace, atLeast: replicas)
         }
     }
 
     /// OpenFaaS' providers answer a missing function with a bare 404.
-    private static func named(_ fault: PlatformFault, _ id: FunctionID) -> PlatformFault {
-        guard fault.code == .notFound else { return fault }
-        return PlatformFault(.functionNotFound, "The function \(id) does not exist.", cause: fault)
+    private func asking<Answer>(
+        of id: FunctionID,
+        _ ask: () async throws(PlatformFault) -> Answer
+    ) async throws(PlatformFault) -> Answer {
+        do throws(PlatformFault) { return try await ask() } catch {
+            guard error.code == .notFound else { throw error }
+            throw PlatformFault(.functionNotFound, "The function \(id) does not exist.", cause: error)
+        }
     }
 
     // MARK: Routing
@@ -187,9 +188,7 @@ public struct HTTPFunctionProvider: FunctionProvider {
 extension HTTPFunctionProvider: LogFacet {
     /// See the contract's `logs`.
     public func logs(_ query: LogQuery) async throws(PlatformFault) -> AsyncThrowingStream<LogLine, any Error> {
-        do throws(PlatformFault) { return try await client.logs(query) } catch {
-            throw Self.named(error, query.function)
-        }
+        try await asking(of: query.function) { () throws(PlatformFault) in try await client.logs(query) }
     }
 }
 

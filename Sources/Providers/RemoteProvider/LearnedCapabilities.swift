@@ -21,26 +21,36 @@ struct CapabilityQuestions: Sendable {
     private static let oneReplicaProviders: Set<String> = ["faasd-ce"]
 
     /// What cannot be asked for without changing anything counts as possible: the provider says so itself, then.
-    func ask() async -> ProviderCapabilities {
+    ///
+    /// - Throws: `providerUnreachable` where there is no answer.
+    func ask() async throws(PlatformFault) -> ProviderCapabilities {
         var found = ProviderCapabilities.all
         // Bundles are Martlet's own, and so is the word on who sees a changed secret.
         found.images = false
         found.behaviours.replacesSecrets = false
-        let name = try? await client.info().provider?.provider
-        if let name, Self.oneReplicaProviders.contains(name) {
+        if let name = try await name(), Self.oneReplicaProviders.contains(name) {
             (found.behaviours.scalesToZero, found.behaviours.runsSeveralReplicas) = (false, false)
         }
-        found.secrets = await isThere { () throws(PlatformFault) in _ = try await client.secrets(in: nil) }
-        found.namespaces = await isThere { () throws(PlatformFault) in
+        found.secrets = try await isThere { () throws(PlatformFault) in _ = try await client.secrets(in: nil) }
+        found.namespaces = try await isThere { () throws(PlatformFault) in
             guard let first = try await client.namespaces().first else { return }
             _ = try await client.namespace(first)
         }
         return found
     }
 
+    /// What it says that it is; nil where it does not say so.
+    private func name() async throws(PlatformFault) -> String? {
+        do throws(PlatformFault) { return try await client.info().provider?.provider } catch {
+            guard error.code != .providerUnreachable else { throw error }
+            return nil
+        }
+    }
+
     /// Whether a route is there at all, whatever it answers.
-    private func isThere(_ ask: () async throws(PlatformFault) -> Void) async -> Bool {
+    private func isThere(_ ask: () async throws(PlatformFault) -> Void) async throws(PlatformFault) -> Bool {
         do throws(PlatformFault) { try await ask() } catch {
+            guard error.code != .providerUnreachable else { throw error }
             return ![.notFound, .notSupported, .methodNotAllowed].contains(error.code)
         }
         return true

@@ -28,10 +28,14 @@ actor RemoteRoutes {
     private var missing: [FunctionID: Duration] = [:]
     private var hasList = false
     private var isLost = false
+    /// The wait before the provider is turned to again.
+    private var pause = shortestPause
     private static let shortestPause = Duration.milliseconds(100)
     private static let longestPause = Duration.seconds(10)
     /// Two complete lists so far apart that leave a function out are evidence that it is gone.
     private static let evidenceSpan = Duration.seconds(10)
+    /// A provider that does not push may do so later, and may be able to do more or less: it is found out so often.
+    private static let pollingSpan = Duration.seconds(60)
 
     init(
         client: SystemClient,
@@ -53,16 +57,18 @@ actor RemoteRoutes {
 
     /// Follows until the task is cancelled.
     func follow() async {
-        var pause = Self.shortestPause
         while !Task.isCancelled {
-            do throws(PlatformFault) {
-                try await followPushes()
-                pause = Self.shortestPause
-            } catch {
-                if error.code == .notFound || error.code == .notSupported { await poll() } else { lose(error) }
-            }
+            do throws(PlatformFault) { try await listen() } catch { lose(error) }
             await time.pause(pause)
             pause = min(pause * 2, Self.longestPause)
+        }
+    }
+
+    /// Hears of the functions for a while: by pushes or, where there are none, by questions.
+    private func listen() async throws(PlatformFault) {
+        do throws(PlatformFault) { try await followPushes() } catch {
+            guard error.code == .notFound || error.code == .notSupported else { throw error }
+            try await poll()
         }
     }
 
@@ -75,6 +81,7 @@ actor RemoteRoutes {
     }
 
     private func hear() {
+        pause = Self.shortestPause
         guard isLost else { return }
         isLost = false
         feed.hearAgain()
@@ -103,13 +110,19 @@ actor RemoteRoutes {
         guard hasSeen else { throw PlatformFault(.providerUnreachable, "The provider tells nothing.") }
     }
 
-    /// Whatever stands before the provider may want a login for calls too; what changes about that goes for new replicas.
+    /// Whatever stands before the provider may want a login for calls too.
     private func learnCredentials() async throws(PlatformFault) {
-        let wanted = try await client.authorizationOfCalls()
+        let wanted = try await client.withinSilenceLimit { [client] in try await client.authorizationOfCalls() }
         let header = wanted.flatMap { Upstream.Header(name: "Authorization", value: $0) }
         guard header != credentials else { return }
         credentials = header
-        for id in Array(replicas.keys) { _ = withdraw(id) }
+        for id in Array(replicas.keys) { renew(id) }
+    }
+
+    /// Lets calls go by what holds now; told at once, since the next list may say that nothing about it has changed.
+    private func renew(_ id: FunctionID) {
+        _ = withdraw(id)
+        if let function = known[id] { feed.publish(route(function)) }
     }
 
     private func take(_ record: WatchRecord) {
@@ -117,7 +130,7 @@ actor RemoteRoutes {
         // The provider stands in front of another that it does not hear.
         if let fault = record.fault { return lose(PlatformFault(fault)) }
         hear()
-        let functions = record.functions ?? []
+        let functions = callable(record.functions ?? [])
         switch record.kind {
         case .snapshot: take(functions)
         case .changed: for function in functions { tell(function) }
@@ -129,17 +142,16 @@ actor RemoteRoutes {
 
     // MARK: Polling
 
-    /// Asks again and again, for providers that do not push, until the task is cancelled.
-    private func poll() async {
-        learned.learn(await CapabilityQuestions(client: client).ask())
-        while !Task.isCancelled {
-            do throws(PlatformFault) {
-                let list = try await client.withinSilenceLimit { [client] in try await Self.list(client) }
-                hear()
-                take(list.map(record))
-            } catch {
-                lose(error)
-            }
+    /// Asks again and again, for providers that do not push: for a while, or until the task is cancelled.
+    private func poll() async throws(PlatformFault) {
+        let end = time.now() + Self.pollingSpan
+        let questions = CapabilityQuestions(client: client)
+        let found = try await client.withinSilenceLimit { try await questions.ask() }
+        while !Task.isCancelled, time.now() < end {
+            let list = try await client.withinSilenceLimit { [client] in try await Self.list(client) }
+            hear()
+            learned.learn(found)
+            take(callable(list.map(record)))
             await time.pause(pollInterval)
         }
     }
@@ -163,6 +175,21 @@ actor RemoteRoutes {
         let spec = FunctionSpec(received: status) { faults.append($0) }
         if !faults.isEmpty, warned.insert(spec.id).inserted { warn(spec.id, faults.joined(separator: " ")) }
         return WatchRecord.Function(status, spec)
+    }
+
+    /// Those with a name that can stand in a request.
+    private func callable(_ functions: [WatchRecord.Function]) -> [WatchRecord.Function] {
+        functions.filter { function in
+            do throws(PlatformFault) {
+                _ = try FunctionID(validatingName: function.name, namespace: function.namespace)
+                return true
+            } catch {
+                let (name, namespace) = (NameRule.printable(function.name), NameRule.printable(function.namespace))
+                let id = FunctionID(name: name, namespace: namespace)
+                if warned.insert(id).inserted { warn(id, "\(error.message) The function is left out.") }
+                return false
+            }
+        }
     }
 
     // MARK: Evidence
@@ -265,7 +292,7 @@ struct RemoteTime: Sendable {
 extension WatchRecord.Function {
     fileprivate var id: FunctionID { FunctionID(name: name, namespace: namespace) }
 
-    /// The same with numbers that can be counted with, whatever the other side says.
+    /// The same with numbers that can be counted with, and words that can be sent, whatever the other side says.
     fileprivate var clamped: WatchRecord.Function {
         func count(_ number: Int, from least: Int = 0) -> Int { min(max(number, least), Int(Int32.max)) }
         var function = self
@@ -276,6 +303,8 @@ extension WatchRecord.Function {
         function.queueDepth = count(queueDepth)
         function.minReplicas = count(minReplicas, from: 1)
         function.maxReplicas = maxReplicas.map { count($0, from: 1) }
+        // They are told on to whoever calls by another.
+        function.methods = methods?.filter(NameRule.isMethod)
         return function
     }
 

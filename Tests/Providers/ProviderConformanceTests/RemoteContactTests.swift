@@ -19,17 +19,20 @@ struct RemoteContactTests {
         let isThere = Mutex(true)
         let lists = Mutex(0)
         let watches = Mutex(0)
+        /// What the door says to calls that bring no login.
+        let door = Mutex(401)
     }
 
     private let scene = Scene()
 
     private func remote(
+        login: SystemClient.Login? = nil,
         _ answer: @escaping @Sendable (String) -> [ScriptedOrigin.Step]
     ) async throws -> (ScriptedOrigin, HTTPFunctionProvider) {
         let origin = try await ScriptedOrigin(answer: answer)
         let client = SystemClient(
             baseURL: "http://127.0.0.1:\(origin.port)",
-            login: nil,
+            login: login,
             http: RunningMartlet.http,
             clock: clock
         )
@@ -164,8 +167,16 @@ struct RemoteContactTests {
         _ = origin
     }
 
-    @Test func `a provider that takes the connection and says nothing at all is lost`() async throws {
-        let (origin, remote) = try await remote { _ in [] }
+    private static let login = SystemClient.Login(user: "me", password: "pw")
+
+    @Test(arguments: [nil, login])
+    func `a provider that takes the connection and says nothing, be it of a login alone, is lost`(
+        login: SystemClient.Login?
+    ) async throws {
+        let (origin, remote) = try await remote(login: login) { request in
+            guard login != nil, request.contains(" /system/watch") else { return [] }
+            return [.send(Self.answer("200 OK", Self.snapshot("fn")))]
+        }
         var updates = remote.watch().makeAsyncIterator()
         #expect(await eventually { clock.sleepers == [.seconds(30)] })
         clock.advance(by: .seconds(30))
@@ -173,6 +184,115 @@ struct RemoteContactTests {
             Issue.record("nobody noticed")
             return
         }
+        _ = origin
+    }
+
+    @Test func `a plain provider that is mute when it is asked what it can do is lost`() async throws {
+        let (origin, remote) = try await remote { request in
+            request.contains(" /system/watch") ? [.send(Self.answer("404 Not Found", ""))] : []
+        }
+        var updates = remote.watch().makeAsyncIterator()
+        #expect(await origin.nextRequest().hasPrefix("GET /system/watch "))
+        #expect(await origin.nextRequest().hasPrefix("GET /system/info "))
+        #expect(await eventually { clock.sleepers == [.seconds(30)] })
+        clock.advance(by: .seconds(30))
+        guard case .lost? = await updates.next() else {
+            Issue.record("nobody noticed")
+            return
+        }
+        #expect(remote.capabilities == .all, "nothing was found out")
+    }
+
+    /// A provider that has no watch when it is asked for the first time.
+    private func late() async throws -> (ScriptedOrigin, HTTPFunctionProvider) {
+        try await remote { [scene] request in
+            guard scene.isThere.withLock({ $0 }) else { return [.close] }
+            if request.contains(" /system/watch") {
+                let isFirst = scene.watches.withLock { count in
+                    count += 1
+                    return count == 1
+                }
+                if isFirst { return [.send(Self.answer("404 Not Found", ""))] }
+                return [.send(Self.answer("200 OK", Self.snapshot("pushed")))]
+            }
+            if request.contains(" /system/namespaces") { return [.send(Self.answer("200 OK", #"["openfaas-fn"]"#))] }
+            scene.lists.withLock { $0 += 1 }
+            return [.send(Self.answer("200 OK", "[]"))]
+        }
+    }
+
+    @Test func `a provider that pushes only later is asked for that once a minute`() async throws {
+        let (origin, remote) = try await late()
+        var updates = remote.watch().makeAsyncIterator()
+        #expect(await updates.next()?.routes.isEmpty == true)
+        await ask(times: 59)
+        #expect(scene.watches.withLock { $0 } == 1)
+        #expect(await clock.pass(.seconds(1)))
+        #expect(await clock.pass(.milliseconds(100)))
+        #expect(await updates.next()?.routes.map(\.id.name) == ["pushed"])
+        _ = origin
+    }
+
+    @Test func `a provider that was lost is asked for pushes when it is turned to again`() async throws {
+        let (origin, remote) = try await late()
+        var updates = remote.watch().makeAsyncIterator()
+        #expect(await updates.next()?.routes.isEmpty == true)
+        scene.isThere.withLock { $0 = false }
+        #expect(await clock.pass(.seconds(1)))
+        guard case .lost? = await updates.next() else {
+            Issue.record("it was not told that the provider is lost")
+            return
+        }
+        scene.isThere.withLock { $0 = true }
+        #expect(await clock.pass(.milliseconds(100)))
+        guard case .heardAgain? = await updates.next() else {
+            Issue.record("it was not told that the provider is heard again")
+            return
+        }
+        #expect(await updates.next()?.routes.map(\.id.name) == ["pushed"])
+        _ = origin
+    }
+
+    /// A provider behind a door that changes, each of whose watches ends at once.
+    private func doored() async throws -> (ScriptedOrigin, HTTPFunctionProvider) {
+        try await remote(login: Self.login) { [scene] request in
+            if request.contains(" /system/watch") { return [.send(Self.answer("200 OK", Self.snapshot("fn")))] }
+            return [.send(Self.answer("\(scene.door.withLock { $0 }) Door", ""))]
+        }
+    }
+
+    private static func logins(_ replica: Replica?) -> [String]? {
+        (replica?.target as? Upstream)?.headers.map(\.value)
+    }
+
+    @Test(arguments: [[401, 404], [404, 401]])
+    func `when the door wants a login from now on, or no more, calls go on`(doors: [Int]) async throws {
+        scene.door.withLock { $0 = doors[0] }
+        let (origin, remote) = try await doored()
+        var updates = remote.watch().makeAsyncIterator()
+        let before = await updates.next()?.routes.first?.replicas.first
+        #expect(Self.logins(before) == (doors[0] == 401 ? ["Basic bWU6cHc="] : []))
+        scene.door.withLock { $0 = doors[1] }
+        #expect(await clock.pass(.milliseconds(100)))
+        let after = await updates.next()?.routes.first?.replicas.first
+        #expect(Self.logins(after) == (doors[1] == 401 ? ["Basic bWU6cHc="] : []))
+        #expect(before?.isDraining == true && after?.isDraining == false)
+        _ = origin
+    }
+
+    @Test(arguments: [429, 500, 502, 503, 504])
+    func `a door that is busy or away does not say that calls need no login`(status: Int) async throws {
+        let (origin, remote) = try await doored()
+        var updates = remote.watch().makeAsyncIterator()
+        let replica = await updates.next()?.routes.first?.replicas.first
+        scene.door.withLock { $0 = status }
+        #expect(await clock.pass(.milliseconds(100)))
+        guard case .lost(let fault)? = await updates.next() else {
+            Issue.record("it was believed")
+            return
+        }
+        #expect(fault.message.contains("\(status)"))
+        #expect(Self.logins(replica) == ["Basic bWU6cHc="] && replica?.isDraining == false)
         _ = origin
     }
 

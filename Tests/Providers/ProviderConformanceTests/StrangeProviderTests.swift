@@ -85,6 +85,52 @@ struct StrangeProviderTests {
         #expect(route.policy.maxInFlight.map { (1...Int(Int32.max)).contains($0) } ?? true)
     }
 
+    @Test(arguments: [
+        ("a b", "openfaas-fn"), (#"a HTTP/1.1\r\nX-Evil: 1\r\n\r\n"#, "openfaas-fn"), ("../x", "openfaas-fn"),
+        ("A", "openfaas-fn"), ("", "openfaas-fn"), ("fn", #"x y\n"#), ("fn", ""),
+    ])
+    func `a function whose name could not stand in a request is left out, and told once`(
+        name: String,
+        namespace: String
+    ) async throws {
+        func function(_ name: String, _ namespace: String) -> String {
+            #"{"name":"\#(name)","namespace":"\#(namespace)","revision":1,"replicas":1,"availableReplicas":1,"#
+                + #""queueDepth":1,"minReplicas":1,"notReadyReason":""}"#
+        }
+        let bad = function(name, namespace)
+        let body =
+            "{\"kind\":\"snapshot\",\"functions\":[\(bad),\(function("fn", "openfaas-fn"))]}\n"
+            + "{\"kind\":\"changed\",\"functions\":[\(bad)]}\n"
+            + "{\"kind\":\"changed\",\"functions\":[\(function("last", "openfaas-fn"))]}\n"
+        let provider = try await ScriptedOrigin { _ in
+            [.send("HTTP/1.1 200 OK\r\nContent-Length: \(body.utf8.count)\r\n\r\n\(body)")]
+        }
+        let client = SystemClient(baseURL: "http://127.0.0.1:\(provider.port)", login: nil, http: RunningMartlet.http)
+        let warnings = Mutex<[String]>([])
+        let remote = try HTTPFunctionProvider(client: client) { id, why in
+            warnings.withLock { $0.append("\(id) \(why)") }
+        }
+        var seen: [String] = []
+        for await update in remote.watch() {
+            seen += update.routes.map(\.id.description)
+            if seen.last == "last.openfaas-fn" { break }
+        }
+        #expect(seen.filter { $0 != "last.openfaas-fn" } == ["fn.openfaas-fn"])
+        let told = warnings.withLock { $0 }
+        #expect(told.count == 1 && told.first?.contains("left out") == true, "\(told)")
+        #expect(told.allSatisfy { $0.unicodeScalars.allSatisfy { $0.value >= 0x20 } })
+    }
+
+    @Test func `methods that could not stand in a field are none`() async throws {
+        let routes = try await routes(
+            """
+            {"name":"fn","namespace":"openfaas-fn","revision":1,"replicas":1,"availableReplicas":1,"queueDepth":1,\
+            "minReplicas":1,"notReadyReason":"","methods":["GET","PUT\\r\\nX-Evil: 1","","a b"]}
+            """
+        )
+        #expect(routes.first?.policy.methods == ["GET"])
+    }
+
     /// A provider that cannot push and has one function.
     private func plainProvider(_ function: String) async throws -> ScriptedOrigin {
         try await ScriptedOrigin { request in
@@ -192,15 +238,19 @@ struct StrangeProviderTests {
         let status =
             #"{"name":"fn","martlet":{"revision":1,"readyRevision":1,"state":"canarying","reason":"","#
             + #""since":"2026-01-02T15:04:05Z","limitsEnforced":true}}"#
-        let lines = #"{"kind":"weather","sky":"clear"}"# + "\n" + #"{"kind":"snapshot","functions":[]}"# + "\n"
+        let function =
+            #"{"name":"fn","namespace":"openfaas-fn","revision":1,"replicas":1,"availableReplicas":1,"queueDepth":1,"#
+            + #""minReplicas":1,"notReadyReason":"","state":"canarying"}"#
+        let snapshot = "{\"kind\":\"snapshot\",\"functions\":[\(function)]}"
+        let lines = #"{"kind":"weather","sky":"clear"}"# + "\n\(snapshot)\n"
         let provider = try await ScriptedOrigin { head in
             let body = head.hasPrefix("GET /system/watch ") ? lines : status
             return [.send("HTTP/1.1 200 OK\r\nContent-Length: \(body.utf8.count)\r\n\r\n\(body)")]
         }
         let client = SystemClient(baseURL: "http://127.0.0.1:\(provider.port)", login: nil, http: RunningMartlet.http)
         let remote = try HTTPFunctionProvider(client: client)
-        for await event in remote.watch() {
-            guard case .snapshot = event else { continue }
+        for await case .snapshot(let routes) in remote.watch() {
+            #expect(routes.map(\.state?.rawValue) == ["canarying"])
             break
         }
         let id = FunctionID(name: "fn", namespace: NameRule.defaultNamespace)

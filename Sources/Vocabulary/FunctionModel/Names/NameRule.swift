@@ -54,6 +54,11 @@ public enum NameRule {
             && bytes.allSatisfy { isAlphanumeric($0) || $0 == UInt8(ascii: "-") }
     }
 
+    /// Whether the text can be a method of HTTP, as functions name them: capital letters.
+    public static func isMethod(_ text: String) -> Bool {
+        !text.isEmpty && text.utf8.allSatisfy((UInt8(ascii: "A")...UInt8(ascii: "Z")).contains)
+    }
+
     /// A text from outside, cut and cleaned so that it can stand in a sentence.
     public static func printable(_ text: String) -> String {
         let cleaned = text.unicodeScalars.prefix(80).map { $0.value < 0x20 || $0.value == 0x7f ? "?" : String($0) }
