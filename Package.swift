@@ -324,7 +324,10 @@ let package = Package(
         tests(
             .services,
             of: "InvocationWorker",
-            ["FaultModel", "FunctionModel", "QueueConformance", "QueueContract", "TestSupport", logging, nioCore]
+            [
+                "FaultModel", "FunctionModel", "InvocationEngine", "ProviderContract", "QueueConformance",
+                "QueueContract", "TestSupport", logging, nioCore, nioPosix,
+            ]
         ),
         tests(.services, of: "WatchdogService", ["ProviderContract"]),
         tests(.services, of: "FunctionBuilder", ["FaultModel", "FunctionModel", "ProcessControl", "TestSupport"]),

@@ -163,6 +163,8 @@ final class CallbackSender: Sendable {
     }
 
     private func ask(_ hop: CallbackHop, _ callback: PendingCallback) async -> CallbackAnswer {
+        // The next start begins again from the first hop.
+        guard !isStopping.load(ordering: .sequentiallyConsistent) else { return CallbackAnswer(status: 0) }
         let fields = Self.fields(callback, hop, settings)
         if settings.ownHosts.contains(hop.server.authority),
             let target = OwnTarget(hop.server, settings.defaultNamespace)
@@ -270,7 +272,8 @@ struct OwnTarget {
 /// The HTTP clients of callbacks: one for direct connections, one for each proxy.
 private final class CallbackClients: Sendable {
     private let proxies: ProxyRules
-    private let clients = Mutex<[ProxyRules.Proxy?: HTTPClient]>([:])
+    /// Nil when they are shut down.
+    private let clients = Mutex<[ProxyRules.Proxy?: HTTPClient]?>([:])
 
     init(_ proxies: ProxyRules) { self.proxies = proxies }
 
@@ -291,30 +294,32 @@ private final class CallbackClients: Sendable {
         request.headers = HTTPHeaders(fields.filter { $0.name != "Host" })
         request.body = .bytes(body)
         // What the receiver has to say beside its status is of no interest, and might never end.
-        let answer = try? await client(proxy).execute(request, deadline: .now() + TimeAmount(limit))
+        let answer = try? await client(proxy)?.execute(request, deadline: .now() + TimeAmount(limit))
         guard let answer else { return CallbackAnswer(status: 0) }
         return CallbackAnswer(status: Int(answer.status.code), location: answer.headers.first(name: "location"))
     }
 
-    private func client(_ proxy: ProxyRules.Proxy?) -> HTTPClient {
+    private func client(_ proxy: ProxyRules.Proxy?) -> HTTPClient? {
         clients.withLock { clients in
-            if let client = clients[proxy] { return client }
+            guard let all = clients else { return nil }
+            if let client = all[proxy] { return client }
             var configuration = HTTPClient.Configuration(redirectConfiguration: .disallow)
             configuration.timeout.connect = .seconds(10)
             // A receiver that does not listen is the queue's to try again, with its waits.
             configuration.connectionPool.retryConnectionEstablishment = false
             configuration.proxy = proxy.map { .server(host: $0.host, port: $0.port) }
             let client = HTTPClient(eventLoopGroup: HTTPClient.defaultEventLoopGroup, configuration: configuration)
-            clients[proxy] = client
+            clients?[proxy] = client
             return client
         }
     }
 
+    /// Gives all up; from then on nobody is asked.
     func shutdown() async {
         let all = clients.withLock { clients in
-            defer { clients = [:] }
-            return Array(clients.values)
+            defer { clients = nil }
+            return clients ?? [:]
         }
-        for client in all { try? await client.shutdown() }
+        for client in all.values { try? await client.shutdown() }
     }
 }

@@ -16,7 +16,9 @@ public final class InvocationWorker: Sendable {
         var lanes: [FunctionID: Lane] = [:]
         var running: [UInt64: CallInFlight] = [:]
         var isStopping = false
+        var isStopped = false
         var whenIdle: [CheckedContinuation<Void, Never>] = []
+        var whenStopped: [CheckedContinuation<Void, Never>] = []
     }
 
     /// What the worker hears of from outside.
@@ -66,9 +68,7 @@ public final class InvocationWorker: Sendable {
 
     /// Works until the task is cancelled; once.
     public func run() async {
-        queue.onDue { [self] function in
-            if !wake(function) { tell.yield(.due(function)) }
-        }
+        queue.onDue { [self] in attend($0) }
         queue.onCancel { [self] lease in cancel(lease.token) }
         for function in await queue.waitingFunctions() { tell.yield(.due(function)) }
         await withDiscardingTaskGroup { group in
@@ -93,6 +93,11 @@ public final class InvocationWorker: Sendable {
         }
     }
 
+    /// Has somebody look at a function's calls.
+    private func attend(_ function: FunctionID) {
+        if !wake(function) { tell.yield(.due(function)) }
+    }
+
     /// A function changed: there may be more slots for its calls, or it may be gone.
     public func functionChanged(_ function: FunctionID) {
         if limits(function) != nil {
@@ -109,6 +114,8 @@ public final class InvocationWorker: Sendable {
     public func allFunctionsAreKnown() { tell.yield(.allAreKnown) }
 
     private func functionDeleted(_ function: FunctionID) async {
+        // It may have been made again since: what waits may be that one's.
+        guard limits(function)?.isKnown != true else { return attend(function) }
         do throws(PlatformFault) { try await queue.functionDeleted(function) } catch {
             logger.error("calls of a deleted function still wait", metadata: ["why": "\(error)"])
         }
@@ -123,13 +130,24 @@ public final class InvocationWorker: Sendable {
 
     /// Takes no more calls, lets those in flight end within a limit, and gives the others back to the queue.
     ///
-    /// Asked again, it waits until that is done.
+    /// Asked again, it waits until that is done, and the limit that is over first holds.
     public func stop(within limit: Duration) async {
         let isFirst = state.withLock { state in
             defer { state.isStopping = true }
             return !state.isStopping
         }
-        guard isFirst else { return await idle() }
+        await drain(within: limit)
+        guard isFirst else { return await stopped() }
+        await callbacks.stop()
+        let waiting = state.withLock { state in
+            state.isStopped = true
+            defer { state.whenStopped = [] }
+            return state.whenStopped
+        }
+        for wait in waiting { wait.resume() }
+    }
+
+    private func drain(within limit: Duration) async {
         await withTaskGroup(of: Void.self) { tasks in
             tasks.addTask { await self.idle() }
             tasks.addTask {
@@ -141,7 +159,6 @@ public final class InvocationWorker: Sendable {
             await self.idle()
             tasks.cancelAll()
         }
-        await callbacks.stop()
     }
 
     private func idle() async {
@@ -152,6 +169,16 @@ public final class InvocationWorker: Sendable {
                 return false
             }
             if isIdle { continuation.resume() }
+        }
+    }
+
+    private func stopped() async {
+        await withCheckedContinuation { continuation in
+            let isStopped = state.withLock { state in
+                if !state.isStopped { state.whenStopped.append(continuation) }
+                return state.isStopped
+            }
+            if isStopped { continuation.resume() }
         }
     }
 

@@ -59,11 +59,14 @@ public struct WorkerLimits: Sendable {
     public var slots: Int?
     /// How its calls are tried again, where it differs from the settings.
     public var retry: CallPolicy.Retry
+    /// Whether the function is known; false where it may exist, and nobody has told of it yet.
+    public var isKnown: Bool
 
     /// Describes a function.
-    public init(slots: Int?, retry: CallPolicy.Retry = CallPolicy.Retry()) {
+    public init(slots: Int?, retry: CallPolicy.Retry = CallPolicy.Retry(), isKnown: Bool = true) {
         self.slots = slots
         self.retry = retry
+        self.isKnown = isKnown
     }
 }
 

@@ -37,8 +37,8 @@ struct CallbackSenderTests {
         let lines = Mutex<[String]>([])
     }
 
-    /// Has a call end that named a receiver; returns what became of its callback.
-    private func deliver(to url: String, attempts: Int = 3, log: Log = Log()) async throws -> CallRecord.Callback {
+    /// Has a call end that named a receiver; returns its id.
+    private func endCall(naming url: String) async throws -> String {
         let function = FunctionID(name: "fn", namespace: "openfaas-fn")
         let id = try await queue.accept(NewCall(function: function, callID: "a", callbackURL: url)).id
         let call = try #require(try await queue.take(from: function, atMost: 1, lease: .seconds(60)).calls.first)
@@ -52,6 +52,12 @@ struct CallbackSenderTests {
                 result: CallResult(status: 200, fields: fields, body: ByteBuffer(string: "result"))
             )
         )
+        return id
+    }
+
+    /// The same; returns what became of its callback.
+    private func deliver(to url: String, attempts: Int = 3, log: Log = Log()) async throws -> CallRecord.Callback {
+        let id = try await endCall(naming: url)
         let retry = RetryPolicy(attempts: attempts, firstWait: .milliseconds(1), longestWait: .milliseconds(1))
         let sender = CallbackSender(
             queue: queue,
@@ -126,6 +132,35 @@ struct CallbackSenderTests {
     func `a stored callback that nobody can be reached by has failed, and ends nothing`(url: String) async throws {
         let callback = try await deliver(to: url)
         #expect(callback.state == "failed" && callback.attempts == 1, "\(callback)")
+    }
+
+    @Test func `a delivery that is under way when the sender stops goes nowhere else, and is made anew`() async throws {
+        let asked = Atomic<Int>(0)
+        let receiver = try await ScriptedOrigin { _ in
+            asked.add(1, ordering: .relaxed)
+            return [.send(Self.delivered)]
+        }
+        let id = try await endCall(naming: "http://gateway/function/fn")
+        let there = "http://127.0.0.1:\(receiver.port)/"
+        let other = try await CalledFunction { _ in [.send(Self.redirect(307, to: there))] }
+        let (answers, continuation) = AsyncStream.makeStream(of: (@Sendable () -> Void).self)
+        let sender = CallbackSender(
+            queue: queue,
+            settings: WorkerSettings(defaultNamespace: "openfaas-fn", userAgent: "test"),
+            call: { request, done in
+                other.call(request) { answer in continuation.yield { done(answer) } }
+            },
+            logger: Logger(label: "sender") { _ in SwiftLogNoOpLogHandler() }
+        )
+        let running = Task { await sender.run() }
+        for await answer in answers {
+            await sender.stop()
+            answer()
+            break
+        }
+        await running.value
+        #expect(asked.load(ordering: .relaxed) == 0)
+        #expect(try await queue.call(id)?.callback?.attempts == 0)
     }
 
     @Test func `user and password are never logged`() async throws {

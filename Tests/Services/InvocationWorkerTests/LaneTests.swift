@@ -46,7 +46,7 @@ struct LaneTests {
         /// How often somebody was told that the function does not exist.
         var farewells: Int { slots.farewells.load(ordering: .relaxed) }
 
-        func setPlaces(_ count: Int?) { slots.slots.withLock { $0 = count } }
+        func setSlots(_ count: Int?) { slots.slots.withLock { $0 = count } }
 
         func accept(_ ids: String..., start: NewCall.Start = .now) async throws {
             for id in ids {
@@ -92,7 +92,7 @@ struct LaneTests {
     @Test func `a function that gets more slots takes more calls`() async throws {
         try await withLane(slots: 0) { stage in
             try await stage.accept("a")
-            stage.setPlaces(1)
+            stage.setSlots(1)
             stage.lane.wake()
             #expect(await stage.nextCall()?.lease.id == "a")
         }
@@ -112,7 +112,7 @@ struct LaneTests {
         let running = Task { await stage.lane.run() }
         try await stage.accept("a", "b")
         let call = await stage.nextCall()
-        stage.setPlaces(nil)
+        stage.setSlots(nil)
         #expect(stage.lane.wake() && !stage.lane.isOver)
         #expect(await eventually { stage.farewells > 0 })
         #expect(!stage.lane.isOver)
@@ -137,15 +137,80 @@ struct LaneTests {
         }
     }
 
-    @Test func `a worker forgets the lanes of functions that are gone, and opens them anew`() async throws {
-        let queue = MemoryQueue()
-        let worker = InvocationWorker(
+    private func worker(
+        _ queue: MemoryQueue,
+        limits: @escaping @Sendable (FunctionID) -> WorkerLimits?,
+        call: @escaping FunctionCall
+    ) -> InvocationWorker {
+        InvocationWorker(
             queue: queue,
             settings: WorkerSettings(defaultNamespace: "openfaas-fn", userAgent: "test"),
-            limits: { _ in nil },
-            call: { _, _ in fatalError("no function exists") },
+            limits: limits,
+            call: call,
             logger: Logger(label: "worker") { _ in SwiftLogNoOpLogHandler() }
         )
+    }
+
+    @Test func `calls of a function that was made again before anybody noticed that it was gone are carried out`()
+        async throws
+    {
+        let function = try await CalledFunction { _ in [.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")] }
+        let queue = MemoryQueue()
+        let slots = Mutex(0)
+        let worker = worker(queue, limits: { _ in WorkerLimits(slots: slots.withLock { $0 }) }, call: function.call)
+        worker.functionRemoved(Self.function)
+        _ = try await queue.accept(NewCall(function: Self.function, callID: "a"))
+        let running = Task { await worker.run() }
+        #expect(await eventually { worker.laneCount == 1 })
+        slots.withLock { $0 = 1 }
+        worker.functionChanged(Self.function)
+        #expect(await eventually { worker.processed == 1 })
+        #expect(try await queue.call("a")?.state == .succeeded)
+        await worker.stop(within: .zero)
+        running.cancel()
+        await running.value
+    }
+
+    @Test(arguments: [true, false])
+    func `calls of a function that is gone are dead, whether it was known before or is known of no more`(
+        isSure: Bool
+    ) async throws {
+        let queue = MemoryQueue()
+        let worker = worker(
+            queue,
+            limits: { _ in isSure ? nil : WorkerLimits(slots: 0, isKnown: false) },
+            call: { _, _ in fatalError("no function exists") }
+        )
+        _ = try await queue.accept(NewCall(function: Self.function, callID: "a"))
+        worker.functionRemoved(Self.function)
+        let running = Task { await worker.run() }
+        #expect(await eventually { await queue.counts().total.dead == 1 })
+        await worker.stop(within: .zero)
+        running.cancel()
+        await running.value
+    }
+
+    @Test func `whoever stops a worker that stops already waits for its end, no longer than his own limit`()
+        async throws
+    {
+        let function = try await CalledFunction { _ in [] }
+        let queue = MemoryQueue()
+        let worker = worker(queue, limits: { _ in WorkerLimits(slots: 1) }, call: function.call)
+        _ = try await queue.accept(NewCall(function: Self.function, callID: "a"))
+        let running = Task { await worker.run() }
+        _ = await function.nextRequest()
+        let patient = Task { await worker.stop(within: .seconds(3600)) }
+        #expect(await eventually { worker.isStopping })
+        await worker.stop(within: .zero)
+        await patient.value
+        #expect(try await queue.call("a")?.state == .waiting)
+        running.cancel()
+        await running.value
+    }
+
+    @Test func `a worker forgets the lanes of functions that are gone, and opens them anew`() async throws {
+        let queue = MemoryQueue()
+        let worker = worker(queue, limits: { _ in nil }, call: { _, _ in fatalError("no function exists") })
         let running = Task { await worker.run() }
         for round in 1...3 {
             for number in 0..<20 {

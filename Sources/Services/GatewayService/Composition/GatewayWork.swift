@@ -120,7 +120,7 @@ struct GatewayWork: Sendable {
 
 extension WorkerLimits {
     /// Of a function that is not known yet.
-    fileprivate static var notYet: WorkerLimits { WorkerLimits(slots: 0) }
+    fileprivate static var notYet: WorkerLimits { WorkerLimits(slots: 0, isKnown: false) }
 
     /// What the routing table knows of a function; one at zero may have the slots of its first replica.
     fileprivate init(_ route: FunctionRoute) {
