@@ -79,8 +79,9 @@ public struct FunctionRoute: Sendable {
     public var replicas: [Replica] { served.flatMap(\.replicas) }
 
     /// Calls that its replicas take at a time, all together; one at zero has the slots of its first replica, and nil
-    /// means no limit.
+    /// means no limit, which holds also where no variant gets calls.
     public var slots: Int? {
+        guard !served.isEmpty else { return nil }
         var sum = 0
         for variant in served {
             guard let limit = variant.policy.maxInFlight else { return nil }
