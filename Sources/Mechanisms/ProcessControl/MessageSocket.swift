@@ -2,6 +2,7 @@
 
 import CProcessControl
 import Glibc
+import Synchronization
 
 /// A connection between two programs on this machine by which short messages go, and open descriptors with them.
 public final class MessageSocket: Sendable {
@@ -50,16 +51,52 @@ public final class MessageSocket: Sendable {
 
     /// Waits for a message; nil at the end, or where none came in time.
     ///
+    /// One that does not come whole, since it is too long or there is no room for its descriptors, is left out.
+    ///
     /// Blocks.
     public func receive(within milliseconds: Int32 = -1) -> Message? {
+        let deadline = milliseconds < 0 ? nil : ContinuousClock.now + .milliseconds(milliseconds)
+        while hasMessage(before: deadline) {
+            switch take() {
+            case .message(let message): return message
+            case .incomplete: continue
+            case .end: return nil
+            }
+        }
+        return nil
+    }
+
+    private enum Taken {
+        case message(Message)
+        case incomplete
+        case end
+    }
+
+    /// Waits for a message, or the end; a signal that comes meanwhile is neither.
+    private func hasMessage(before deadline: ContinuousClock.Instant?) -> Bool {
         var question = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
-        guard poll(&question, 1, milliseconds) == 1 else { return nil }
+        while true {
+            let left = deadline.map { Self.milliseconds(ContinuousClock.now.duration(to: $0)) } ?? -1
+            let count = poll(&question, 1, left)
+            guard count < 0, errno == EINTR else { return count == 1 }
+        }
+    }
+
+    private static func milliseconds(_ duration: Duration) -> Int32 {
+        let (seconds, attoseconds) = duration.components
+        return max(0, Int32(clamping: seconds * 1000 + (attoseconds + 999_999_999_999_999) / 1_000_000_000_000_000))
+    }
+
+    /// Takes what is there.
+    private func take() -> Taken {
         var bytes = [UInt8](repeating: 0, count: Self.limit)
         var descriptors = [Int32](repeating: -1, count: Int(MARTLET_MESSAGE_DESCRIPTORS))
         var held = 0
         let count = martlet_receive_message(descriptor, &bytes, bytes.count, &descriptors, &held)
-        guard count > 0 else { return nil }
-        return Message(String(decoding: bytes.prefix(count), as: UTF8.self), Array(descriptors.prefix(held)))
+        guard count > 0 else { return count < 0 && errno == EMSGSIZE ? .incomplete : .end }
+        return .message(
+            Message(String(decoding: bytes.prefix(count), as: UTF8.self), Array(descriptors.prefix(held)))
+        )
     }
 
     /// The same, on a thread of its own.
@@ -145,6 +182,9 @@ public final class MessageSocket: Sendable {
 /// Listens for programs on this machine, by a name in a folder that only this user may enter.
 public final class MessageListener: Sendable {
     private let descriptor: Int32
+    private let state = Mutex<(hasEnded: Bool, failure: Int32?)>((false, nil))
+    /// How long to wait, in microseconds, where the system has no room for one more connection.
+    private static let pause: UInt32 = 100_000
 
     /// Takes the name from whoever had it; nil where the system does not let it.
     public init?(folder: String, name: String) {
@@ -165,17 +205,41 @@ public final class MessageListener: Sendable {
         NamedThread.start("hand-over") { [self] in
             while true {
                 let connected = martlet_accept(descriptor)
-                if connected < 0, errno == EINTR || errno == ECONNABORTED { continue }
-                guard connected >= 0 else { break }
-                continuation.yield(MessageSocket(connected))
+                if connected >= 0 {
+                    continuation.yield(MessageSocket(connected))
+                } else if !goesOn(after: errno) {
+                    break
+                }
             }
             continuation.finish()
         }
         return stream
     }
 
+    /// Whether there may be further connections, after a pause where that helps.
+    func goesOn(after error: Int32) -> Bool {
+        switch error {
+        case EINTR, ECONNABORTED:
+            return true
+        case EMFILE, ENFILE, ENOBUFS, ENOMEM:
+            usleep(Self.pause)
+            return true
+        default:
+            state.withLock { if !$0.hasEnded { $0.failure = error } }
+            return false
+        }
+    }
+
+    /// Why the waiting ended though nobody ended it; nil where it did not.
+    public var failure: String? {
+        state.withLock { $0.failure }.map { String(cString: strerror($0)) }
+    }
+
     /// Ends the waiting; the name stays until somebody else takes it.
-    public func end() { shutdown(descriptor, Int32(SHUT_RDWR)) }
+    public func end() {
+        state.withLock { $0.hasEnded = true }
+        shutdown(descriptor, Int32(SHUT_RDWR))
+    }
 }
 
 /// The address that a socket is bound to.

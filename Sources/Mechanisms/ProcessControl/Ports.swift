@@ -15,6 +15,8 @@ public final class PortPool: Sendable {
     private let range: Range<Int>
     /// The reservations by port.
     private let taken = Mutex<[Int: Int32]>([:])
+    /// Those of ports that were not chosen here.
+    private let named = Mutex<[Int: Int32]>([:])
 
     /// Makes a pool of the ports between 10,000 and the ephemeral range.
     public convenience init() {
@@ -26,7 +28,9 @@ public final class PortPool: Sendable {
     public init(range: Range<Int>) { self.range = range }
 
     deinit {
-        for reservation in taken.withLock({ $0.values }) { close(reservation) }
+        for reservation in taken.withLock({ Array($0.values) }) + named.withLock({ Array($0.values) }) {
+            close(reservation)
+        }
     }
 
     /// A port that nobody listens on now, and that no other pool gets until it is released; nil when there is none.
@@ -34,7 +38,7 @@ public final class PortPool: Sendable {
         let start = Int.random(in: range)
         for offset in 0..<range.count {
             let port = range.lowerBound + (start - range.lowerBound + offset) % range.count
-            guard let reservation = Self.reserve(port) else { continue }
+            guard let reservation = Self.reserve("port-\(port)") else { continue }
             if Self.isFree(port) {
                 taken.withLock { $0[port] = reservation }
                 return port
@@ -49,12 +53,36 @@ public final class PortPool: Sendable {
         if let reservation = taken.withLock({ $0.removeValue(forKey: port) }) { close(reservation) }
     }
 
+    /// Takes a port that somebody else chose, before its server listens; false where another pool has taken it, or somebody
+    /// listens on it.
+    public func take(_ port: Int) -> Bool {
+        guard let reservation = Self.reserve("named-port-\(port)") else { return false }
+        guard Self.isFree(port) else {
+            close(reservation)
+            return false
+        }
+        if let old = named.withLock({ $0.updateValue(reservation, forKey: port) }) { close(old) }
+        return true
+    }
+
+    /// Gives a port back that was taken; nothing where it was not.
+    public func giveBack(_ port: Int) {
+        if let reservation = named.withLock({ $0.removeValue(forKey: port) }) { close(reservation) }
+    }
+
+    /// Whether `take` would take a port now.
+    public static func mayTake(_ port: Int) -> Bool {
+        guard let reservation = reserve("named-port-\(port)") else { return false }
+        close(reservation)
+        return isFree(port)
+    }
+
     /// A name in the abstract namespace of Unix sockets: it is as wide as the ports are, needs no file, and is gone
     /// with its owner however that ends.
-    private static func reserve(_ port: Int) -> Int32? {
+    private static func reserve(_ what: String) -> Int32? {
         let descriptor = socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
         guard descriptor >= 0 else { return nil }
-        let name = Array("\0martlet-port-\(port)".utf8)
+        let name = Array("\0martlet-\(what)".utf8)
         var address = sockaddr_un()
         address.sun_family = sa_family_t(AF_UNIX)
         withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: name) }

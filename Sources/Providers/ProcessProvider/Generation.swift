@@ -2,7 +2,7 @@
 
 /// Which of two runs on one data directory a provider is: a successor's functions begin while those of the run before
 /// end, and neither must take the other's for something that was left behind.
-public enum Generation: String, Sendable {
+public enum Generation: String, Sendable, CaseIterable {
     case even
     case odd
 

@@ -95,10 +95,12 @@ extension LocalProcessProvider: ImageFacet {
 
     /// Removes content that neither a name, nor a revision in use, nor a replica that is still there refers to.
     ///
-    /// Within a change.
+    /// Within a change. Replicas of another run are not known here: as long as there are any, all content stays.
     func removeUnusedBundles() async throws(PlatformFault) {
+        guard !parts.otherRun.isThere else { return }
         var used = Set(try await store.images().map(\.digest))
         used.formUnion(try await store.usedBundles().keys)
+        leaving.removeAll { $0.isGone }
         let running = (Array(functions.values) + leaving).flatMap(\.bundleFolders)
         used.formUnion(running.map { ($0 as NSString).lastPathComponent })
         let contents = contents
@@ -113,5 +115,7 @@ extension LocalProcessProvider: ImageFacet {
         }
     }
 
-    nonisolated var contents: BundleContents { BundleContents(folder: settings.dataDirectory.file("bundles")) }
+    nonisolated var contents: BundleContents {
+        BundleContents(folder: settings.dataDirectory.file("bundles"), generation: settings.generation)
+    }
 }

@@ -123,12 +123,19 @@ extension LocalProcessProvider {
     /// See the contract's `wake`.
     @discardableResult
     public func wake(_ id: FunctionID, atLeast replicas: Int) async throws(PlatformFault) -> Int {
-        try await setDesired(id) { max($0, replicas) }
+        try await setDesired(id, isForCalls: true) { max($0, replicas) }
     }
 
     /// Desires another number of replicas, chosen when no other change is under way.
-    private func setDesired(_ id: FunctionID, _ choose: (Int) -> Int) async throws(PlatformFault) -> Int {
-        let (replicas, changed) = try await change { () throws(PlatformFault) -> (Int, Timestamp?) in
+    ///
+    /// A successor keeps its own number: calls that came before it need their replicas here.
+    private func setDesired(
+        _ id: FunctionID,
+        isForCalls: Bool = false,
+        _ choose: (Int) -> Int
+    ) async throws(PlatformFault) -> Int {
+        let (replicas, changed) = try await change(isOfThisRun: isForCalls) {
+            () throws(PlatformFault) -> (Int, Timestamp?) in
             let supervisor = try self.existing(id)
             let before = supervisor.desired
             let replicas = choose(before)
@@ -138,6 +145,10 @@ extension LocalProcessProvider {
             guard !supervisor.newest.isExclusive || replicas <= 1 else { throw Self.onePort(id) }
             // Started at once, since somebody may wait; acknowledged only when it is on disk.
             guard replicas != before || self.desired.isPending(id) else { return (replicas, nil) }
+            if self.isHandedOver {
+                supervisor.setDesired(replicas)
+                return (replicas, nil)
+            }
             self.desired.waiter(replicas, of: id, onDisk: before)
             supervisor.setDesired(replicas)
             return (replicas, supervisor.createdAt)
@@ -165,7 +176,7 @@ extension LocalProcessProvider {
     }
 
     /// Returns when all waiters up to now are on disk.
-    private func keepDesired() async throws(PlatformFault) {
+    func keepDesired() async throws(PlatformFault) {
         let outcome = await withCheckedContinuation { continuation in
             if desired.wait(continuation) { Task { await writeDesired() } }
         }
@@ -176,7 +187,8 @@ extension LocalProcessProvider {
         while let (waiters, waiting) = desired.take() {
             let outcome: DesiredReplicas.Outcome
             do throws(PlatformFault) {
-                try await store.setDesiredReplicas(waiters)
+                // Others may have written them: then the store may be a successor's by now.
+                if !waiters.isEmpty { try await store.setDesiredReplicas(waiters) }
                 desired.written(waiters)
                 outcome = .success(())
             } catch {

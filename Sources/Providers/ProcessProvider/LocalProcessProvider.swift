@@ -93,7 +93,7 @@ public actor LocalProcessProvider: FunctionProvider {
     private var changes: [CheckedContinuation<Void, Never>] = []
     private var isStopped = false
     /// A successor writes the state from now on.
-    private var isHandedOver = false
+    private(set) var isHandedOver = false
     private var memoryWatch: RepeatedTask?
     private var isWatchingMemory = false
     private var lastProcessTable: (at: ContinuousClock.Instant, table: [Int32: ResourceUsage])?
@@ -124,7 +124,8 @@ public actor LocalProcessProvider: FunctionProvider {
             secrets: SecretStore(folder: directory.file("secrets"), preferring: directory.file("incoming")),
             groups: groups,
             runFolder: directory.file("run\(suffix)"),
-            awaitsPorts: settings.hasPredecessor,
+            generation: settings.generation,
+            otherRun: OtherRun(isEnding: settings.hasPredecessor),
             platformURL: settings.platformURL,
             disk: disk,
             folders: DispatchQueue(label: "martlet.folders"),
@@ -133,7 +134,7 @@ public actor LocalProcessProvider: FunctionProvider {
         mkdir(parts.runFolder, 0o700)
         if !settings.hasPredecessor { await removeLeftovers() }
         try await restore()
-        if !settings.hasPredecessor { await tidyBundles() }
+        if !settings.hasPredecessor { await tidyBundles(of: Generation.allCases) }
     }
 
     /// Runs something that blocks on a queue of its own.
@@ -152,7 +153,10 @@ public actor LocalProcessProvider: FunctionProvider {
     /// The run before has ended: what it has left behind is removed.
     public func predecessorEnded() async {
         await removeLeftovers(of: settings.generation.other)
-        await tidyBundles()
+        // What held a port is gone by now.
+        parts.otherRun.ended()
+        parts.logs.writersHaveEnded()
+        await tidyBundles(of: [settings.generation.other])
     }
 
     private func removeLeftovers() async {
@@ -222,10 +226,15 @@ public actor LocalProcessProvider: FunctionProvider {
         if !limitsAreEnforced { watchMemory() }
     }
 
+    /// Removes what runs that have ended left of bundles, and those that nobody uses.
+    ///
     /// What is not removed now is removed another time.
-    private func tidyBundles() async {
-        discard(contents.leftovers())
-        do throws(PlatformFault) { try await removeUnusedBundles() } catch {
+    private func tidyBundles(of generations: [Generation]) async {
+        discard(contents.leftovers(of: generations))
+        do throws(PlatformFault) {
+            try await change { () throws(PlatformFault) in try await self.removeUnusedBundles() }
+        } catch {
+            guard error.code != .shuttingDown else { return }
             logger.warning("unused bundles were not removed", metadata: ["why": "\(error)"])
         }
     }
@@ -304,16 +313,31 @@ public actor LocalProcessProvider: FunctionProvider {
 
     /// Leaves the state to a successor: nothing changes any more, and nothing is written.
     ///
-    /// Replicas go on until `shutdown`, but for those with a port of their own, which the successor's need: they end with
-    /// their calls.
+    /// Replicas go on until `shutdown`, and are woken for calls that came before; those with a port of their own, which the
+    /// successor's need, end as `releasePorts` is told.
     public func handOver() async {
         // Behind a change that is being made.
         try? await change { isHandedOver = true }
-        for function in functions.values where function.newest.isExclusive {
-            function.stopAll(deleting: function.isDeleting) {}
-        }
+        // Numbers that were desired up to now; who desired them hears whether they are kept.
+        try? await keepDesired()
+        parts.otherRun.begins()
+        for function in functions.values { function.handOver() }
         await closeStore()
     }
+
+    /// Ends replicas with a port of their own when they are not needed any more, until it is cancelled; behind `handOver`.
+    ///
+    /// `idle` says which of some functions have no call, waiting ones included. A call that comes later goes to the
+    /// successor's replica.
+    public func releasePorts(_ idle: @escaping @Sendable ([FunctionID]) async -> [FunctionID]) async {
+        guard functions.values.contains(where: \.mayHoldPort) else { return }
+        repeat {
+            let holding = functions.values.filter { $0.mayHoldPort && $0.desired > 0 }.map(\.id)
+            if !holding.isEmpty { for id in await idle(holding) { functions[id]?.setDesired(0) } }
+        } while (try? await Task.sleep(for: Self.portPause)) != nil
+    }
+
+    private static let portPause = Duration.milliseconds(20)
 
     /// Lets all replicas end their calls, then ends them; what still runs after the limit is killed.
     ///
@@ -365,7 +389,10 @@ public actor LocalProcessProvider: FunctionProvider {
     // MARK: One change at a time
 
     /// Runs a change alone, so that what it checked still holds when it writes.
+    ///
+    /// What a successor is not to hear of is done also when there is one.
     func change<Value: Sendable>(
+        isOfThisRun: Bool = false,
         _ body: () async throws(PlatformFault) -> Value
     ) async throws(PlatformFault) -> Value {
         if isChanging { await withCheckedContinuation { changes.append($0) } }
@@ -373,7 +400,9 @@ public actor LocalProcessProvider: FunctionProvider {
         defer {
             if changes.isEmpty { isChanging = false } else { changes.removeFirst().resume() }
         }
-        guard !isStopped, !isHandedOver else { throw PlatformFault(.shuttingDown, "Martlet is stopping.") }
+        guard !isStopped, !isHandedOver || isOfThisRun else {
+            throw PlatformFault(.shuttingDown, "Martlet is stopping.")
+        }
         return try await body()
     }
 

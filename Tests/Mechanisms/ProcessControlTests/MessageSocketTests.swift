@@ -49,6 +49,56 @@ struct MessageSocketTests {
         #expect(!other.send(.init("too late")))
     }
 
+    @Test func `a signal that comes meanwhile is not the end`() async throws {
+        let (one, other, listener) = try await pair(in: folder.path)
+        defer { listener.end() }
+        signal(SIGURG) { _ in }
+        let thread = Outcome<pthread_t>()
+        let heard = Outcome<String?>()
+        NamedThread.start("waits") {
+            // Threads of the concurrency runtime, and those that they start, have all signals blocked.
+            var signals = sigset_t()
+            sigfillset(&signals)
+            pthread_sigmask(SIG_UNBLOCK, &signals, nil)
+            thread.resolve(pthread_self())
+            heard.resolve(other.receive(within: 60_000)?.text)
+        }
+        let waiting = await thread.value()
+        var signals = 0
+        _ = await eventually {
+            signals += 1
+            return pthread_kill(waiting, SIGURG) != 0 || signals == 10
+        }
+        #expect(signals == 10)
+        one.send(.init("later"))
+        #expect(await heard.value() == "later")
+    }
+
+    @Test func `a message that does not come whole is left out, and is not the end`() async throws {
+        let (one, other, listener) = try await pair(in: folder.path)
+        defer { listener.end() }
+        one.send(.init(String(repeating: "long", count: 2000)))
+        one.send(.init("short"))
+        #expect(other.receive()?.text == "short")
+    }
+
+    @Test(arguments: [EINTR, ECONNABORTED, EMFILE, ENFILE, ENOBUFS, ENOMEM])
+    func `what passes does not end the waiting for connections`(error: Int32) throws {
+        let listener = try #require(MessageListener(folder: folder.path, name: "name"))
+        #expect(listener.goesOn(after: error))
+        #expect(listener.failure == nil)
+    }
+
+    @Test func `why nobody can connect any more is told, unless it was wanted`() async throws {
+        let listener = try #require(MessageListener(folder: folder.path, name: "name"))
+        let ended = try #require(MessageListener(folder: folder.path, name: "other"))
+        #expect(!listener.goesOn(after: EBADF))
+        #expect(listener.failure == "Bad file descriptor")
+        ended.end()
+        for await _ in ended.connections() {}
+        #expect(ended.failure == nil)
+    }
+
     @Test func `a folder's path may be longer than an address, and a name is taken from who is gone`() async throws {
         let deep = folder.path + "/" + String(repeating: "long", count: 50)
         try FileManager.default.createDirectory(atPath: deep, withIntermediateDirectories: true)

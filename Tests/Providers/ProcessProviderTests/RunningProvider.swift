@@ -14,20 +14,38 @@ import TestSupport
 struct RunningProvider {
     let provider: LocalProcessProvider
     private let folder: TemporaryFolder
+    private let directory: DataDirectory
 
-    init(in folder: TemporaryFolder = TemporaryFolder()) async throws {
+    init(
+        in folder: TemporaryFolder = TemporaryFolder(),
+        generation: Generation = .even,
+        hasPredecessor: Bool = false
+    ) async throws {
         self.folder = folder
         var logger = Logger(label: "test")
         logger.logLevel = .critical
-        let directory = try DataDirectory(path: folder.path + "/data")
+        directory = try DataDirectory(path: folder.path + "/data")
         provider = try await LocalProcessProvider(
             LocalProcessProvider.Settings(
                 dataDirectory: directory,
                 store: try await SQLiteDesiredStore.open(at: directory.file("martlet.sqlite")),
                 platformURL: "http://127.0.0.1:8080",
-                version: ProviderInfo.Version(release: "test", sha: "test")
+                version: ProviderInfo.Version(release: "test", sha: "test"),
+                generation: generation,
+                hasPredecessor: hasPredecessor
             ),
             logger: logger
+        )
+    }
+
+    /// Gives its state to another provider on the same directory, whose functions begin beside this one's.
+    func successor() async throws -> RunningProvider {
+        await provider.handOver()
+        directory.release()
+        return try await RunningProvider(
+            in: folder,
+            generation: provider.settings.generation.other,
+            hasPredecessor: true
         )
     }
 

@@ -22,6 +22,8 @@ struct HandOverService: Service {
     let program: ServingProgram
     /// Reached when the run before this one has ended.
     let isAlone: Milestone<Void>
+    /// Reached when the stores are another one's.
+    let isHandedOver: Milestone<Void>
 
     private var logger: Logger { program.log.logger }
 
@@ -43,6 +45,9 @@ struct HandOverService: Service {
         for await candidate in listener.connections().cancelOnGracefulShutdown() {
             if try await handOver(to: candidate) { return candidate }
         }
+        if let why = listener.failure {
+            logger.warning("no other Martlet can take this one's place any more", metadata: ["why": "\(why)"])
+        }
         return nil
     }
 
@@ -63,6 +68,7 @@ struct HandOverService: Service {
         for listener in listeners { close(listener.socket) }
         logger.notice("another Martlet takes over", metadata: ["process": "\(process)"])
         await letGo(to: successor)
+        isHandedOver.reach(())
         program.end.reach(.replaced(by: process))
         return true
     }

@@ -87,14 +87,15 @@ struct Platform: Sendable {
     ///
     /// `whenReady` is called once all listeners listen, and is cancelled at the end.
     func run(whenReady: @escaping @Sendable (Gateway.Addresses) async -> Void) async throws {
-        let isAlone = Milestone<Void>()
+        let (isAlone, isHandedOver) = (Milestone<Void>(), Milestone<Void>())
         let telling: [any Service] = [
             BackgroundWork(after: gateway.addresses) { _ in await tellServiceManager(isAlone) },
             BackgroundWork(after: gateway.addresses, work: whenReady),
         ]
         let limit = program.limits.drainTimeout
         try await program.run(
-            [successor(isAlone)] + keeping + [predecessor(isAlone)] + gateway.services + telling,
+            [successor(isAlone, isHandedOver)] + keeping + [predecessor(isAlone), ports(isHandedOver)]
+                + gateway.services + telling,
             lastWords: "\nStopping: calls may end for \(limit.components.seconds) s. Ctrl-C again ends at once."
         )
     }
@@ -110,7 +111,7 @@ struct Platform: Sendable {
     }
 
     /// The program that comes after this one; the last to end.
-    private func successor(_ isAlone: Milestone<Void>) -> HandOverService {
+    private func successor(_ isAlone: Milestone<Void>, _ isHandedOver: Milestone<Void>) -> HandOverService {
         HandOverService(
             directory: directory,
             generation: predecessor?.generation ?? .even,
@@ -118,7 +119,8 @@ struct Platform: Sendable {
             provider: provider,
             queue: queue,
             program: program,
-            isAlone: isAlone
+            isAlone: isAlone,
+            isHandedOver: isHandedOver
         )
     }
 
@@ -127,10 +129,19 @@ struct Platform: Sendable {
         let (predecessor, gateway, provider, logger) = (predecessor, gateway, provider, program.log.logger)
         return BackgroundWork(after: gateway.addresses) { _ in
             if let predecessor {
-                await predecessor.follow(gateway, logger)
+                guard await predecessor.follow(gateway, logger) else { return }
                 await provider.predecessorEnded()
             }
             isAlone.reach(())
+        }
+    }
+
+    /// Gives up the ports of functions that have their own, which a successor's need, as their last calls end; it ends
+    /// when there are no calls any more, before the provider does.
+    private func ports(_ isHandedOver: Milestone<Void>) -> BackgroundWork<Void> {
+        let (gateway, provider) = (gateway, provider)
+        return BackgroundWork(after: isHandedOver) { _ in
+            await provider.releasePorts { await gateway.handOver.idle($0) }
         }
     }
 

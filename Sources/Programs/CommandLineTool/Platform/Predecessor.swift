@@ -89,14 +89,16 @@ struct Predecessor: Sendable {
         return nil
     }
 
-    /// Tells it that this one serves, and takes over its clients' connections until it ends.
-    func follow(_ gateway: Gateway, _ logger: Logger) async {
+    /// Tells it that this one serves, and takes over its clients' connections until it ends; false where this one is told
+    /// to stop before, and the other still has its calls.
+    func follow(_ gateway: Gateway, _ logger: Logger) async -> Bool {
         socket.send(.init(HandOverProtocol.ready))
         for connection in connections { await adopt(connection, gateway, logger) }
         for await message in socket.messages() {
             guard let connection = Self.connection(message) else { continue }
             await adopt(connection, gateway, logger)
         }
+        return !Task.isCancelled
     }
 
     private func adopt(_ connection: Connection, _ gateway: Gateway, _ logger: Logger) async {

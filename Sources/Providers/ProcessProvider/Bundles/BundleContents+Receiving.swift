@@ -17,7 +17,7 @@ extension BundleContents {
     func receive(
         _ archive: some AsyncSequence<[UInt8], any Error> & Sendable
     ) async throws(PlatformFault) -> String {
-        let path = "\(folder)/.new-\(UUID().uuidString).tar"
+        let path = "\(newPath).tar"
         let file = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
         guard file >= 0 else { throw Self.unwritable }
         defer { close(file) }

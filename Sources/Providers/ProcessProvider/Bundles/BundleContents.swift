@@ -17,6 +17,8 @@ struct BundleContents: Sendable {
     }
 
     let folder: String
+    /// Which run it is, whose contents that come and go are not another run's leftovers.
+    let generation: Generation
 
     func place(of digest: String) -> String { "\(folder)/\(digest)" }
 
@@ -25,7 +27,7 @@ struct BundleContents: Sendable {
     /// - Throws: `malformedBody`; nothing is left then.
     func unpack(_ archive: String) throws(PlatformFault) -> Unpacked {
         defer { unlink(archive) }
-        let temporary = "\(folder)/.new-\(UUID().uuidString)"
+        let temporary = newPath
         guard mkdir(temporary, 0o700) == 0 else {
             throw PlatformFault(.storageUnavailable, "The data directory cannot be written.")
         }
@@ -41,6 +43,9 @@ struct BundleContents: Sendable {
             throw error
         }
     }
+
+    /// Where something new waits for its place.
+    var newPath: String { "\(folder)/.new-\(generation.rawValue)-\(UUID().uuidString)" }
 
     /// Puts what was unpacked into its place, unless the same is there.
     func place(_ unpacked: Unpacked) throws(PlatformFault) {
@@ -59,14 +64,17 @@ struct BundleContents: Sendable {
         let names = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
         return names.filter { $0.hasPrefix("sha256-") && !used.contains($0) }.compactMap { name in
             // At once: a crash while it is removed leaves no half of it under its digest.
-            let aside = "\(folder)/.old-\(UUID().uuidString)"
+            let aside = "\(folder)/.old-\(generation.rawValue)-\(UUID().uuidString)"
             return rename(place(of: name), aside) == 0 ? aside : nil
         }
     }
 
-    /// What a crash left of contents that came or went.
-    func leftovers() -> [String] {
+    /// What runs that have ended left of contents that came or went; where all have, also what is of an earlier version,
+    /// which named no run.
+    func leftovers(of generations: [Generation]) -> [String] {
+        let runs = generations.count == Generation.allCases.count ? [""] : generations.map { "\($0.rawValue)-" }
+        let prefixes = runs.flatMap { [".new-\($0)", ".old-\($0)"] }
         let names = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
-        return names.filter { $0.hasPrefix(".new-") || $0.hasPrefix(".old-") }.map { "\(folder)/\($0)" }
+        return names.filter { prefixes.contains(where: $0.hasPrefix) }.map { "\(folder)/\($0)" }
     }
 }

@@ -168,6 +168,14 @@ final class FunctionLog: Sendable {
         }
     }
 
+    /// Somebody else may have written, or made files.
+    func lookAgain() {
+        state.withLock { state in
+            state.knowsEarlierFiles = false
+            Self.wakeFollowers(&state)
+        }
+    }
+
     /// Replicas of earlier runs have files too; those of this run are known.
     private static func discover(_ state: inout State) {
         guard !state.isRemoved, !state.knowsEarlierFiles else { return }

@@ -56,6 +56,11 @@ final class FunctionLogs: Sendable {
         }
     }
 
+    /// Another run, whose replicas printed into the same folders, has ended: whoever follows reads its last lines.
+    func writersHaveEnded() {
+        for log in open.withLock({ $0.values.map { $0 } }) { log.lookAgain() }
+    }
+
     /// Writes what is left and ends all followers.
     func close() {
         loop.execute { [self] in

@@ -15,6 +15,8 @@ struct LogFile {
     /// The place where the file begins; nil as long as nobody has looked at it.
     private var start: Int64?
     private var length: Int64 = 0
+    /// Which file it is, since another one may have taken its name.
+    private var inode: UInt64 = 0
     private static let sizeLimit: Int64 = 5 * 1_048_576
     private static let aside = ".1"
 
@@ -112,19 +114,27 @@ struct LogFile {
 
     /// Finds out where the file begins, at first; and again when somebody else has changed it.
     private mutating func look(at descriptor: Int32, in folder: String) {
-        let size = Self.size(of: descriptor)
-        if let start {
-            guard size != length else { return }
-            self.start = start + length
-        } else {
+        var status = stat()
+        guard fstat(descriptor, &status) == 0 else { return }
+        if start == nil {
             start = origin + Self.size(of: path(in: folder) + Self.aside)
+        } else if status.st_ino == inode, status.st_size == length {
+            return
         }
-        length = size
+        note(status)
+        let size = length
         // The last line of a run that was killed has no end.
         var last: UInt8 = 0
         if size > 0, pread(descriptor, &last, 1, off_t(size - 1)) == 1, last != UInt8(ascii: "\n") {
             _ = append([UInt8(ascii: "\n")], to: descriptor)
         }
+    }
+
+    /// Takes note of what the file is now: one that has grown is what it was, and was written to by another run.
+    private mutating func note(_ status: stat) {
+        let (size, now) = (Int64(status.st_size), UInt64(status.st_ino))
+        if let start, inode != 0, inode != now || size < length { self.start = start + length }
+        (length, inode) = (size, now)
     }
 
     private func path(in folder: String) -> String { "\(folder)/\(name).log" }
@@ -178,7 +188,7 @@ struct LogFile {
     /// - Throws: `storageUnavailable` when it is there and cannot be opened.
     mutating func view(in folder: String, known: Int64?) throws(PlatformFault) -> View {
         let path = path(in: folder)
-        if start == nil { lookFirst(path, in: folder) }
+        if start == nil { lookFirst(path, in: folder) } else { lookAgain(path) }
         let start = start ?? origin
         var pieces: [Piece] = []
         if known.map({ $0 < start }) ?? true {
@@ -197,6 +207,11 @@ struct LogFile {
         guard descriptor >= 0 else { return start = origin + Self.size(of: path + Self.aside) }
         defer { close(descriptor) }
         look(at: descriptor, in: folder)
+    }
+
+    private mutating func lookAgain(_ path: String) {
+        var status = stat()
+        if stat(path, &status) == 0 { note(status) }
     }
 
     private static func piece(_ path: String, start: (Int32) -> Int64) throws(PlatformFault) -> Piece? {

@@ -17,8 +17,9 @@ struct ReplicaParts: Sendable {
     let groups: ControlGroupTree?
     /// Folder of replicas' own folders.
     let runFolder: String
-    /// Whether a port that a function is to have may still be somebody else's for a while.
-    let awaitsPorts: Bool
+    /// Which run they are of.
+    let generation: Generation
+    let otherRun: OtherRun
     let platformURL: String
     /// File operations that may take a while.
     let disk: DispatchQueue

@@ -29,6 +29,8 @@ final class ReplicaProcess {
     private(set) var readyAt: NIODeadline?
 
     private let parts: ReplicaParts
+    /// Whether it is the one that a successor of this platform has on the function's own port: no process is started.
+    private let isBorrowed: Bool
     private let log: FunctionLog
     private let crowd: ProbeCrowd
     let folder: ReplicaFolder
@@ -45,6 +47,7 @@ final class ReplicaProcess {
     private var liveness: LivenessProbe?
     private var isStopping = false
     private var isEnding = false
+    private var isBorrowing = false
     private var failure: String?
     private var timers: [Scheduled<Void>] = []
     private var launcher: ForkLauncher?
@@ -53,6 +56,7 @@ final class ReplicaProcess {
         _ revision: FunctionRevision,
         name: String,
         parts: ReplicaParts,
+        isBorrowed: Bool,
         log: FunctionLog,
         spareFolder: ReplicaFolder?,
         crowd: ProbeCrowd,
@@ -63,6 +67,7 @@ final class ReplicaProcess {
         self.revision = revision
         self.name = name
         self.parts = parts
+        self.isBorrowed = isBorrowed
         self.log = log
         self.crowd = crowd
         self.onReady = onReady
@@ -89,6 +94,7 @@ final class ReplicaProcess {
         guard !isStopping else { return letGo(.stopped) }
         do {
             try outcome.get()
+            if isBorrowed { return borrow() }
             try makeGroup()
             if revision.run.mode.startsProcessPerCall { try startSlot() } else { try startServer() }
         } catch let error as SpawnError {
@@ -159,9 +165,7 @@ final class ReplicaProcess {
 
     private func startServer() throws(SpawnError) {
         guard let port = choosePort() else { return letGo(.failed("no free port was found for it")) }
-        if parts.awaitsPorts, revision.isExclusive, !PortPool.isFree(port), NIODeadline.now() < lastWait {
-            return awaitPort()
-        }
+        if revision.isExclusive, !parts.ports.take(port), parts.otherRun.isEnding { return awaitPort() }
         self.port = port
         try openLog()
         let mark = parts.marks.issue()
@@ -186,7 +190,12 @@ final class ReplicaProcess {
         }
     }
 
-    private var lastWait: NIODeadline { startedAt + .seconds(60) }
+    /// Calls that came before the successor go to its replica, as soon as that listens on the port that both are to have.
+    private func borrow() {
+        guard let port = choosePort() else { return letGo(.stopped) }
+        isBorrowing = true
+        watchForReadiness(of: port) {}
+    }
 
     private func openLog() throws(SpawnError) {
         let (readEnd, writeEnd) = try ProcessPipe.open()
@@ -213,20 +222,24 @@ final class ReplicaProcess {
 
     private func watchForReadiness() {
         guard let port else { return }
-        let rule = revision.run.readiness
-        let probe = ReadinessProbe(Self.address(port), probe: rule, among: crowd, on: parts.loop) { [self] in
-            guard !isEnding, !isStopping else { return }
-            become(Upstream(Self.address(port), pathPrefix: revision.run.pathPrefix))
-            watchForLife(port)
-        }
-        self.probe = probe
-        probe.start()
+        watchForReadiness(of: port) { [self] in watchForLife(port) }
         after(revision.run.startTimeout) { [self] in
             guard readyAt == nil, !isStopping, !isEnding else { return }
             let what = revision.run.readiness.path.map { "answer \($0) with 2xx" } ?? "listen on port \(port)"
             failure = "did not \(what) within \(GoDuration.format(revision.run.startTimeout))"
             terminate()
         }
+    }
+
+    private func watchForReadiness(of port: Int, whenReady: @escaping () -> Void) {
+        let rule = revision.run.readiness
+        let probe = ReadinessProbe(Self.address(port), probe: rule, among: crowd, on: parts.loop) { [self] in
+            guard !isEnding, !isStopping else { return }
+            become(Upstream(Self.address(port), pathPrefix: revision.run.pathPrefix))
+            whenReady()
+        }
+        self.probe = probe
+        probe.start()
     }
 
     private static func address(_ port: Int) -> Upstream.Address { .tcp(host: "127.0.0.1", port: port) }
@@ -273,7 +286,7 @@ final class ReplicaProcess {
         cancelProbes()
         if processID != nil {
             terminate()
-        } else if launcher != nil {
+        } else if launcher != nil || isBorrowing {
             letGo(.stopped)
         }
         // Otherwise it is just being started, and ends as soon as that is known.
@@ -282,6 +295,7 @@ final class ReplicaProcess {
     /// Ends the process now, or those of a slot's calls.
     func kill() {
         launcher?.retire()
+        if isBorrowing { return letGo(.stopped) }
         guard let processID else { return }
         parts.spawner.signalGroup(of: processID, SIGKILL)
         group?.killAll()
@@ -325,7 +339,7 @@ final class ReplicaProcess {
     }
 
     private func over(_ end: End) {
-        if let port, case .assigned = revision.run.port { parts.ports.release(port) }
+        if let port { revision.isExclusive ? parts.ports.giveBack(port) : parts.ports.release(port) }
         let bound = NIOLoopBound(self, eventLoop: parts.loop)
         parts.tidying.tidy(folder) { bound.value.onTidied($0) }
         onEnd(end)

@@ -46,6 +46,8 @@ final class FunctionSupervisor {
     /// What replicas had used when they were last looked at, and what those that have ended had.
     private var usedCPU: [Int: UInt64] = [:]
     private var usedByEnded: UInt64 = 0
+    /// Whether a replica was desired when a successor was given the function, which has one then; nil where none was.
+    private var wasDesired: Bool?
 
     init(
         _ function: StoredFunction,
@@ -108,6 +110,12 @@ final class FunctionSupervisor {
         carryOut(plan.setNewest(revision.number, isExclusive: isExclusive))
     }
 
+    /// Whether a replica may have a port of its own.
+    var mayHoldPort: Bool { newest.isExclusive || serving?.isExclusive == true }
+
+    /// A successor has the function from now on; here its last calls end.
+    func handOver() { wasDesired = desired > 0 }
+
     /// Ends everything; calls back when nothing is left.
     func stopAll(deleting: Bool, whenDone: @escaping () -> Void) {
         isDeleting = deleting
@@ -145,8 +153,9 @@ final class FunctionSupervisor {
         guard let revision = revision(revisionNumber) else { return }
         let replica = ReplicaProcess(
             revision,
-            name: "\(id.name)-\(revisionNumber)-\(number)",
+            name: "\(id.name)-\(revisionNumber)-\(number)\(parts.generation.suffix)",
             parts: parts,
+            isBorrowed: isSuccessors(revision),
             log: log,
             spareFolder: spareFolder,
             crowd: crowd,
@@ -157,6 +166,12 @@ final class FunctionSupervisor {
         spareFolder = nil
         replicas[number] = replica
         replica.start()
+    }
+
+    /// Whether a replica that is to be started on a port of its own is the successor's, which has that port or will.
+    private func isSuccessors(_ revision: FunctionRevision) -> Bool {
+        guard let wasDesired, case .fixed(let port) = revision.run.port else { return false }
+        return wasDesired || !PortPool.mayTake(port)
     }
 
     /// Keeps an ended replica's folder for the next one; one is enough to start from zero without delay.
@@ -203,7 +218,8 @@ final class FunctionSupervisor {
         usedByEnded += usedCPU.removeValue(forKey: number) ?? 0
         process.replica?.drain {}
         if case .failed(let why) = end { noteFailure(of: process, why) }
-        log.prune(living: Set(replicas.values.map(\.name)))
+        // Files of replicas that are not known here may be those of living ones.
+        if !parts.otherRun.isThere { log.prune(living: Set(replicas.values.map(\.name))) }
         carryOut(plan.ended(number))
         guard replicas.isEmpty, !whenEmpty.isEmpty else { return }
         let waiting = whenEmpty

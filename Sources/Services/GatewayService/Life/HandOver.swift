@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+public import FunctionModel
 import Glibc
 import InvocationEngine
 import InvocationWorker
@@ -59,6 +60,13 @@ public struct HandOver: Sendable {
             for front in fronts { group.addTask { await front.ownRequestsEnd(within: Self.patience) } }
             if let worker { group.addTask { await worker.stop(within: Self.patience) } }
         }
+    }
+
+    /// Which of some functions have no call, neither in flight nor waiting nor still on its way here.
+    public func idle(_ functions: [FunctionID]) async -> [FunctionID] {
+        // Fails only while the event loops are being shut down.
+        guard let activity = try? await doors.engine.activity(of: functions) else { return [] }
+        return functions.filter { activity[$0, default: FunctionActivity()].inFlight == 0 }
     }
 
     /// Goes on with a connection of the program before.
