@@ -49,7 +49,7 @@ struct HandOverCallTests {
                 envProcess: server(startsSlowly: startsSlowly),
                 envVars: [
                     "mode": "http", "upstream_url": "http://127.0.0.1:\(port)", "OWN_PORT": "\(port)",
-                    "max_inflight": "1",
+                    "max_inflight": "1", "exec_timeout": "0",
                 ]
             )
         )
