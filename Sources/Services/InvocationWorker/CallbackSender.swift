@@ -14,10 +14,12 @@ import Synchronization
 /// Delivers the results of calls to where their senders asked for (contract §7.3).
 ///
 /// A delivery is tried again as a call is, so a receiver that is away for a while misses nothing. Functions of this
-/// platform are called without a network in between.
+/// platform are called without a network in between, where they would let in whoever named them.
 final class CallbackSender: Sendable {
     private let queue: any CallQueue
     private let settings: WorkerSettings
+    /// Why a function takes no callback; nil where it does.
+    private let refusal: @Sendable (FunctionID) -> FaultCode?
     private let call: FunctionCall
     private let logger: Logger
     private let clients: CallbackClients
@@ -33,9 +35,16 @@ final class CallbackSender: Sendable {
     /// Most that a receiver may take.
     private static let limit = Duration.seconds(30)
 
-    init(queue: any CallQueue, settings: WorkerSettings, call: @escaping FunctionCall, logger: Logger) {
+    init(
+        queue: any CallQueue,
+        settings: WorkerSettings,
+        refusal: @escaping @Sendable (FunctionID) -> FaultCode?,
+        call: @escaping FunctionCall,
+        logger: Logger
+    ) {
         self.queue = queue
         self.settings = settings
+        self.refusal = refusal
         self.call = call
         self.logger = logger
         clients = CallbackClients(settings.proxies)
@@ -169,6 +178,10 @@ final class CallbackSender: Sendable {
         if settings.ownHosts.contains(hop.server.authority),
             let target = OwnTarget(hop.server, settings.defaultNamespace)
         {
+            // Somebody named it who may not be let in there himself.
+            if let code = refusal(target.function) {
+                return CallbackAnswer(status: FaultTable.row(for: code).status)
+            }
             return await send(callback, fields, to: target)
         }
         return await clients.post(to: hop.server, fields, callback.result.body, within: Self.limit)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import FaultModel
+public import FaultModel
 public import FunctionModel
 import InvocationEngine
 public import Logging
@@ -50,10 +50,12 @@ public final class InvocationWorker: Sendable {
     /// Makes a worker.
     ///
     /// `limits` is what is known of a function at the moment, nil where it does not exist; `call` carries a call out.
+    /// `refusal` is why a function takes no callback, which is a POST that nobody has asked about before; nil where it does.
     public init(
         queue: any CallQueue,
         settings: WorkerSettings,
         limits: @escaping @Sendable (FunctionID) -> WorkerLimits?,
+        refusal: @escaping @Sendable (FunctionID) -> FaultCode?,
         call: @escaping FunctionCall,
         logger: Logger
     ) {
@@ -63,7 +65,7 @@ public final class InvocationWorker: Sendable {
         self.call = call
         self.logger = logger
         (news, tell) = AsyncStream.makeStream(of: News.self)
-        callbacks = CallbackSender(queue: queue, settings: settings, call: call, logger: logger)
+        callbacks = CallbackSender(queue: queue, settings: settings, refusal: refusal, call: call, logger: logger)
     }
 
     /// Works until the task is cancelled; once.

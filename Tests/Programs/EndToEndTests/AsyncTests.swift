@@ -391,6 +391,21 @@ struct AsyncTests {
         #expect(await martlet.stop() == 0)
     }
 
+    @Test(arguments: ["function", "async-function"])
+    func `a callback goes past the door of no function that its sender could not call himself`(
+        route: String
+    ) async throws {
+        let martlet = try await start(.embedded)
+        try await deploy("cat", "cat", on: martlet)
+        try await deploy("closed", ledger(), on: martlet, annotations: ["com.martlet.methods": "GET"])
+        #expect(try await send("closed", to: martlet).status == 405)
+        let url = "http://gateway:8080/\(route)/closed"
+        _ = try await send("cat", "", [("X-Callback-Url", url), ("X-Call-Id", "a")], to: martlet)
+        #expect(try await eventually { try await martlet.client.call("a").callback?.status == 405 })
+        #expect(try await martlet.client.queueNumbers().total.accepted == 1 && lines.isEmpty)
+        #expect(await martlet.stop() == 0)
+    }
+
     @Test(arguments: QueueKind.here) func `callbacks go through the proxy that the environment names`(
         queue: QueueKind
     ) async throws {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import FaultModel
 import FunctionModel
 import Logging
 import NIOCore
@@ -56,12 +57,18 @@ struct CallbackSenderTests {
     }
 
     /// The same; returns what became of its callback.
-    private func deliver(to url: String, attempts: Int = 3, log: Log = Log()) async throws -> CallRecord.Callback {
+    private func deliver(
+        to url: String,
+        attempts: Int = 3,
+        refusal: FaultCode? = nil,
+        log: Log = Log()
+    ) async throws -> CallRecord.Callback {
         let id = try await endCall(naming: url)
         let retry = RetryPolicy(attempts: attempts, firstWait: .milliseconds(1), longestWait: .milliseconds(1))
         let sender = CallbackSender(
             queue: queue,
             settings: WorkerSettings(callbackRetry: retry, defaultNamespace: "openfaas-fn", userAgent: "test"),
+            refusal: { _ in refusal },
             call: { _, _ in fatalError("no function is called") },
             logger: Logger(label: "sender") { _ in
                 Recorder { line in log.lines.withLock { $0.append(line) } }
@@ -147,6 +154,7 @@ struct CallbackSenderTests {
         let sender = CallbackSender(
             queue: queue,
             settings: WorkerSettings(defaultNamespace: "openfaas-fn", userAgent: "test"),
+            refusal: { _ in nil },
             call: { request, done in
                 other.call(request) { answer in continuation.yield { done(answer) } }
             },
@@ -161,6 +169,21 @@ struct CallbackSenderTests {
         await running.value
         #expect(asked.load(ordering: .relaxed) == 0)
         #expect(try await queue.call(id)?.callback?.attempts == 0)
+    }
+
+    @Test(arguments: [("function", FaultCode.methodNotAllowed, 405), ("async-function", .forbidden, 403)])
+    func `a function of this platform that would not let its sender in is not called back`(
+        route: String,
+        refusal: FaultCode,
+        status: Int
+    ) async throws {
+        let callback = try await deliver(to: "http://gateway/\(route)/closed", attempts: 2, refusal: refusal)
+        #expect(callback.state == "failed" && callback.status == status && callback.attempts == 2, "\(callback)")
+        let receiver = try await ScriptedOrigin { _ in [.send(Self.redirect(307, to: "http://gateway/\(route)/closed"))]
+        }
+        let sentOn = try await deliver(to: "http://127.0.0.1:\(receiver.port)/", attempts: 1, refusal: refusal)
+        #expect(sentOn.state == "failed" && sentOn.status == status, "\(sentOn)")
+        #expect(await queue.counts().total.waiting == 0)
     }
 
     @Test func `user and password are never logged`() async throws {

@@ -146,6 +146,7 @@ struct LaneTests {
             queue: queue,
             settings: WorkerSettings(defaultNamespace: "openfaas-fn", userAgent: "test"),
             limits: limits,
+            refusal: { _ in nil },
             call: call,
             logger: Logger(label: "worker") { _ in SwiftLogNoOpLogHandler() }
         )

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import AutoscalerService
+import FaultModel
 import FunctionModel
 import InvocationEngine
 import InvocationWorker
@@ -112,9 +113,21 @@ struct GatewayWork: Sendable {
             queue: asynchrony.queue,
             settings: asynchrony.worker,
             limits: { table.route(of: $0).map(WorkerLimits.init) ?? (evidence.isSure ? nil : .notYet) },
+            refusal: { table.route(of: $0).map(\.refusalOfCallbacks) ?? .functionNotFound },
             call: { loops.call($0, done: $1) },
             logger: setting.logger
         )
+    }
+}
+
+extension FunctionRoute {
+    /// What its calls would be told at the door; a callback may fall to any variant.
+    fileprivate var refusalOfCallbacks: FaultCode? {
+        for policy in served.map(\.policy) {
+            if policy.access != .public { return .forbidden }
+            if let methods = policy.methods, !methods.contains("POST") { return .methodNotAllowed }
+        }
+        return nil
     }
 }
 
