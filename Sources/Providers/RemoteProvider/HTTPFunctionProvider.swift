@@ -9,8 +9,8 @@ public import SystemClient
 /// Any OpenFaaS provider, reached over HTTP (contract §21, martlet-api "Provider watch").
 ///
 /// Calls of functions go to the provider's own `/function/` proxy. Where the provider cannot push, it is asked once a
-/// second. A provider that is silent for 30 s is lost, and asked anew. What it can do is known from when it is watched: its
-/// facets are there until it has told otherwise.
+/// second, and once a minute whether it can by now. A provider that is silent for 30 s is lost, and asked anew. What it can
+/// do is known from when it is watched: its facets are there until it has told otherwise.
 public struct HTTPFunctionProvider: FunctionProvider {
     private let learned = LearnedCapabilities()
     private let client: SystemClient
