@@ -2,6 +2,7 @@
 
 public import FaultModel
 public import FunctionModel
+import Logging
 import ProcessControl
 public import ProviderContract
 import StoreContract
@@ -48,6 +49,7 @@ extension LocalProcessProvider {
                     hint: "Update it (PUT), or choose another name."
                 )
             }
+            try self.checkPaths(spec, isNew: true)
             let stored = try await self.pinned(spec, number: 1)
             let revision = try self.revision(spec, stored)
             try self.checkPort(revision)
@@ -76,6 +78,7 @@ extension LocalProcessProvider {
                 forced || old.bundleDigest != stored.bundleDigest
                     || !old.deployment.asksForTheSame(as: stored.deployment)
             else { return .unchanged }
+            try self.checkPaths(spec, isNew: false)
             let revision = try self.revision(spec, stored)
             try self.checkPort(revision)
             try self.checkScaling(revision)
@@ -126,7 +129,7 @@ extension LocalProcessProvider {
         try await setDesired(id, isForCalls: true) { max($0, replicas) }
     }
 
-    /// Desires another number of replicas, chosen when no other change is under way.
+    /// Desires another number of replicas, chosen when no other change is being made.
     ///
     /// A successor keeps its own number: calls that came before it need their replicas here.
     private func setDesired(
@@ -178,6 +181,7 @@ extension LocalProcessProvider {
     /// Returns when all waiters up to now are on disk.
     func keepDesired() async throws(PlatformFault) {
         let outcome = await withCheckedContinuation { continuation in
+            // Unowned: all who wait for it are told, whichever of them is cancelled.
             if desired.wait(continuation) { Task { await writeDesired() } }
         }
         try outcome.get()
@@ -239,6 +243,28 @@ extension LocalProcessProvider {
                     .secretMissing,
                     "unable to find secret: \(name)",
                     hint: "Make it first: martlet secret create \(name) --namespace \(id.namespace) --from-literal …"
+                )
+            }
+        }
+    }
+
+    /// An old revision that serves until the newest is ready keeps its paths as well.
+    private func checkPaths(_ spec: FunctionSpec, isNew: Bool) throws(PlatformFault) {
+        try spec.checkPaths(
+            among: functions.values.lazy.filter(\.hasPaths).map { ($0.id, $0.paths) },
+            exists: { functions[$0] != nil },
+            isNew: isNew,
+            defaultNamespace: settings.defaultNamespace
+        )
+    }
+
+    /// Tells of stored functions whose further paths lead nowhere, or to another function; they are kept.
+    func warnOfPaths() {
+        for function in functions.values.sorted(by: { $0.id < $1.id }) where function.hasPaths {
+            do throws(PlatformFault) { try checkPaths(function.newest.spec, isNew: false) } catch {
+                logger.warning(
+                    "a stored function has a path that it cannot be called at for certain",
+                    metadata: ["function": "\(function.id)", "why": "\(error)"]
                 )
             }
         }

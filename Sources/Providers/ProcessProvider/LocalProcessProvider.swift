@@ -223,6 +223,7 @@ public actor LocalProcessProvider: FunctionProvider {
                 )
             }
         }
+        warnOfPaths()
         if !limitsAreEnforced { watchMemory() }
     }
 
@@ -269,7 +270,7 @@ public actor LocalProcessProvider: FunctionProvider {
             feed: feed,
             logger: logger,
             onServing: { [store, logger, createdAt = function.createdAt] id, number in
-                // Not awaited by anybody: a restart that finds the older number merely begins with the newest.
+                // Unowned, and awaited by nobody: a restart that finds the older number merely begins with the newest.
                 Task {
                     do throws(PlatformFault) {
                         try await store.setReadyRevision(number, of: id, createdAt: createdAt)
@@ -424,6 +425,7 @@ public actor LocalProcessProvider: FunctionProvider {
                     return
                 }
                 provider.isWatchingMemory = true
+                // Unowned: one look at the table of processes, which the provider's end makes void.
                 Task { await provider.enforceMemory() }
             }
         }

@@ -38,6 +38,8 @@ public actor InMemoryProvider: FunctionProvider {
     private let upstream: Upstream
     private let defaultNamespace = NameRule.defaultNamespace
     private var functions: [FunctionID: Stored] = [:]
+    /// The further paths of those that have any.
+    private var paths: [FunctionID: [String]] = [:]
     private var secretNames: [String: Set<String>] = [:]
     private var imageRecords: [BundleRecord] = []
     private var records: [String: NamespaceRecord]
@@ -106,6 +108,7 @@ public actor InMemoryProvider: FunctionProvider {
         try check(spec)
         let id = spec.id
         guard functions[id] == nil else { throw PlatformFault(.alreadyExists, "The function \(id) exists already.") }
+        try checkPaths(spec, isNew: true)
         functions[id] = Stored(spec: spec, desired: abilities.runsSeveralReplicas ? spec.scaling.min : 1)
         settle(id)
     }
@@ -117,6 +120,7 @@ public actor InMemoryProvider: FunctionProvider {
         let id = spec.id
         guard let stored = functions[id] else { throw Self.missing(id) }
         guard forced || !stored.spec.deployment.asksForTheSame(as: spec.deployment) else { return .unchanged }
+        try checkPaths(spec, isNew: false)
         functions[id]?.spec = spec
         functions[id]?.revision += 1
         settle(id)
@@ -133,6 +137,7 @@ public actor InMemoryProvider: FunctionProvider {
     /// See the contract's `delete`.
     public func delete(_ id: FunctionID) async throws(PlatformFault) {
         guard let stored = functions.removeValue(forKey: id) else { throw Self.missing(id) }
+        paths[id] = nil
         for replica in stored.replicas { replica.drain {} }
         feed.remove(id)
     }
@@ -175,6 +180,8 @@ public actor InMemoryProvider: FunctionProvider {
         stored.readyRevision = serving
         if serving == stored.revision { stored.serving = stored.spec }
         functions[id] = stored
+        let all = stored.spec.paths + (stored.serving?.paths ?? [])
+        paths[id] = all.isEmpty ? nil : all
         if let route = route(id) { feed.publish(route) }
     }
 
@@ -220,6 +227,15 @@ public actor InMemoryProvider: FunctionProvider {
         for name in spec.run.secrets where secretNames[namespace]?.contains(name) != true {
             throw PlatformFault(.secretMissing, "unable to find secret: \(name)")
         }
+    }
+
+    private func checkPaths(_ spec: FunctionSpec, isNew: Bool) throws(PlatformFault) {
+        try spec.checkPaths(
+            among: paths.lazy.map { ($0.key, $0.value) },
+            exists: { functions[$0] != nil },
+            isNew: isNew,
+            defaultNamespace: defaultNamespace
+        )
     }
 
     private static func missing(_ id: FunctionID) -> PlatformFault {

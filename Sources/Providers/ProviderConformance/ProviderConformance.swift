@@ -14,6 +14,7 @@ public enum ProviderChecks {
     /// All promises.
     public static let all: [ProviderCheck] =
         functions + routing + scaling + following + logs + secrets + namespaces + images + capabilities
+        + durability
 
     private static let functions: [ProviderCheck] = [
         ProviderCheck("a created function is listed and described as it was deployed") { subject in
@@ -75,6 +76,30 @@ public enum ProviderChecks {
             }
             let left = try await subject.provider.functions(in: subject.defaultNamespace)
             try expect(left.isEmpty, "refused deployments left \(left.map(\.name))")
+        },
+        ProviderCheck("a further path is one function's, whoever comes second and however it is spelt") { subject in
+            let provider = subject.provider
+            func deployment(_ name: String, _ path: String) -> FunctionDeployment {
+                var deployment = subject.healthy(name, variant: "a")
+                deployment.annotations = [PlatformLabel.path.name: path]
+                return deployment
+            }
+            try await provider.create(deployment("shop", "/shop, /store/"))
+            for path in ["/store", "/store/", "/%73tore", "/a, /store", "/shop", "/shop/cart"] {
+                try await expectFault(.conflict, doing: "taking \(path)") { () throws(PlatformFault) in
+                    try await provider.create(deployment("cart", path))
+                }
+            }
+            try await expectFault(.conflict, doing: "taking a path for a name") { () throws(PlatformFault) in
+                try await provider.create(deployment("store", "/else"))
+            }
+            try await provider.create(deployment("cart", "/store/cart"))
+            try await expectFault(.conflict, doing: "taking a path by an update") { () throws(PlatformFault) in
+                try await provider.update(deployment("cart", "/store"))
+            }
+            try await provider.update(deployment("shop", "/till"))
+            _ = try await subject.awaitRoute("shop", "its new path") { $0.paths == ["/till"] }
+            try await provider.update(deployment("cart", "/store"))
         },
         ProviderCheck("an update makes a new revision, an equal one does not") { subject in
             try await subject.provider.create(subject.healthy("fn", variant: "a"))

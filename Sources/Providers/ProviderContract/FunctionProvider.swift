@@ -49,7 +49,8 @@ public protocol FunctionProvider: Sendable {
     /// What the spec leaves open the provider fills in, as its documentation says.
     ///
     /// - Throws: `alreadyExists`; `namespaceMissing`, `secretMissing`, `imageNotFound`, `invalidValue` or `conflict`
-    ///   for a function that cannot run. Nothing was changed then.
+    ///   for a function that cannot run, and `conflict` for one whose further paths or name collide with another's
+    ///   (`FunctionSpec.checkPaths`). Nothing was changed then.
     func create(_ spec: FunctionSpec) async throws(PlatformFault)
 
     /// Replaces a function's deployment by a new revision and keeps its number of replicas.

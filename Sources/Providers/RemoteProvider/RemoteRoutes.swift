@@ -235,7 +235,7 @@ actor RemoteRoutes {
             ],
             desiredReplicas: function.replicas,
             scaling: ScalingSpec(function),
-            paths: (function.paths ?? []).filter(PathRule.allows),
+            paths: (function.paths ?? []).compactMap(PathRule.normalForm),
             annotations: function.annotations ?? [:],
             state: function.state.flatMap { MartletStatus.State(rawValue: $0) },
             notReadyReason: function.notReadyReason

@@ -171,7 +171,7 @@ struct PathTests {
     @Test func `the longest path of whole segments leads to its function, which sees the rest`() async throws {
         let fixture = try await EngineFixture()
         let (shop, cart) = (try await origin("shop"), try await origin("cart"))
-        fixture.table.apply(.changed(route("shop", shop, paths: ["/shop", "/store"])))
+        fixture.table.apply(.changed(route("front", shop, paths: ["/shop", "/store"])))
         fixture.table.apply(.changed(route("cart", cart, paths: ["/shop/cart"])))
         for (target, expected) in [
             ("/shop", "shop /"), ("/shop/", "shop /"), ("/shop/a?b=c", "shop /a?b=c"), ("/store/x", "shop /x"),
@@ -182,13 +182,29 @@ struct PathTests {
             #expect(answer.hasSuffix("\r\n\r\n\(expected)"), "\(target): \(answer)")
             #expect(answer.contains("X-Call-Id: "), "it is a call")
         }
-        for target in ["/", "/shopping", "/sho", "/system/functions", "/cart"] {
+        for target in ["/", "/shopping", "/sho", "/Shop", "/%73hop", "/system/functions", "/cart"] {
             let answer = try await fixture.exchange(EngineFixture.request("GET \(target) HTTP/1.1"))
             #expect(answer.contains("GET \(target)\n"), "\(target) is the platform's: \(answer)")
         }
         fixture.table.apply(.removed(FunctionID(name: "cart", namespace: "openfaas-fn")))
         let answer = try await fixture.exchange(EngineFixture.request("GET /shop/cart/7 HTTP/1.1"))
         #expect(answer.hasSuffix("\r\n\r\nshop /cart/7"), "\(answer)")
+    }
+
+    @Test func `a path that begins with another function's name leads nowhere while that exists`() async throws {
+        let fixture = try await EngineFixture()
+        let (shop, cart) = (try await origin("shop"), try await origin("cart"))
+        func answer() async throws -> String {
+            try await fixture.exchange(EngineFixture.request("GET /shop/7 HTTP/1.1"))
+        }
+        fixture.table.apply(.changed(route("cart", cart, paths: ["/shop"])))
+        #expect(try await answer().hasSuffix("\r\n\r\ncart /7"))
+        fixture.table.apply(.changed(route("shop", shop, paths: [])))
+        #expect(try await answer().contains("GET /shop/7\n"), "it is the platform's")
+        fixture.table.apply(.changed(route("shop", shop, paths: ["/shop"])))
+        #expect(try await answer().hasSuffix("\r\n\r\nshop /7"), "a function's own name is its own")
+        fixture.table.apply(.removed(FunctionID(name: "shop", namespace: "openfaas-fn")))
+        #expect(try await answer().hasSuffix("\r\n\r\ncart /7"))
     }
 
     @Test func `a function's health is not reachable at a further path either`() async throws {

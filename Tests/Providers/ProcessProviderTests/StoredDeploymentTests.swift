@@ -62,15 +62,8 @@ struct StoredDeploymentTests {
         throw RunningProvider.NoReplica()
     }
 
-    @Test func `a stored function with an unknown label runs on, and the log says so once`() async throws {
-        let directory = try DataDirectory(path: folder.path + "/data")
-        var odd = FunctionDeployment(service: "odd", image: "host", namespace: "openfaas-fn", envProcess: "cat")
-        odd.labels = ["com.martlet.colour": "red", "com.martlet.queue.depth": "5", "team": "one"]
-        odd.annotations = ["com.martlet.access": "token", "com.martlet.path": "/system"]
-        let even = FunctionDeployment(service: "even", image: "host", namespace: "openfaas-fn", envProcess: "cat")
-        try await store([odd, even], in: directory)
-        let warnings = Warnings()
-        let provider = try await LocalProcessProvider(
+    private func start(in directory: DataDirectory, _ warnings: Warnings) async throws -> LocalProcessProvider {
+        try await LocalProcessProvider(
             LocalProcessProvider.Settings(
                 dataDirectory: directory,
                 store: try await SQLiteDesiredStore.open(at: directory.file("martlet.sqlite")),
@@ -79,6 +72,44 @@ struct StoredDeploymentTests {
             ),
             logger: Logger(label: "test") { _ in Handler(warnings: warnings) }
         )
+    }
+
+    @Test func `stored functions with one path, or a path that is another's name, are kept, and the log says so`()
+        async throws
+    {
+        let directory = try DataDirectory(path: folder.path + "/data")
+        let paths = ["one": "/shop", "two": "/shop/", "three": "/one/a", "four": "/till"]
+        let deployments = paths.map { name, path in
+            var deployment = FunctionDeployment(service: name, image: "host", envProcess: "cat")
+            deployment.namespace = "openfaas-fn"
+            deployment.annotations = [PlatformLabel.path.name: path]
+            return deployment
+        }
+        try await store(deployments, in: directory)
+        let warnings = Warnings()
+        let provider = try await start(in: directory, warnings)
+        let names = try await provider.functions(in: "openfaas-fn").map(\.name)
+        #expect(names == paths.keys.sorted())
+        let expected = [("one", "two.openfaas-fn"), ("three", "one.openfaas-fn"), ("two", "one.openfaas-fn")]
+        #expect(warnings.all.count == expected.count, "\(warnings.all)")
+        for (warning, (name, other)) in zip(warnings.all, expected) {
+            #expect(warning.contains("\(name).openfaas-fn") && warning.contains(other), "\(warning)")
+        }
+        let same = try #require(deployments.first { $0.service == "two" })
+        #expect(try await provider.update(FunctionSpec(same)) == .unchanged, "it is no new deployment")
+        await #expect(throws: PlatformFault.self) { try await provider.update(FunctionSpec(same), forced: true) }
+        await provider.shutdown(within: .seconds(5))
+    }
+
+    @Test func `a stored function with an unknown label runs on, and the log says so once`() async throws {
+        let directory = try DataDirectory(path: folder.path + "/data")
+        var odd = FunctionDeployment(service: "odd", image: "host", namespace: "openfaas-fn", envProcess: "cat")
+        odd.labels = ["com.martlet.colour": "red", "com.martlet.queue.depth": "5", "team": "one"]
+        odd.annotations = ["com.martlet.access": "token", "com.martlet.path": "/system"]
+        let even = FunctionDeployment(service: "even", image: "host", namespace: "openfaas-fn", envProcess: "cat")
+        try await store([odd, even], in: directory)
+        let warnings = Warnings()
+        let provider = try await start(in: directory, warnings)
         let route = try await route("odd", of: provider)
         #expect(route.revision == 7 && route.policy.queueDepth == 5 && route.policy.deadline == .seconds(30))
         #expect(route.policy.access != .public, "who may call it is not known")

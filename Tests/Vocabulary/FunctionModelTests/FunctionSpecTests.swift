@@ -226,6 +226,41 @@ struct FunctionSpecTests {
     }
 
     @Test(arguments: [
+        ("/shop/", "/shop"), ("/shop//", "/shop"), ("/%73hop", "/shop"), ("/%7ea/%2D", "/~a/-"), ("/Shop", "/Shop"),
+        ("/", nil), ("//shop", nil), ("/a//b", nil), ("shop", nil), ("/%2e%2E", nil), ("/a%2Fb", nil), ("/%7", nil),
+        ("/%zz", nil), ("/system/", nil), ("/%73ystem", nil), ("/ä", nil), ("", nil),
+        ("/" + String(repeating: "a", count: 1023), "/" + String(repeating: "a", count: 1023)),
+        ("/" + String(repeating: "a", count: 1024), nil),
+    ])
+    func `a path has one spelling, or none`(path: String, normal: String?) {
+        #expect(PathRule.normalForm(path) == normal)
+    }
+
+    @Test func `a path that is written twice is one`() throws {
+        let written = ["com.martlet.path": "/shop, /shop/,/%73hop, /Shop"]
+        #expect(try spec(annotations: written).paths == ["/shop", "/Shop"])
+    }
+
+    @Test func `a function's own name may begin its path, and another's may not, whatever its namespace`() throws {
+        let shop = try spec(annotations: ["com.martlet.path": "/f/a, /shop.b/x"])
+        func check(_ other: FunctionID, _ paths: [String] = [], isNew: Bool = true) throws(PlatformFault) {
+            try shop.checkPaths(
+                among: [(other, paths)],
+                exists: { $0 == other },
+                isNew: isNew,
+                defaultNamespace: shop.id.namespace
+            )
+        }
+        try check(shop.id, ["/f/a"])
+        try check(FunctionID(name: "shop", namespace: "a"))
+        let fault = #expect(throws: PlatformFault.self) { try check(FunctionID(name: "shop", namespace: "b")) }
+        #expect(fault?.code == .conflict && fault?.message.contains("the function shop.b,") == true)
+        let other = FunctionID(name: "other", namespace: "a")
+        #expect(throws: PlatformFault.self) { try check(other, ["/f"]) }
+        try check(other, ["/f"], isNew: false)
+    }
+
+    @Test(arguments: [
         ["exec_timeout": "soon"], ["grace_period": "-1s"], ["max_inflight": "-1"], ["max_inflight": "2147483648"],
         ["log_buffer_size": "big"], ["log_buffer_size": "-2"],
     ])
@@ -256,7 +291,7 @@ struct FunctionSpecTests {
         ["com.openfaas.ready.http.path": "/", "com.openfaas.ready.http.failureThreshold": "0"],
         ["com.martlet.methods": ""], ["com.martlet.methods": "get"], ["com.martlet.methods": "GET,,X-Y"],
         ["com.martlet.path": "shop"], ["com.martlet.path": "/"], ["com.martlet.path": "/a//b"],
-        ["com.martlet.path": "/a/"], ["com.martlet.path": "/a/../b"], ["com.martlet.path": "/system/x"],
+        ["com.martlet.path": "/a%2Fb"], ["com.martlet.path": "/a/../b"], ["com.martlet.path": "/system/x"],
         ["com.martlet.path": "/function"], ["com.martlet.path": "/a b"], ["com.martlet.path": "/ok, /ui"],
         ["com.martlet.access": "token"], ["com.martlet.access": ""],
     ])

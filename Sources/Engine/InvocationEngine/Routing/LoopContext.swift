@@ -37,6 +37,8 @@ final class LoopContext {
     private var entriesByPath: [String: FunctionEntry] = [:]
     /// How long further paths are, the longest first.
     private var pathLengths: [Int] = []
+    /// What further paths begin with; those that begin with a function's name lead nowhere.
+    private var firstSegments: Set<String> = []
     /// Whether all functions have been told of once: before, one without an entry may well exist.
     private(set) var hasSnapshot = false
     /// The function that was called last, which mostly is called again.
@@ -84,10 +86,10 @@ final class LoopContext {
         return entry
     }
 
-    func change(_ route: FunctionRoute, _ room: AdmissionQueue, _ rooms: [AdmissionQueue]) {
-        let entry = entries[route.id.description] ?? add(route, room)
+    func change(_ route: FunctionRoute, _ queue: AdmissionQueue, _ queues: [AdmissionQueue]) {
+        let entry = entries[route.id.description] ?? add(route, queue)
         let paths = entry.paths
-        entry.update(route, rooms)
+        entry.update(route, queues)
         if entry.paths != paths { mapPaths() }
     }
 
@@ -98,14 +100,25 @@ final class LoopContext {
         for address in addresses(id) { entries[address] = nil }
         latest = ([], nil)
         entry.retire()
-        if !entry.paths.isEmpty { mapPaths() }
+        if !entry.paths.isEmpty || blocksPaths(id) { mapPaths() }
     }
 
-    /// Where several functions have a path it is the first one's, by name.
+    /// Whether there are paths that begin with a function's name.
+    private func blocksPaths(_ id: FunctionID) -> Bool {
+        !firstSegments.isEmpty && !firstSegments.isDisjoint(with: addresses(id))
+    }
+
+    /// Where several functions have a path it is the first one's, by name; one that begins with the name of another
+    /// function is nobody's.
     private func mapPaths() {
         entriesByPath = [:]
+        firstSegments = []
         for (address, entry) in entries where address == entry.name {
-            for path in entry.paths where entriesByPath[path].map({ entry.id < $0.id }) ?? true {
+            for path in entry.paths {
+                let first = PathRule.firstSegment(path)
+                firstSegments.insert(first)
+                if let named = entries[first], named !== entry { continue }
+                if let other = entriesByPath[path], other.id < entry.id { continue }
                 entriesByPath[path] = entry
             }
         }
@@ -124,15 +137,16 @@ final class LoopContext {
         return nil
     }
 
-    private func add(_ route: FunctionRoute, _ room: AdmissionQueue) -> FunctionEntry {
+    private func add(_ route: FunctionRoute, _ queue: AdmissionQueue) -> FunctionEntry {
         let entry = FunctionEntry(
             route,
-            room: room,
+            queue: queue,
             cell: ledger?.cell(for: route.id),
             admission: settings.admission,
             origins: settings.origins
         )
         for address in addresses(route.id) { entries[address] = entry }
+        if blocksPaths(route.id) { mapPaths() }
         return entry
     }
 
@@ -292,8 +306,8 @@ struct LoopHandle: Sendable {
         }
     }
 
-    func change(_ route: FunctionRoute, _ room: AdmissionQueue, _ rooms: [AdmissionQueue]) {
-        run { $0.change(route, room, rooms) }
+    func change(_ route: FunctionRoute, _ queue: AdmissionQueue, _ queues: [AdmissionQueue]) {
+        run { $0.change(route, queue, queues) }
     }
 
     func remove(_ id: FunctionID) {

@@ -87,6 +87,12 @@ final class FunctionSupervisor {
         Set((replicas.values.map(\.revision) + [newest, serving].compactMap { $0 }).compactMap(\.bundleFolder))
     }
 
+    /// The further paths of the newest revision and of one that serves meanwhile.
+    var paths: [String] { [newest, serving].compactMap { $0 }.flatMap(\.spec.paths) }
+
+    /// Whether there are any.
+    var hasPaths: Bool { !newest.spec.paths.isEmpty || serving?.spec.paths.isEmpty == false }
+
     /// The folders of replicas that were given a secret.
     func folders(holding secret: String) -> [ReplicaFolder] {
         replicas.values.filter { $0.revision.holds(secret) }.map(\.folder)

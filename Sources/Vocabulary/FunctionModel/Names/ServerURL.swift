@@ -139,43 +139,24 @@ public struct ServerURL: Sendable, Hashable {
         var out = ""
         for (place, byte) in bytes.enumerated() {
             let isEscape =
-                byte == UInt8(ascii: "%") && place + 2 < bytes.count && digit(bytes[place + 1]) != nil
-                && digit(bytes[place + 2]) != nil
+                byte == UInt8(ascii: "%") && place + 2 < bytes.count && URLText.value(ofDigit: bytes[place + 1]) != nil
+                && URLText.value(ofDigit: bytes[place + 2]) != nil
             if isEscape || isAlphanumeric(byte) || "-._~!$&'()*+,;=:@/?".utf8.contains(byte) {
                 out.unicodeScalars.append(Unicode.Scalar(byte))
             } else {
-                out += "%" + (byte < 16 ? "0" : "") + String(byte, radix: 16, uppercase: true)
+                URLText.append(escaped: byte, to: &out)
             }
         }
         return out
     }
 
     private static func decoded(_ text: Substring) -> String {
-        var (rest, bytes) = (text.utf8[...], [UInt8]())
-        while let byte = rest.popFirst() {
-            let next = Array(rest.prefix(2))
-            if byte == UInt8(ascii: "%"), next.count == 2, let high = digit(next[0]), let low = digit(next[1]) {
-                bytes.append(high << 4 | low)
-                rest = rest.dropFirst(2)
-            } else {
-                bytes.append(byte)
-            }
-        }
-        return String(decoding: bytes, as: UTF8.self)
+        String(decoding: URLText.unescaped(text), as: UTF8.self)
     }
 
     private static func isDigit(_ byte: UInt8) -> Bool { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte) }
 
     private static func isAlphanumeric(_ byte: UInt8) -> Bool {
         isDigit(byte) || (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(byte | 0x20) && byte < 0x80
-    }
-
-    private static func digit(_ byte: UInt8) -> UInt8? {
-        switch byte {
-        case UInt8(ascii: "0")...UInt8(ascii: "9"): byte - UInt8(ascii: "0")
-        case UInt8(ascii: "a")...UInt8(ascii: "f"): byte - UInt8(ascii: "a") + 10
-        case UInt8(ascii: "A")...UInt8(ascii: "F"): byte - UInt8(ascii: "A") + 10
-        default: nil
-        }
     }
 }

@@ -278,14 +278,15 @@ extension SpecReader {
 
 extension SpecReader {
     fileprivate mutating func paths() -> [String] {
-        (list(.path) ?? []).filter { path in
-            if PathRule.allows(path) { return true }
+        var seen: Set<String> = []
+        return (list(.path) ?? []).compactMap { path in
+            if let normal = PathRule.normalForm(path) { return seen.insert(normal).inserted ? normal : nil }
             note(
                 "\(PlatformLabel.path.name) has \"\(NameRule.printable(path))\".",
                 hint: "Write paths as /shop or /shop/cart, of letters, digits, -, ., _ and ~ between the slashes; "
                     + PathRule.ownSegments.map { "/" + $0 }.joined(separator: ", ") + " are the platform's."
             )
-            return false
+            return nil
         }
     }
 }
