@@ -21,7 +21,9 @@ public protocol ProviderUnderTest: Sendable {
     /// How long the provider may take for what it does by itself, as starting a replica.
     var patience: Duration { get }
 
-    /// The same provider killed and started again; nil where that cannot be done. Nothing is asked of the one before.
+    /// The same provider killed and started again, any number of times; nil where that cannot be done.
+    ///
+    /// Nothing is asked of the one before, which may be the same one where it outlives what keeps its state.
     func startedAgain() async throws -> (any FunctionProvider)?
 
     /// How the provider loses contact with its functions; nil where a test cannot make it.

@@ -67,7 +67,16 @@ struct ConformanceTests {
         await subject.stop()
     }
 
-    @Test func `an upload that its client breaks off leaves nothing and takes no memory`() async throws {
+    @Test(arguments: ProviderChecks.durability)
+    func `a provider that is a program of its own, and killed, keeps the promises of durability`(
+        check: ProviderCheck
+    ) async throws {
+        let subject = try await ProgramSubject()
+        try await check.run(on: subject)
+        await subject.stop()
+    }
+
+    @Test func `an upload is written as it comes, and one that its client breaks off leaves nothing`() async throws {
         let subject = try await RemoteSubject(ProcessSubject())
         let bundles = subject.inner.folder.path + "/bundles"
         func files() -> [String] { (try? FileManager.default.contentsOfDirectory(atPath: bundles)) ?? [] }
@@ -152,7 +161,7 @@ private struct ProcessSubject: StoppableSubject {
     }
 
     func startedAgain() async throws -> (any FunctionProvider)? {
-        await local.shutdown(within: .zero)
+        await (next.provider.withLock { $0 } ?? local).shutdown(within: .zero)
         let started = try await Self.start(in: directory)
         next.provider.withLock { $0 = started }
         return started
@@ -165,6 +174,55 @@ private struct ProcessSubject: StoppableSubject {
             await local.shutdown(within: .seconds(5))
         }
     }
+}
+
+/// The process provider as a program of its own, killed by SIGKILL, and a client of it that stays.
+private struct ProgramSubject: StoppableSubject {
+    private let folder = TemporaryFolder()
+    private let port: Int
+    private let remote: HTTPFunctionProvider
+    private let running: Running
+    let defaultNamespace = NameRule.defaultNamespace
+
+    /// The program that runs now.
+    private final class Running: Sendable {
+        let program: Mutex<RunningMartlet>
+        init(_ program: RunningMartlet) { self.program = Mutex(program) }
+    }
+
+    var provider: any FunctionProvider { remote }
+
+    init() async throws {
+        port = try ReservedPort.claim()
+        running = Running(try await Self.start(in: folder, port))
+        let client = SystemClient(baseURL: "http://127.0.0.1:\(port)", login: nil, http: RunningMartlet.http)
+        remote = try HTTPFunctionProvider(client: client)
+    }
+
+    private static func start(in folder: TemporaryFolder, _ port: Int) async throws -> RunningMartlet {
+        try await RunningMartlet(
+            ["provider", "process"],
+            dataDirectory: folder.path + "/data",
+            arguments: ["--port", "\(port)", "--no-auth"]
+        )
+    }
+
+    func healthy(_ name: String, variant: String) -> FunctionDeployment {
+        FunctionDeployment(service: name, image: "host", envProcess: "cat", envVars: ["variant": variant])
+    }
+
+    func failing(_ name: String) -> FunctionDeployment {
+        FunctionDeployment(service: name, image: "host", envProcess: "no-such-program-anywhere")
+    }
+
+    func startedAgain() async throws -> (any FunctionProvider)? {
+        await running.program.withLock { $0 }.kill()
+        let next = try await Self.start(in: folder, port)
+        running.program.withLock { $0 = next }
+        return remote
+    }
+
+    func stop() async { await running.program.withLock { $0 }.kill() }
 }
 
 /// The contract over HTTP: a client of the API that a gateway serves over another provider.
