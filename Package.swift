@@ -317,8 +317,8 @@ let package = Package(
             .services,
             of: "AutoscalerService",
             [
-                "FaultModel", "FunctionModel", "InvocationEngine", "ProviderConformance",
-                "ProviderContract", logging,
+                "FaultModel", "FunctionModel", "InvocationEngine", "PrometheusClient", "ProviderConformance",
+                "ProviderContract", "TestSupport", logging,
             ]
         ),
         tests(
@@ -396,6 +396,7 @@ let package = Package(
         ),
         tests(.mechanisms, of: "SQLiteSchema", ["FaultModel", "TestSupport", sqlite]),
         tests(.mechanisms, of: "ScalingPolicy", ["FunctionModel", "TestSupport"]),
+        tests(.mechanisms, of: "PrometheusClient", ["FaultModel", "ProcessControl", "TestSupport"]),
         tests(.mechanisms, of: "SystemClient", ["FaultModel", "FunctionModel", "TestSupport", httpClient]),
         tests(.mechanisms, of: "ProcessControl", ["TestSupport"]),
         tests(.mechanisms, of: "RuntimeSettings", ["FaultModel"]),

@@ -143,7 +143,7 @@ static natsStatus configure(natsOptions *options, const struct martlet_nats_opti
     THEN(natsOptions_SetReconnectWait(options, wanted->reconnect_wait_ms));
     THEN(natsOptions_SetReconnectJitter(options, wanted->reconnect_wait_ms / 4, wanted->reconnect_wait_ms / 4));
     // A server that is silent for so long is gone, even where nobody says so.
-    THEN(natsOptions_SetPingInterval(options, 5000));
+    THEN(natsOptions_SetPingInterval(options, wanted->ping_interval_ms));
     THEN(natsOptions_SetMaxPingsOut(options, 2));
     if (wanted->is_secure) THEN(natsOptions_SetSecure(options, true));
     if (wanted->authorities) THEN(natsOptions_LoadCATrustedCertificates(options, wanted->authorities));

@@ -22,6 +22,9 @@ public final class NATSConnection: Sendable {
         public var authoritiesFile: String?
         /// The wait between attempts to connect again.
         public var reconnectWait: Duration
+        /// How often a silent server is asked whether it is there; one that leaves three questions without an answer is
+        /// gone, and connected to anew.
+        public var pingInterval = Duration.seconds(5)
 
         /// Makes settings.
         public init(
@@ -111,6 +114,7 @@ public final class NATSConnection: Sendable {
         inbox = "_INBOX.\(UUID().uuidString)"
         try connect()
         _ = try? subscribe(to: "\(inbox).*") { [weak self] in self?.answered($0) }
+        // Unowned: ends with the connection, which may be made anywhere.
         Task { [weak self] in
             while (try? await Task.sleep(for: .milliseconds(100))) != nil, self?.keepUp() == true {}
         }
@@ -414,6 +418,7 @@ private final class Handle: Sendable {
                     is_secure: settings.authoritiesFile != nil,
                     connect_timeout_ms: 3000,
                     reconnect_wait_ms: Int32(settings.reconnectWait / .milliseconds(1)),
+                    ping_interval_ms: Int32(settings.pingInterval / .milliseconds(1)),
                     on_disconnected: { Handle.told($0, false) },
                     on_reconnected: { Handle.told($0, true) },
                     on_closed: { Handle.toldClosed($0) },

@@ -29,15 +29,17 @@ public struct PrometheusClient: Sendable {
     /// Where questions go; nil where the address is none.
     private let target: String?
     private let http: HTTPClient
-    private let timeout: TimeAmount
+    private let timeout: Duration
     private static let answerLimit = 16 * 1_048_576
 
     /// Describes a Prometheus; the HTTP client is its own from now on.
+    ///
+    /// An answer that is not whole within `timeout` is none.
     public init(baseURL: String, http: HTTPClient, timeout: Duration = .seconds(5)) {
         self.baseURL = baseURL.hasSuffix("/") ? String(baseURL.dropLast()) : baseURL
         target = ServerURL("\(self.baseURL)/api/v1/query")?.text
         self.http = http
-        self.timeout = TimeAmount(timeout)
+        self.timeout = timeout
     }
 
     /// Closes its connections; nothing can be asked any more.
@@ -59,7 +61,7 @@ public struct PrometheusClient: Sendable {
         guard let data = answer?.data else {
             throw PlatformFault(
                 .prometheusFailed,
-                "An expression has no number at a moment, or what answers at \(baseURL) is no Prometheus.",
+                "An expression has no number at a moment, or what answers at \(baseURL) is not a Prometheus.",
                 hint: "Use one whose answer is a number, or one number per series: \(expression)"
             )
         }
@@ -79,15 +81,35 @@ public struct PrometheusClient: Sendable {
         request.headers.add(name: "content-type", value: "application/x-www-form-urlencoded")
         request.body = .bytes(ByteBuffer(string: "query=\(URLText.escaped(expression))"))
         do {
-            let answer = try await http.execute(request, timeout: timeout)
-            return (answer.status.code, try await answer.body.collect(upTo: Self.answerLimit))
+            return try await whole(request)
         } catch {
             throw PlatformFault(
                 .prometheusFailed,
-                "Prometheus did not answer at \(baseURL).",
+                error is Late
+                    ? "Prometheus did not answer at \(baseURL) within \(timeout)."
+                    : "Prometheus did not answer at \(baseURL).",
                 hint: "Look whether it runs, and at faas_prometheus_host and faas_prometheus_port.",
                 cause: error
             )
+        }
+    }
+
+    private struct Late: Error {}
+
+    /// An answer with its body; the client's own limit is for the head alone.
+    private func whole(_ request: HTTPClientRequest) async throws -> (status: UInt, body: ByteBuffer) {
+        try await withThrowingTaskGroup(of: (UInt, ByteBuffer)?.self) { group in
+            group.addTask {
+                let answer = try await http.execute(request, deadline: .distantFuture)
+                return (answer.status.code, try await answer.body.collect(upTo: Self.answerLimit))
+            }
+            group.addTask {
+                try await Task.sleep(for: timeout)
+                return nil
+            }
+            defer { group.cancelAll() }
+            guard let answer = try await group.next() ?? nil else { throw Late() }
+            return answer
         }
     }
 

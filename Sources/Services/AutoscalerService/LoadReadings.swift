@@ -28,6 +28,8 @@ actor LoadReadings {
         var askedAt: Duration
         var answeredAt: Duration
         var isBeingAsked = false
+        /// Since when there is no answer.
+        var failingSince: Timestamp?
     }
 
     private let provider: any FunctionProvider
@@ -95,12 +97,15 @@ actor LoadReadings {
 
     /// Asks one question and keeps the answer.
     func ask(_ question: Question, now: @Sendable () -> Duration) async {
-        let reading: Reading
-        do throws(PlatformFault) { reading = try await answer(question) } catch { reading = .unknown(error.message) }
-        guard entries[question.id]?.mode == question.mode else { return }
-        entries[question.id]?.reading = reading
-        entries[question.id]?.answeredAt = now()
-        entries[question.id]?.isBeingAsked = false
+        var (reading, fault): (Reading?, PlatformFault?)
+        do throws(PlatformFault) { reading = try await answer(question) } catch { fault = error }
+        guard var entry = entries[question.id], entry.mode == question.mode else { return }
+        entry.failingSince = fault == nil ? nil : entry.failingSince ?? .now()
+        if let fault, let since = entry.failingSince { reading = .unknown("\(fault.message) It is so since \(since).") }
+        entry.reading = reading ?? entry.reading
+        entry.answeredAt = now()
+        entry.isBeingAsked = false
+        entries[question.id] = entry
     }
 
     private func answer(_ question: Question) async throws(PlatformFault) -> Reading {

@@ -4,9 +4,11 @@ import FaultModel
 import FunctionModel
 import InvocationEngine
 import Logging
+import PrometheusClient
 import ProviderConformance
 import ProviderContract
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import AutoscalerService
@@ -206,6 +208,41 @@ struct AutoscalerTests {
         await readings.ask(question) { .seconds(1) }
         let known = await readings.look([question], now: .seconds(1)).readings
         #expect(known == [id: .unknown("the provider does not tell what functions use")])
+    }
+}
+
+/// Loads that somebody else knows.
+struct LoadReadingsTests {
+    @Test func `a Prometheus that says nothing is told of with the moment, and believed again when it answers`()
+        async throws
+    {
+        let body = #"{"status":"success","data":{"resultType":"scalar","result":[1700000000,"7"]}}"#
+        let speaks = Atomic(false)
+        let origin = try await ScriptedOrigin { _ in
+            guard speaks.load(ordering: .acquiring) else { return [] }
+            return [.send("HTTP/1.1 200 OK\r\nContent-Length: \(body.utf8.count)\r\n\r\n\(body)")]
+        }
+        let url = "http://127.0.0.1:\(origin.port)"
+        func readings(_ timeout: Duration) -> LoadReadings {
+            let client = PrometheusClient(baseURL: url, http: RunningMartlet.http, timeout: timeout)
+            return LoadReadings(provider: InMemoryProvider(), prometheus: client)
+        }
+        let id = FunctionID(name: "fn", namespace: NameRule.defaultNamespace)
+        let question = LoadReadings.Question(id: id, mode: .query("up"))
+        func ask(_ readings: LoadReadings, second: Int) async -> LoadReadings.Reading? {
+            _ = await readings.look([question], now: .seconds(second))
+            await readings.ask(question) { .seconds(second) }
+            return await readings.look([question], now: .seconds(second)).readings[id]
+        }
+        let hasty = readings(.milliseconds(50))
+        guard case .unknown(let why)? = await ask(hasty, second: 1) else {
+            Issue.record("there is a value")
+            return
+        }
+        #expect(why.contains(" did not answer at \(url) within 0.05 seconds. It is so since 2"), "\(why)")
+        #expect(await ask(hasty, second: 6) == .unknown(why), "the moment stays")
+        speaks.store(true, ordering: .releasing)
+        #expect(await ask(readings(.seconds(60)), second: 11) == .value(7))
     }
 }
 

@@ -55,6 +55,9 @@ public final class RunningNATS: Sendable {
         _ = await running.exitCode()
     }
 
+    /// Sends it a signal: SIGSTOP freezes it, SIGCONT lets it go on.
+    public func signal(_ number: Int32) { program.withLock { $0 }.signal(number) }
+
     /// Starts it again, on the same port and with what it has kept.
     public func startAgain() async throws {
         let next = try await Self.start(arguments + ["-p", "\(port)"])

@@ -48,20 +48,22 @@ public final class RunningProgram: Sendable {
         }
         self.exit = exit
         // Reads on to the end, so that a full pipe never stops the program.
-        NamedThread.start("program-output") { [self] in
-            readAll(FileHandle(fileDescriptor: output, closeOnDealloc: true))
-        }
+        NamedThread.start("program-output") { [self] in readAll(output) }
     }
 
-    private func readAll(_ handle: FileHandle) {
+    private func readAll(_ descriptor: CInt) {
+        var room = [UInt8](repeating: 0, count: 16_384)
         while true {
-            let data = handle.availableData
+            let count = read(descriptor, &room, room.count)
+            // A program that is frozen, or goes on, sends its parent a signal.
+            if count < 0, errno == EINTR { continue }
             state.withLock { state in
-                state.text += String(decoding: data, as: UTF8.self)
-                state.hasEnded = data.isEmpty
+                state.text += String(decoding: room.prefix(max(0, count)), as: UTF8.self)
+                state.hasEnded = count <= 0
             }
-            if data.isEmpty { return }
+            if count <= 0 { break }
         }
+        close(descriptor)
     }
 
     /// Everything that it has printed.

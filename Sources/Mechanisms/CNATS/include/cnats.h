@@ -27,6 +27,8 @@ struct martlet_nats_options {
     bool is_secure;
     int connect_timeout_ms;
     int reconnect_wait_ms;
+    /// How often a silent server is asked whether it is there; two such questions may be without an answer.
+    int ping_interval_ms;
     /// Told on threads of the library.
     void (*_Nonnull on_disconnected)(void *_Nonnull context);
     void (*_Nonnull on_reconnected)(void *_Nonnull context);

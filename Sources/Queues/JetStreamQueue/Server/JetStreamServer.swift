@@ -2,6 +2,7 @@
 
 import FaultModel
 import Foundation
+import FunctionModel
 import NATSClient
 import NIOCore
 import NIOFoundationCompat
@@ -12,7 +13,7 @@ import Synchronization
 /// The API is JSON by request and reply: https://docs.nats.io/reference/reference-protocols/nats_api_reference
 final class JetStreamServer: Sendable {
     let connection: NATSConnection
-    private let brokenSince = Mutex<ContinuousClock.Instant?>(nil)
+    private let brokenSince = Mutex<(instant: ContinuousClock.Instant, moment: Timestamp)?>(nil)
     private let connectedSince = Mutex(ContinuousClock.now)
     /// How long a change is tried again while the server is away: a restart goes unnoticed.
     private static let patience = Duration.seconds(5)
@@ -21,7 +22,7 @@ final class JetStreamServer: Sendable {
         self.connection = connection
         connection.onChange { [weak self] isConnected in
             self?.brokenSince.withLock { since in
-                if isConnected { since = nil } else if since == nil { since = .now }
+                if isConnected { since = nil } else if since == nil { since = (.now, .now()) }
             }
             if isConnected { self?.connectedSince.withLock { $0 = .now } }
         }
@@ -87,7 +88,7 @@ final class JetStreamServer: Sendable {
         let begun = ContinuousClock.now
         while true {
             do throws(NATSFailure) { return try await work() } catch {
-                let since = min(begun, brokenSince.withLock { $0 } ?? begun)
+                let since = min(begun, brokenSince.withLock { $0?.instant } ?? begun)
                 guard error.maySucceedLater, ContinuousClock.now - since < Self.patience else {
                     throw fault(error)
                 }
@@ -108,7 +109,8 @@ final class JetStreamServer: Sendable {
         case .disconnected, .timedOut, .nobodyListens, .other:
             PlatformFault(
                 .storageUnavailable,
-                "The NATS server that keeps asynchronous calls does not answer.",
+                "The NATS server that keeps asynchronous calls does not answer."
+                    + (brokenSince.withLock { $0?.moment }.map { " It is away since \($0)." } ?? ""),
                 hint: "What it has kept is carried out when it is back; try again in a moment.",
                 retryAfterSeconds: 5,
                 cause: NoAnswer(failure: failure, why: connection.lastError)
