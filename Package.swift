@@ -355,7 +355,7 @@ let package = Package(
             of: "SQLiteStore",
             ["FaultModel", "FunctionModel", "StoreContract", "TestSupport", sqlite]
         ),
-        tests(.providers, of: "StoreConformance", ["SQLiteStore", "StoreContract", "TestSupport"]),
+        tests(.providers, of: "StoreConformance", ["FaultModel", "SQLiteStore", "StoreContract", "TestSupport"]),
         tests(
             .queues,
             of: "SQLiteQueue",

@@ -15,6 +15,8 @@ public import StoreContract
 public final class SQLiteDesiredStore: DesiredStore {
     private let writer: DatabaseQueue
     private let gate = StoreGate()
+    /// The platform's own documents, in the same file; they are there until the store is closed.
+    public let documents: SQLitePlatformStore
     /// For what blocks and is not GRDB's: opening and closing.
     private let disk: DispatchQueue
 
@@ -43,6 +45,7 @@ public final class SQLiteDesiredStore: DesiredStore {
             writer = try DatabaseQueue(path: path, configuration: configuration)
             try writer.syncEveryCommit()
             try Self.schema.migrate(writer, at: path)
+            documents = SQLitePlatformStore(writer, gate)
         } catch let fault as PlatformFault {
             throw fault
         } catch {
@@ -298,7 +301,15 @@ public final class SQLiteDesiredStore: DesiredStore {
             name TEXT NOT NULL, tag TEXT NOT NULL, digest TEXT NOT NULL, language TEXT, created_at INTEGER NOT NULL,
             PRIMARY KEY (name, tag)
         ) STRICT;
+        """,
+        // The one row of the second is the last version that was given out.
         """
+        CREATE TABLE documents (
+            key TEXT NOT NULL PRIMARY KEY, version INTEGER NOT NULL, content BLOB NOT NULL
+        ) STRICT, WITHOUT ROWID;
+        CREATE TABLE document_versions (last INTEGER NOT NULL) STRICT;
+        INSERT INTO document_versions VALUES (0);
+        """,
     ]
 
     // MARK: Access
@@ -317,7 +328,7 @@ public final class SQLiteDesiredStore: DesiredStore {
         do { try await writer.write(body) } catch { throw Self.fault(error) }
     }
 
-    private static func fault(_ error: any Error) -> PlatformFault {
+    static func fault(_ error: any Error) -> PlatformFault {
         PlatformFault(
             .storageUnavailable,
             "The database of deployments cannot be used: \(words(for: error)). Nothing was changed.",

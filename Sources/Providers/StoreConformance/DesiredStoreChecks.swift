@@ -13,28 +13,31 @@ public protocol DesiredStoreUnderTest: Sendable {
     func reopened() async throws -> (any DesiredStore)?
 }
 
-/// A promise of `DesiredStore` that was not kept.
+/// A promise of a store that was not kept.
 public struct BrokenStorePromise: Error, CustomStringConvertible {
     /// What was expected and what was found.
     public let description: String
 }
 
-/// One promise of `DesiredStore`, to be checked on a store of its own.
-public struct DesiredStoreCheck: Sendable, CustomStringConvertible {
+/// One promise of a store, to be checked on a store of its own.
+public struct StoreCheck<Subject: Sendable>: Sendable, CustomStringConvertible {
     /// The promise as a sentence.
     public let description: String
-    private let body: @Sendable (any DesiredStoreUnderTest) async throws -> Void
+    private let body: @Sendable (Subject) async throws -> Void
 
-    init(_ description: String, _ body: @escaping @Sendable (any DesiredStoreUnderTest) async throws -> Void) {
+    init(_ description: String, _ body: @escaping @Sendable (Subject) async throws -> Void) {
         self.description = description
         self.body = body
     }
 
     /// Checks the promise; throws `BrokenStorePromise` where it is not kept.
-    public func run(on subject: any DesiredStoreUnderTest) async throws { try await body(subject) }
+    public func run(on subject: Subject) async throws { try await body(subject) }
 }
 
-private func expect(_ holds: Bool, _ what: @autoclosure () -> String) throws {
+/// One promise of `DesiredStore`.
+public typealias DesiredStoreCheck = StoreCheck<any DesiredStoreUnderTest>
+
+func expect(_ holds: Bool, _ what: @autoclosure () -> String) throws {
     guard holds else { throw BrokenStorePromise(description: what()) }
 }
 

@@ -61,6 +61,7 @@ struct StoredFileTests {
         #expect(function.readyRevision?.number == 1 && function.readyRevision?.bundleDigest == "sha256-1")
         #expect(try await store.namespaces() == [NamespaceRecord(name: "openfaas-fn", labels: ["openfaas": "1"])])
         #expect(try await store.images().map(\.language) == ["python"])
+        #expect(try await store.documents.documents(beginningWith: "", after: nil, limit: 1).isEmpty)
         try await store.close()
     }
 
