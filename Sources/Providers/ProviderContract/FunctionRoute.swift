@@ -75,6 +75,20 @@ public struct FunctionRoute: Sendable {
     /// How calls of the main variant are dealt with.
     public var policy: CallPolicy { main.policy }
 
+    /// What holds for calls of every variant: all that a router may apply which cannot know where a call will go.
+    ///
+    /// The longest deadline and queue, every method that one of them takes, and the access that is not everybody's; how
+    /// calls are tried again is the main variant's affair.
+    public var commonPolicy: CallPolicy {
+        served.map(\.policy).reduce(into: policy) { common, other in
+            common.deadline = common.deadline.flatMap { one in other.deadline.map { max(one, $0) } }
+            common.queueDepth = max(common.queueDepth, other.queueDepth)
+            common.methods = common.methods.flatMap { one in other.methods.map { Set(one).union($0).sorted() } }
+            if common.access == .public { common.access = other.access }
+            common.buffersRequestBody = common.buffersRequestBody && other.buffersRequestBody
+        }
+    }
+
     /// The ready replicas that get calls, none of which is draining.
     public var replicas: [Replica] { served.flatMap(\.replicas) }
 

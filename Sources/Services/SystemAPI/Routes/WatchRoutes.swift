@@ -62,22 +62,24 @@ extension WatchRecord {
 }
 
 extension WatchRecord.Function {
+    /// Calls of a gateway elsewhere come to our own door, which draws a variant for each: it is told what they have in common.
     fileprivate init(_ route: FunctionRoute) {
+        let policy = route.commonPolicy
         self.init(
             name: route.id.name,
             namespace: route.id.namespace,
             revision: route.revision,
             replicas: route.desiredReplicas,
             availableReplicas: route.replicas.count,
-            execTimeoutSeconds: route.policy.deadline?.inSeconds,
+            execTimeoutSeconds: policy.deadline?.inSeconds,
             maxInFlight: route.slots,
-            queueDepth: route.policy.queueDepth,
+            queueDepth: policy.queueDepth,
             minReplicas: route.scaling.min,
             maxReplicas: route.scaling.max,
             scaling: route.scaling.rules?.labels,
-            retry: WatchRecord.Retry(route.policy.retry),
-            access: route.policy.access == .public ? nil : route.policy.access.rawValue,
-            methods: route.policy.methods,
+            retry: WatchRecord.Retry(policy.retry),
+            access: policy.access == .public ? nil : policy.access.rawValue,
+            methods: policy.methods,
             paths: route.paths.isEmpty ? nil : route.paths,
             annotations: route.annotations.isEmpty ? nil : route.annotations,
             state: route.state?.rawValue,
