@@ -103,7 +103,7 @@ public final class LineWriter: Sendable {
                 return (state.dropped, state.end != nil)
             }
             if dropped > 0 { bytes += Array("\(notice(dropped))\n".utf8) }
-            writeAll(bytes)
+            writeOut(bytes)
             bytes.removeAll(keepingCapacity: true)
             if isLast { break }
         }
@@ -123,7 +123,7 @@ public final class LineWriter: Sendable {
         pthread_sigmask(SIG_BLOCK, &signals, nil)
     }
 
-    private func writeAll(_ bytes: [UInt8]) {
+    private func writeOut(_ bytes: [UInt8]) {
         var rest = bytes[...]
         while !rest.isEmpty {
             guard awaitRoom() else { return lose(rest.count { $0 == 0x0A }) }

@@ -163,6 +163,7 @@ public struct HTTPFunctionProvider: FunctionProvider {
             feed: feed,
             warn: warn
         )
+        // Unowned: the end of the sequence cancels it.
         let task = Task {
             await follower.follow()
             feed.close()

@@ -21,6 +21,7 @@ extension JetStreamQueue {
 
     /// Keeps a call; the stream has its request when `done` hears of the receipt.
     public func accept(_ call: NewCall, done: @escaping @Sendable (Result<CallReceipt, PlatformFault>) -> Void) {
+        // Unowned: begun on an event loop, which is told the outcome.
         Task {
             do throws(PlatformFault) { done(.success(try await keep(call))) } catch { done(.failure(error)) }
         }

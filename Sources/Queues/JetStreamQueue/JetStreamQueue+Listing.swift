@@ -145,6 +145,7 @@ extension JetStreamQueue {
         defer { subscription.end() }
         let reader = ConsumerSettings.reader(freshMessageID(), from: start, to: inbox)
         guard try await server.makeConsumer(reader, of: stream).numPending > 0 else { return [] }
+        // Unowned: cancelled before this returns.
         let alarm = Task {
             if (try? await Task.sleep(for: .seconds(10))) != nil { continuation.finish() }
         }

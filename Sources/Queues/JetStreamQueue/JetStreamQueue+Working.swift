@@ -34,8 +34,8 @@ extension JetStreamQueue {
         lease: Duration
     ) async throws(PlatformFault) -> (calls: [LeasedCall], nextDue: Duration?) {
         let follower = try await upToDate()
-        let line = line(function)
-        try await line.make()
+        let lane = lane(function)
+        try await lane.make()
         var count = count
         let isTrying = isTrying(follower)
         if isTrying {
@@ -50,7 +50,7 @@ extension JetStreamQueue {
                 index.advance(to: .now(), of: function)
                 return index.dueCount(of: function)
             }
-            var requests = await line.take(atMost: count, expected: expected)
+            var requests = await lane.take(atMost: count, expected: expected)
             if requests.isEmpty, expected > 0 { requests = try await fetchLost(function, atMost: count, follower) }
             guard !requests.isEmpty else { break }
             calls = await claim(requests, of: function, lease, follower)
@@ -69,15 +69,15 @@ extension JetStreamQueue {
         _ function: FunctionID,
         atMost count: Int,
         _ follower: LogFollower
-    ) async throws(PlatformFault) -> [Request] {
+    ) async throws(PlatformFault) -> [DeliveredRequest] {
         let border = Timestamp.now().earlier(by: Self.lostAfter)
         let lost = follower.withIndex { $0.due(of: function, since: border, atMost: min(count, 16)) }
-        var requests: [Request] = []
+        var requests: [DeliveredRequest] = []
         for (id, entry) in lost {
             let sequence = entry.facts.request
             if let found = try await storedRequest(sequence, of: id) {
-                requests.append(Request(payload: found.payload, delivery: Delivery(fetched: sequence)))
-                line(function).doubt()
+                requests.append(DeliveredRequest(payload: found.payload, delivery: Delivery(fetched: sequence)))
+                lane(function).doubt()
             } else {
                 try await restore(id)
             }
@@ -118,7 +118,7 @@ extension JetStreamQueue {
     }
 
     private func claim(
-        _ requests: [Request],
+        _ requests: [DeliveredRequest],
         of function: FunctionID,
         _ lease: Duration,
         _ follower: LogFollower
@@ -135,7 +135,7 @@ extension JetStreamQueue {
 
     /// Makes one delivered request this worker's, if it is still to be carried out.
     func claim(
-        _ request: Request,
+        _ request: DeliveredRequest,
         of function: FunctionID,
         _ lease: Duration,
         _ follower: LogFollower
@@ -174,7 +174,7 @@ extension JetStreamQueue {
             // Forgotten while somebody sent it again.
             acknowledge(.done, request)
         } catch {
-            line(function).putBack(request)
+            lane(function).putBack(request)
         }
         return nil
     }
@@ -184,7 +184,7 @@ extension JetStreamQueue {
         _ id: String,
         _ call: NewCall,
         _ due: Timestamp,
-        _ request: Request
+        _ request: DeliveredRequest
     ) async throws(PlatformFault) -> (facts: CallStanding, last: UInt64)? {
         let (known, last, isForgotten) = try await lookClosely(id)
         if let (stored, line) = known {
@@ -204,8 +204,12 @@ extension JetStreamQueue {
     }
 
     /// Whether a request is this call's present one, and due; says a word to the server where it is not.
-    private func isToBeCarriedOut(_ request: Request, _ id: String, _ facts: CallStanding, _ last: UInt64) async -> Bool
-    {
+    private func isToBeCarriedOut(
+        _ request: DeliveredRequest,
+        _ id: String,
+        _ facts: CallStanding,
+        _ last: UInt64
+    ) async -> Bool {
         guard facts.isPresent(request.delivery.sequence) else {
             acknowledge(.done, request)
             return false
@@ -227,7 +231,7 @@ extension JetStreamQueue {
     }
 
     /// Whether a call that is in flight by the log is so nowhere; says a word to the server where it is.
-    private func isLeft(_ facts: CallStanding, _ request: Request) async -> Bool {
+    private func isLeft(_ facts: CallStanding, _ request: DeliveredRequest) async -> Bool {
         // Our own, and not held any more: its lease is over.
         if facts.worker == incarnation { return true }
         // One who fetches a message is never called: whoever was faster has it.
@@ -264,7 +268,7 @@ extension JetStreamQueue {
     }
 
     /// A request that is in flight here was delivered once more: the server wants to hear of this delivery from now on.
-    private func adopt(_ request: Request, _ token: UInt64) -> Bool {
+    private func adopt(_ request: DeliveredRequest, _ token: UInt64) -> Bool {
         held.withLock { held in
             guard held[token] != nil else { return false }
             held[token]?.delivery = request.delivery
@@ -277,7 +281,7 @@ extension JetStreamQueue {
         _ call: NewCall,
         _ facts: CallStanding,
         _ token: UInt64,
-        _ request: Request,
+        _ request: DeliveredRequest,
         _ lease: Duration,
         _ follower: LogFollower
     ) -> LeasedCall? {
@@ -299,11 +303,12 @@ extension JetStreamQueue {
         return LeasedCall(lease: CallLease(id: id, token: token), call: call, attempt: facts.attempts + 1)
     }
 
-    func acknowledge(_ word: Acknowledgement, _ request: Request) { acknowledge(word, request.delivery) }
+    func acknowledge(_ word: Acknowledgement, _ request: DeliveredRequest) { acknowledge(word, request.delivery) }
 
     /// Says a word about a request; one that was not delivered is thrown away when it is done with.
     func acknowledge(_ word: Acknowledgement, _ delivery: Delivery) {
         if delivery.isFetched, case .done = word {
+            // Unowned: nobody waits for it; what stays behind is thrown away by whoever finds it.
             Task { try? await server.delete(delivery.sequence, from: streams.requests) }
         }
         word.send(delivery, over: server.connection)
@@ -329,7 +334,7 @@ extension JetStreamQueue {
         let kept = try? await write(line, of: lease.id, expected: lease.token)
         // Where the log cannot be written, the next one takes it from us when the lease is over.
         guard kept != nil else { return }
-        self.line(mine.facts.function).putBack(mine.request)
+        lane(mine.facts.function).putBack(mine.request)
     }
 
     /// Notes how an attempt ended.
@@ -345,6 +350,7 @@ extension JetStreamQueue {
             return held[lease.token]
         }
         guard let mine else { return done(.success(false)) }
+        // Unowned: begun wherever a call ends; the worker waits for its outcome.
         Task {
             do throws(PlatformFault) {
                 let isKept = try await settle(lease, mine, attempt, verdict)

@@ -67,7 +67,7 @@ public final class JetStreamQueue: CallQueue {
         /// Its end is being noted: the lease does not end before that is done.
         var isSettling = false
 
-        var request: Request { Request(payload: payload, delivery: delivery) }
+        var request: DeliveredRequest { DeliveredRequest(payload: payload, delivery: delivery) }
     }
 
     /// A callback that this process delivers.
@@ -104,7 +104,7 @@ public final class JetStreamQueue: CallQueue {
     let marker: DeathMarker?
     /// What the last death of this process may be the fault of.
     let trial = Mutex(CrashTrial())
-    let lines = Mutex<[FunctionID: RequestLine]>([:])
+    let lanes = Mutex<[FunctionID: RequestLane]>([:])
     private let following = Mutex<LogFollower?>(nil)
     private let stage: Mutex<Stage>
     let inbox: String
@@ -139,7 +139,9 @@ public final class JetStreamQueue: CallQueue {
             )
         )
         connection.onChange { [weak self] isConnected in self?.connectionChanged(isConnected) }
+        // Unowned: both end when the queue is closed, or nobody has it any more.
         Task { [weak self] in await self?.openPatiently() }
+        // The same.
         Task { [weak self] in await JetStreamQueue.keepHouse { self } }
     }
 
@@ -208,10 +210,19 @@ public final class JetStreamQueue: CallQueue {
             follower.close()
             throw error
         }
-        following.withLock { $0 = follower }
-        stage.withLock { $0 = .open }
+        guard begin(following: follower) else { return follower.close() }
         tellAll(follower)
         await tellOfUnnoted(follower)
+    }
+
+    /// The queue is open from now on; false where it was closed meanwhile.
+    private func begin(following follower: LogFollower) -> Bool {
+        stage.withLock { stage in
+            if case .closed = stage { return false }
+            following.withLock { $0 = follower }
+            stage = .open
+            return true
+        }
     }
 
     /// Where requests come in, and where others ask whether we are there.
@@ -371,16 +382,16 @@ public final class JetStreamQueue: CallQueue {
         let function = FunctionID(name: words[1], namespace: words[0])
         if let delivery = Delivery(message.reply) {
             if let wait = wait(message, delivery) {
-                line(function).passed()
+                lane(function).passed()
                 return acknowledge(.later(wait), delivery)
             }
             let resends = message.headers[2].flatMap { UInt64($0) }
-            line(function).arrived(Request(payload: message.payload, delivery: delivery, resends: resends))
+            lane(function).arrived(DeliveredRequest(payload: message.payload, delivery: delivery, resends: resends))
         } else if message.status == Self.askedLongAgo {
-            line(function).forgotten(isGone: false)
+            lane(function).forgotten(isGone: false)
         } else if message.status != nil {
             // The consumer is gone, or nobody leads it at the moment: asked at once it would say the same.
-            line(function).forgotten(isGone: true)
+            lane(function).forgotten(isGone: true)
             return later(.milliseconds(500)) { $0.listeners.withLock(\.due)(function) }
         }
         listeners.withLock(\.due)(function)
@@ -390,6 +401,7 @@ public final class JetStreamQueue: CallQueue {
     private static let askedLongAgo = 408
 
     private func later(_ wait: Duration, _ work: @escaping @Sendable (JetStreamQueue) -> Void) {
+        // Unowned: begun on a thread of the library; nothing is left to do when the queue is gone.
         Task { [weak self] in
             guard (try? await Task.sleep(for: wait)) != nil, let self else { return }
             work(self)
@@ -410,19 +422,19 @@ public final class JetStreamQueue: CallQueue {
         return isKnown ? wait : nil
     }
 
-    /// The line of a function's requests.
-    func line(_ function: FunctionID) -> RequestLine {
-        lines.withLock { lines in
-            if let line = lines[function] { return line }
-            let line = RequestLine(
+    /// The lane of a function's requests.
+    func lane(_ function: FunctionID) -> RequestLane {
+        lanes.withLock { lanes in
+            if let lane = lanes[function] { return lane }
+            let lane = RequestLane(
                 function,
                 server,
                 streams,
                 inbox: "\(inbox).\(function.namespace).\(function.name)",
                 lease: settings.lease
             )
-            lines[function] = line
-            return line
+            lanes[function] = lane
+            return lane
         }
     }
 
@@ -434,10 +446,11 @@ public final class JetStreamQueue: CallQueue {
             logger.error("the NATS server is away", metadata: ["why": "\(why)"])
         }
         guard isConnected, let follower = following.withLock({ $0 }) else { return }
-        for line in lines.withLock({ Array($0.values) }) { line.forgotten(isGone: true) }
+        for lane in lanes.withLock({ Array($0.values) }) { lane.forgotten(isGone: true) }
         for held in held.withLock({ Array($0.all.values) }) {
             Acknowledgement.inFlight.send(held.delivery, over: server.connection)
         }
+        // Unowned: begun on a thread of the library; one attempt, which ends with the connection.
         Task {
             try? await follower.follow()
             tellAll(follower)
@@ -453,7 +466,7 @@ public final class JetStreamQueue: CallQueue {
             if case .closed = queue.stage.withLock({ $0 }) { return }
             guard let follower = queue.following.withLock({ $0 }) else { continue }
             queue.endLeases()
-            for line in queue.lines.withLock({ Array($0.values) }) { line.giveBack() }
+            for lane in queue.lanes.withLock({ Array($0.values) }) { lane.giveBack() }
             try? await follower.followAgainIfSilent()
             guard ContinuousClock.now - lastCounts > queue.settings.housekeeping, queue.server.connection.isConnected
             else { continue }
@@ -475,14 +488,14 @@ public final class JetStreamQueue: CallQueue {
             return ended.values
         }
         for held in ended {
-            line(held.facts.function).putBack(held.request)
+            lane(held.facts.function).putBack(held.request)
             listeners.withLock(\.due)(held.facts.function)
         }
     }
 
     /// Gives back what was not begun, notes the counts and hangs up.
     public func close() async {
-        for line in lines.withLock({ Array($0.values) }) { line.close() }
+        for lane in lanes.withLock({ Array($0.values) }) { lane.close() }
         // Asks the server something, and its answer comes behind everything that it has sent and heard before.
         if let follower = try? await upToDate() { _ = await writeCounts(follower) }
         await leaveName()
@@ -491,8 +504,10 @@ public final class JetStreamQueue: CallQueue {
 
     /// Hangs up without a farewell, as a killed process does.
     package func abandon() {
-        stage.withLock { $0 = .closed }
-        following.withLock { $0 = nil }
+        stage.withLock { stage in
+            stage = .closed
+            following.withLock { $0 = nil }
+        }
         server.connection.close()
     }
 }

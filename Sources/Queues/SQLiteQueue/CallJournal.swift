@@ -131,7 +131,7 @@ struct CallJournal {
         var lastGiven: UInt64 { isThere ? last &+ CallJournal.mostUnsynced : last }
         /// Whether there are files.
         fileprivate var isThere = false
-        /// Entries that should be there, and are not or cannot be understood.
+        /// Entries that should be there, and are not or cannot be parsed.
         var missing = 0
         /// Files with entries of another database.
         var strangers: [Stranger] = []

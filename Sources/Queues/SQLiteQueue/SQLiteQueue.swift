@@ -102,7 +102,7 @@ public final class SQLiteQueue: CallQueue {
             logger.error("calls cannot be kept", metadata: ["why": "\(error)"])
         }
         let queue = upkeepQueue
-        // Ends with the queue.
+        // Unowned: the end of the queue cancels it.
         let task = Task { [weak self] in
             while (try? await Task.sleep(for: .seconds(1))) != nil, self != nil {
                 queue.async { self?.keepUp() }
@@ -312,6 +312,7 @@ public final class SQLiteQueue: CallQueue {
         _ = try? database()
         if backlog.withLock({ $0.isStuck }) { tableQueue.async { _ = self.catchUp() } }
         if round.isMultiple(of: 10) { checkConservation() }
+        // Unowned: begun on a queue of Dispatch; a database that is closed ends it.
         if round.isMultiple(of: 30) { Task { await sweepOnce() } }
     }
 

@@ -48,6 +48,7 @@ final class CallInFlight: Sendable {
     }
 
     func giveBack() {
+        // Unowned: begun on an event loop; the worker waits for the call's end.
         Task {
             await worker.queue.release(lease)
             end(isOver: false)
@@ -105,6 +106,7 @@ final class CallInFlight: Sendable {
 
     /// Not kept when the platform stops meanwhile, so the call runs once more: at least once is what was promised.
     private func settleLater() {
+        // Unowned: the same.
         Task {
             try? await Task.sleep(for: .seconds(1))
             if worker.isStopping { giveBack() } else { settle() }

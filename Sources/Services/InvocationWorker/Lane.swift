@@ -59,7 +59,7 @@ final class Lane: Sendable {
     /// Whether nobody can wake it any more.
     var isOver: Bool { over.withLock { $0 } }
 
-    /// A call has ended, and its place is free.
+    /// A call has ended, and its slot is free.
     func ended() {
         inFlight.subtract(1, ordering: .sequentiallyConsistent)
         if isFull.load(ordering: .sequentiallyConsistent) { wake() }
@@ -122,6 +122,7 @@ final class Lane: Sendable {
             // One that goes off sooner looks again, too.
             if let alarm, alarm.due <= due { return }
             alarm?.task.cancel()
+            // Unowned: an earlier alarm, or the lane's end, cancels it.
             alarm = (due, Task { [self] in await ring(at: due) })
         }
     }

@@ -271,6 +271,7 @@ private final class RunningWatchdog: Sendable {
         limit: Duration?
     ) async -> End {
         let (ends, continuation) = AsyncStream.makeStream(of: End.self)
+        // Unowned, as the next: both are cancelled before this returns, and need not end with it.
         let waits = Task {
             guard let limit else {
                 await stopped()
@@ -280,6 +281,7 @@ private final class RunningWatchdog: Sendable {
             try? await Task.sleep(for: limit)
             return continuation.yield(.intervalPassed)
         }
+        // The same.
         let watches = child.map { child in Task { continuation.yield(.childEnded(await child.child.ended.value())) } }
         defer {
             waits.cancel()

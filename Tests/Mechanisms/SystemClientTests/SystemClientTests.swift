@@ -80,7 +80,7 @@ struct SystemClientTests {
         #expect(!"\(Self.login)".contains("swordfish"))
     }
 
-    @Test func `an answer that is not understood, breaks off or has no end is the other side's fault`() async throws {
+    @Test func `an answer that cannot be parsed, breaks off or has no end is the other side's fault`() async throws {
         let odd = try await ScriptedOrigin { _ in Self.answer("200 OK", "<html>") }
         let broken = try await ScriptedOrigin { _ in [.send("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n[]"), .close] }
         for server in [odd, broken] {

@@ -41,7 +41,7 @@ struct PlatformSettingsTests {
         #expect(all.reading("host")?.source == .file)
     }
 
-    @Test func `OpenFaaS' own names are understood (§22)`() throws {
+    @Test func `OpenFaaS' own names are taken (§22)`() throws {
         let all = try settings(environment: [
             "upstream_timeout": "5m", "basic_auth": "false", "function_namespace": "fn",
         ])
@@ -125,7 +125,7 @@ struct PlatformSettingsTests {
         _ = try settings(flags: [name: isHost ? "::1" : scheme + "[::1]:65535"])
     }
 
-    @Test func `whatever is said of a setting, it is understood or refused`() {
+    @Test func `whatever is said of a setting, it is parsed or refused`() {
         let words = [
             "9223372036854775807", "-9223372036854775808", "18446744073709551616", "1e300", "-1", "0", "65536", "nan",
             "2562047h47m16.854775807s", "9223372036854775807ns", "h", ".", "://", "[", "%", "\u{0}", "٣", "true,false",

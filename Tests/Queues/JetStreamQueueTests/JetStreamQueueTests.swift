@@ -118,15 +118,15 @@ struct JetStreamQueueTests {
         let facts = try await first.facts("mine")
         let payload = try #require(try await first.server.message(facts.request, in: first.streams.requests)).payload
         for request in [
-            Request(payload: payload, delivery: Delivery(fetched: facts.request)),
-            Request(payload: payload, delivery: try redelivery(of: facts.request, second)),
+            DeliveredRequest(payload: payload, delivery: Delivery(fetched: facts.request)),
+            DeliveredRequest(payload: payload, delivery: try redelivery(of: facts.request, second)),
         ] {
             #expect(await second.claim(request, of: QueueOnNATS.function, .seconds(60), try second.follower()) == nil)
         }
         #expect(try await first.facts("mine").worker == first.incarnation)
         #expect(await first.renew(call.lease, for: .seconds(60)))
         first.abandon()
-        let request = Request(payload: payload, delivery: try redelivery(of: facts.request, second))
+        let request = DeliveredRequest(payload: payload, delivery: try redelivery(of: facts.request, second))
         let taken = await second.claim(request, of: QueueOnNATS.function, .seconds(60), try second.follower())
         #expect(taken?.lease.id == "mine", "it is gone, and what it had is anybody's")
         await second.close()
@@ -361,7 +361,7 @@ struct JetStreamQueueTests {
     @Test func `a consumer that is gone is made again`() async throws {
         let queue = try await QueueOnNATS.shared().worker("worker")
         // Before it was asked for anything: it cannot say that it goes.
-        try await queue.line(QueueOnNATS.function).make()
+        try await queue.lane(QueueOnNATS.function).make()
         let consumer = queue.streams.consumer(QueueOnNATS.function)
         let isDeleted = try await queue.server.ask(
             "CONSUMER.DELETE.\(queue.streams.requests).\(consumer)",

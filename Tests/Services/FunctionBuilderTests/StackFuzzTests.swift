@@ -9,7 +9,7 @@ import Testing
 struct StackFuzzTests {
     private let folder = TemporaryFolder()
 
-    @Test func `whatever a stack file holds, it is understood or refused`() {
+    @Test func `whatever a stack file holds, it is parsed or refused`() {
         var random = SeededGenerator()
         let text = """
             version: 1.0

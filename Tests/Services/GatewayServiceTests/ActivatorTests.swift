@@ -54,6 +54,49 @@ struct ActivatorTests {
         await running.value
     }
 
+    private static let single: ProviderCapabilities = {
+        var single = InMemoryProvider.usual
+        single.behaviours.runsSeveralReplicas = false
+        return single
+    }()
+
+    @Test(arguments: [(InMemoryProvider.usual, 3), (single, 1)])
+    func `as many replicas are woken as the function has at least, or as the provider can have`(
+        abilities: ProviderCapabilities,
+        expected: Int
+    ) async throws {
+        let provider = InMemoryProvider(abilities: abilities)
+        let labels = ["com.openfaas.scale.min": "3"]
+        try await provider.create(FunctionDeployment(service: "fn", image: "any", envProcess: "cat", labels: labels))
+        try await provider.scale(Self.id, to: 0)
+        let (table, needs) = Activator.table(defaultNamespace: NameRule.defaultNamespace)
+        let activator = Activator(provider: provider, table: table, needs: needs, logger: .none, clock: clock)
+        let door = FrontDoor(
+            group: .singletonMultiThreadedEventLoopGroup,
+            settings: EngineSettings(servedBy: "martlet/test"),
+            table: table,
+            responder: NoResponder()
+        )
+        for await update in provider.watch() {
+            table.apply(update)
+            break
+        }
+        let running = Task { await activator.run() }
+        let call = door.call(Self.request) { _ in }
+        #expect(await eventually { await provider.wakes == 1 })
+        #expect(try await provider.function(Self.id, includingUsage: false).replicas == expected)
+        // Another gateway was faster: asking again leaves what it has asked for.
+        if expected > 1 {
+            try await provider.scale(Self.id, to: 5)
+            #expect(await clock.pass(.seconds(1)))
+            #expect(await eventually { await provider.wakes == 2 })
+            #expect(try await provider.function(Self.id, includingUsage: false).replicas == 5)
+        }
+        call.cancel()
+        running.cancel()
+        await running.value
+    }
+
     private static var request: DirectRequest {
         DirectRequest(
             function: id,

@@ -127,7 +127,7 @@ struct StatusTests {
         #expect(try JSONDecoder().decode(FunctionStatus.self, from: JSONEncoder().encode(status)) == status)
     }
 
-    @Test func `a status of faas-netes is understood (§27)`() throws {
+    @Test func `a status of faas-netes is parsed (§27)`() throws {
         let text = """
             {"name":"env","image":"ghcr.io/openfaas/alpine:latest","namespace":"openfaas-fn","envProcess":"env",
              "labels":{"faas_function":"env"},"replicas":1,"availableReplicas":1,"createdAt":"2026-01-02T03:04:05Z"}

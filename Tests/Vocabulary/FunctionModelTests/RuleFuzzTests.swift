@@ -23,7 +23,7 @@ struct RuleFuzzTests {
         }
     }
 
-    @Test func `whatever a deployment says, it is understood or refused`() {
+    @Test func `whatever a deployment says, it is parsed or refused`() {
         let variables = [
             "exec_timeout", "grace_period", "max_inflight", "log_buffer_size", "mode", "upstream_url", "ready_path",
         ]

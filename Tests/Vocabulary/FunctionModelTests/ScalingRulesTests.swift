@@ -72,7 +72,7 @@ struct ScalingRulesTests {
         ["target-proportion": "0"], ["target-proportion": "1.1"], ["target-proportion": "90%"], ["zero": "maybe"],
         ["zero-duration": "long"], ["zero": "true", "zero-duration": "0"], ["down.window": "6m"], ["down.window": "x"],
     ])
-    func `what cannot be understood is refused by its name`(labels: [String: String]) throws {
+    func `what cannot be parsed is refused by its name`(labels: [String: String]) throws {
         let fault = #expect(throws: PlatformFault.self) { try rules(labels) }
         #expect(fault?.code == .invalidValue && fault?.hint?.isEmpty == false, "\(fault as Any)")
         #expect(fault?.message.contains("com.openfaas.scale.") == true)

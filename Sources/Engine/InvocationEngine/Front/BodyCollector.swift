@@ -110,7 +110,7 @@ extension FrontConnection {
             held.behind = buffer
             buffer = loopContext.noBytes
         }
-        takePlace(entry)
+        takeSlot(entry)
     }
 
     /// Reads on in a body that lies in a file.

@@ -173,7 +173,7 @@ extension FrontConnection {
         let text = isJSON ? fault.jsonBody : fault.textBody
         let isLimiter = fault.code == .tooManyCalls
         let type = isJSON ? "application/json" : isLimiter ? "text/plain" : "text/plain; charset=utf-8"
-        // What follows a head that cannot be understood cannot be found: the connection ends.
+        // What follows a head that cannot be parsed cannot be found: the connection ends.
         if head == nil || fault.code == .malformedRequest || fault.code == .methodNotAllowed { mustClose = true }
         if !body.isDone { mustClose = true }
         let row = FaultTable.row(for: fault.code)

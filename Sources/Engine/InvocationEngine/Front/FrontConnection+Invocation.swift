@@ -48,7 +48,7 @@ extension FrontConnection {
         armExchangeTimer()
         // Before a slot is taken: a slow client costs the function nothing. A call of the platform's own is here whole.
         if entry.policy.buffersRequestBody, !body.isDone, directCaller == nil { return collectBody(head) }
-        takePlace(entry)
+        takeSlot(entry)
     }
 
     /// Begins a call of the function that has a further path for this one; false where none has.
@@ -172,7 +172,7 @@ extension FrontConnection {
     }
 
     private var notReady: PlatformFault {
-        let reason = entry?.room.notReadyReason ?? ""
+        let reason = entry?.queue.notReadyReason ?? ""
         let sentence =
             reason.isEmpty
             ? "\(functionName) did not become ready within the call's deadline."
@@ -182,21 +182,21 @@ extension FrontConnection {
 
     // MARK: A slot
 
-    func takePlace(_ entry: FunctionEntry) {
+    func takeSlot(_ entry: FunctionEntry) {
         if let local = entry.enter(loopContext.nextRandom()) {
             replica = local
             return carryOut(at: local)
         }
         let front = NIOLoopBound(self, eventLoop: loopContext.loop)
         let identity = CallIdentity()
-        let room = entry.room
+        let queue = entry.queue
         let call = WaitingCall(loop: loopContext.loop) { outcome in
-            front.value.slotFound(outcome, identity, room)
+            front.value.slotFound(outcome, identity, queue)
         }
         waiting = call
         waitingIdentity = identity
         let limit = loopContext.settings.waitingLimit
-        switch entry.room.admit(call, isPatient: directCaller != nil, waitingLimit: limit) {
+        switch entry.queue.admit(call, isPatient: directCaller != nil, waitingLimit: limit) {
         case .waiting:
             feedBody()
         case .entered(let replica):
@@ -235,10 +235,10 @@ extension FrontConnection {
     private func slotFound(
         _ outcome: WaitingCall.Outcome,
         _ identity: CallIdentity,
-        _ room: AdmissionQueue
+        _ queue: AdmissionQueue
     ) {
         guard waitingIdentity === identity, waiting != nil, let entry else {
-            if case .entered(let replica) = outcome { room.leave(replica) }
+            if case .entered(let replica) = outcome { queue.leave(replica) }
             return
         }
         waiting = nil
@@ -250,7 +250,7 @@ extension FrontConnection {
         case .moved:
             let drawn = (entry.whole ?? entry).drawn(loopContext.nextRandom())
             self.entry = drawn
-            takePlace(drawn)
+            takeSlot(drawn)
         }
     }
 
@@ -338,7 +338,7 @@ extension FrontConnection {
         waitingIdentity = identity
         loopContext.loop.assumeIsolated().scheduleTask(in: pause) { [self] in
             guard waitingIdentity === identity, phase == .exchange else { return }
-            takePlace(entry)
+            takeSlot(entry)
         }
     }
 
@@ -364,7 +364,7 @@ extension FrontConnection {
     @inline(__always)
     func leaveReplica() {
         guard let local = replica.take() else { return }
-        entry?.room.leave(local.replica)
+        entry?.queue.leave(local.replica)
     }
 
     /// Lets go of everything that the call holds and counts it.
@@ -375,7 +375,7 @@ extension FrontConnection {
         if heldBody != nil { letGoOfHeldBody() }
         if let waiting {
             // When it is not in the line any more its outcome is on its way; `slotFound` gives the slot back.
-            _ = entry?.room.giveUp(waiting)
+            _ = entry?.queue.giveUp(waiting)
             self.waiting = nil
         }
         leaveReplica()

@@ -149,7 +149,7 @@ extension FrontConnection {
         }
     }
 
-    /// The rest of a request cannot be understood: an answer that has not begun tells so, then the connection ends.
+    /// The rest of a request cannot be parsed: an answer that has not begun tells so, then the connection ends.
     private func bodyFailed(_ fault: PlatformFault) {
         if answerStatus == 0 { refuse(fault) } else { close() }
     }

@@ -31,6 +31,7 @@ final class LocalExchange: Origin {
         let loop = loopContext.loop
         let body = hasBody ? makeBody(exchange, loop) : LocalRequestBody(stream: nil)
         let writer = LocalWriter(exchange: exchange, loop: loop)
+        // Unowned: begun on an event loop; the exchange cancels it.
         task = Task { [responder] in
             await responder.respond(to: request, body: body, writer: writer)
             loop.execute { exchange.value.responderReturned() }

@@ -77,7 +77,7 @@ final class AdmissionQueue: Sendable {
     /// Why no replica is ready.
     var notReadyReason: String { state.withLock { $0.reason } }
 
-    /// Takes over a route and lets in whom it has room for.
+    /// Takes over a route and lets in whom it has slots for.
     func update(_ route: FunctionRoute) {
         let minimum = state.withLock { state in
             state.replicas = route.replicas
@@ -93,7 +93,7 @@ final class AdmissionQueue: Sendable {
         admitWaiting()
     }
 
-    /// Takes over a variant and lets in whom it has room for; where it has no replica the waiting calls are others'.
+    /// Takes over a variant and lets in whom it has slots for; where it has no replica the waiting calls are others'.
     func update(_ variant: RouteVariant) {
         state.withLock { state in
             state.replicas = variant.replicas

@@ -9,7 +9,7 @@ final class FunctionEntry {
     let id: FunctionID
     /// `name.namespace`.
     let name: String
-    let room: AdmissionQueue
+    let queue: AdmissionQueue
     let counters: FunctionCounters
     let cell: (any InvocationCell)?
     private(set) var policy: CallPolicy
@@ -34,7 +34,7 @@ final class FunctionEntry {
 
     init(
         _ route: FunctionRoute,
-        room: AdmissionQueue,
+        queue: AdmissionQueue,
         cell: (any InvocationCell)?,
         admission: @escaping @Sendable (FunctionRoute) -> (any AdmissionHook)?,
         origins: OriginFactories
@@ -46,13 +46,13 @@ final class FunctionEntry {
         makeAdmission = admission
         counters = FunctionCounters()
         weight = 1
-        self.room = room
+        self.queue = queue
         self.cell = cell
         self.origins = origins
     }
 
     /// A variant: what is counted of its calls is counted of the whole function's.
-    private init(_ variant: RouteVariant, of whole: FunctionEntry, room: AdmissionQueue, _ replicas: [LocalReplica]) {
+    private init(_ variant: RouteVariant, of whole: FunctionEntry, queue: AdmissionQueue, _ replicas: [LocalReplica]) {
         id = whole.id
         name = whole.name
         policy = variant.policy
@@ -63,15 +63,15 @@ final class FunctionEntry {
         cell = whole.cell
         weight = min(variant.weight, Int(Int32.max))
         self.whole = whole
-        self.room = room
+        self.queue = queue
         self.replicas = replicas
         guardBy(whole.makeAdmission(FunctionRoute(id: whole.id, variants: [variant], desiredReplicas: 1)))
     }
 
     /// Takes over a route; connections to replicas that stay are kept.
     ///
-    /// `rooms` are those of the variants that get calls, where these are several.
-    func update(_ route: FunctionRoute, _ rooms: [AdmissionQueue]) {
+    /// `queues` are those of the variants that get calls, where these are several.
+    func update(_ route: FunctionRoute, _ queues: [AdmissionQueue]) {
         policy = route.policy
         execLimit = route.policy.deadline.map { TimeAmount($0) }
         paths = route.paths
@@ -79,8 +79,8 @@ final class FunctionEntry {
         func local(_ replica: Replica) -> LocalReplica {
             old.first { $0.replica === replica } ?? LocalReplica(replica, origins)
         }
-        variants = zip(route.served, rooms).map { variant, room in
-            FunctionEntry(variant, of: self, room: room, variant.replicas.map(local))
+        variants = zip(route.served, queues).map { variant, queue in
+            FunctionEntry(variant, of: self, queue: queue, variant.replicas.map(local))
         }
         replicas = variants.isEmpty ? route.replicas.map(local) : []
         // Whoever asks before a variant is drawn is told what any of them wants.
@@ -123,7 +123,7 @@ final class FunctionEntry {
     /// Takes a slot at the less loaded of two random replicas; at any that has one when both are full.
     @inline(__always)
     func enter(_ random: UInt64) -> LocalReplica? {
-        if room.hasWaiting { return nil }
+        if queue.hasWaiting { return nil }
         let count = replicas.count
         guard count > 1 else {
             guard count == 1 else { return nil }

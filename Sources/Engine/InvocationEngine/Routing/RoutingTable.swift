@@ -11,9 +11,9 @@ import Synchronization
 /// Thread-safe. A change reaches the event loops before any call that it lets in.
 public final class RoutingTable: Sendable {
     fileprivate struct State {
-        var rooms: [FunctionID: AdmissionQueue] = [:]
+        var queues: [FunctionID: AdmissionQueue] = [:]
         /// Those of the variants of functions whose calls are split, by revision.
-        var variantRooms: [FunctionID: [Int: AdmissionQueue]] = [:]
+        var variantQueues: [FunctionID: [Int: AdmissionQueue]] = [:]
         var routes: [FunctionID: FunctionRoute] = [:]
         var loops: [LoopHandle] = []
         var expectations: [FunctionID: [AsyncStream<Void>.Continuation]] = [:]
@@ -90,7 +90,7 @@ public final class RoutingTable: Sendable {
 
     /// Turns away the calls that wait for an activation that could not be had.
     public func activationFailed(_ id: FunctionID, _ fault: PlatformFault) {
-        state.withLock { $0.rooms[id] }?.refuseWaiting(fault)
+        state.withLock { $0.queues[id] }?.refuseWaiting(fault)
     }
 
     /// Whether calls still wait though an activation was accepted, since no replica is desired yet: then it is time to
@@ -98,7 +98,7 @@ public final class RoutingTable: Sendable {
     ///
     /// Whoever hears that none do need not ask any more; `activate` is called for the next need.
     public func isStillActivating(_ id: FunctionID) -> Bool {
-        state.withLock { $0.rooms[id] }?.isStillActivating ?? false
+        state.withLock { $0.queues[id] }?.isStillActivating ?? false
     }
 
     /// Whether the table knows a function.
@@ -153,38 +153,38 @@ public final class RoutingTable: Sendable {
             state.loops.append(loop)
             if state.hasSnapshot { loop.noteSnapshot() }
             for (id, route) in state.routes {
-                guard let room = state.rooms[id] else { continue }
-                let rooms = state.variantRooms[id] ?? [:]
-                loop.change(route, room, rooms.isEmpty ? [] : route.served.compactMap { rooms[$0.revision] })
+                guard let queue = state.queues[id] else { continue }
+                let queues = state.variantQueues[id] ?? [:]
+                loop.change(route, queue, queues.isEmpty ? [] : route.served.compactMap { queues[$0.revision] })
             }
         }
     }
 
     private func change(_ route: FunctionRoute) {
-        let (room, rooms, dropped, expectations) = state.withLock { state in
-            let room = state.rooms[route.id] ?? AdmissionQueue(id: route.id, activate: activate)
-            state.rooms[route.id] = room
+        let (queue, queues, dropped, expectations) = state.withLock { state in
+            let queue = state.queues[route.id] ?? AdmissionQueue(id: route.id, activate: activate)
+            state.queues[route.id] = queue
             state.routes[route.id] = route
-            let (rooms, dropped) = state.split(route, room)
-            for loop in state.loops { loop.change(route, room, rooms) }
-            return (room, rooms, dropped, state.expectations.removeValue(forKey: route.id) ?? [])
+            let (queues, dropped) = state.split(route, queue)
+            for loop in state.loops { loop.change(route, queue, queues) }
+            return (queue, queues, dropped, state.expectations.removeValue(forKey: route.id) ?? [])
         }
-        room.update(route)
-        for (variant, room) in zip(route.served, rooms) { room.update(variant) }
-        for room in dropped { room.moveWaiting() }
+        queue.update(route)
+        for (variant, queue) in zip(route.served, queues) { queue.update(variant) }
+        for queue in dropped { queue.moveWaiting() }
         for expectation in expectations { expectation.finish() }
     }
 
     private func remove(_ id: FunctionID) {
-        let rooms = state.withLock { state in
+        let queues = state.withLock { state in
             state.routes[id] = nil
             for loop in state.loops { loop.remove(id) }
-            let variants = state.variantRooms.removeValue(forKey: id) ?? [:]
-            return [state.rooms.removeValue(forKey: id)].compactMap(\.self) + variants.values
+            let variants = state.variantQueues.removeValue(forKey: id) ?? [:]
+            return [state.queues.removeValue(forKey: id)].compactMap(\.self) + variants.values
         }
-        for room in rooms {
-            room.meet([])
-            room.refuseWaiting(
+        for queue in queues {
+            queue.meet([])
+            queue.refuseWaiting(
                 PlatformFault(.functionNotFound, "The function \(id) was deleted while the call waited for it.")
             )
         }
@@ -192,12 +192,12 @@ public final class RoutingTable: Sendable {
 }
 
 extension RoutingTable.State {
-    /// The rooms of the variants of a route, none where one gets all calls, and those that are not needed any more.
+    /// The queues of the variants of a route, none where one gets all calls, and those that are not needed any more.
     fileprivate mutating func split(
         _ route: FunctionRoute,
         _ whole: AdmissionQueue
-    ) -> (rooms: [AdmissionQueue], dropped: [AdmissionQueue]) {
-        let old = variantRooms[route.id] ?? [:]
+    ) -> (queues: [AdmissionQueue], dropped: [AdmissionQueue]) {
+        let old = variantQueues[route.id] ?? [:]
         let served = route.served
         guard served.count > 1 || !old.isEmpty else { return ([], []) }
         var new: [Int: AdmissionQueue] = [:]
@@ -206,11 +206,11 @@ extension RoutingTable.State {
                 new[variant.revision] = old[variant.revision] ?? AdmissionQueue(id: route.id) { _, _ in }
             }
         }
-        variantRooms[route.id] = new.isEmpty ? nil : new
+        variantQueues[route.id] = new.isEmpty ? nil : new
         whole.meet(Array(new.values))
-        for room in new.values { room.meet([whole]) }
+        for queue in new.values { queue.meet([whole]) }
         let dropped = old.filter { new[$0.key] == nil }.map(\.value)
-        for room in dropped { room.meet([whole]) }
+        for queue in dropped { queue.meet([whole]) }
         return (new.isEmpty ? [] : served.compactMap { new[$0.revision] }, dropped)
     }
 }

@@ -3,7 +3,7 @@
 import DequeModule
 import NIOCore
 
-/// A call that has a place at a replica and waits for a connection to it.
+/// A call that has a slot at a replica and waits for a connection to it.
 final class ConnectionWaiter {
     /// Nil when it has one, or does not want one any more.
     private var front: FrontConnection?

@@ -60,7 +60,7 @@ struct HeadScanner {
         fields = []
     }
 
-    /// Marks the fields that `Connection` names (RFC 9110 §7.6.1); called when the head was understood.
+    /// Marks the fields that `Connection` names (RFC 9110 §7.6.1); called when the head was parsed.
     mutating func markNamedFields(in head: UnsafeRawBufferPointer) {
         for list in fields where list.name == .connection {
             for name in ListMembers(Int(list.valueStart)..<Int(list.valueEnd), in: head) {

@@ -68,7 +68,7 @@ final class TLSIdentity: Sendable {
     ) -> PlatformFault {
         PlatformFault(
             .badSettings,
-            "The \(what) \(file) cannot be read, or is no PEM.",
+            "The \(what) \(file) cannot be read, or is not PEM.",
             hint: "Name another one by --\(setting).",
             cause: error
         )

@@ -211,7 +211,7 @@ final class LogFollower: Sendable {
         }
         guard isOurs else { return }
         if isReadAnew { changed(.readAnew) }
-        if isLost { Task { try? await follow() } }
+        if isLost { followAgain() }
         if let answer = message.reply ?? message.headers[1] { try? server.connection.publish(answer) }
     }
 
@@ -235,7 +235,12 @@ final class LogFollower: Sendable {
         for waiter in reached { waiter.continuation.resume() }
         if !told.isEmpty { changed(.news(told)) }
         if isReadAnew { changed(.readAnew) }
-        if isLost { Task { try? await follow() } }
+        if isLost { followAgain() }
+    }
+
+    private func followAgain() {
+        // Unowned: begun on a thread of the library; one at a time, which ends with the connection.
+        Task { try? await follow() }
     }
 
     // MARK: Asking

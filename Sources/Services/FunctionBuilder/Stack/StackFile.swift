@@ -116,7 +116,7 @@ struct VariableSubstitution {
 /// The values of variables that have more than one line.
 ///
 /// In the text of a stack file each line would be a line of YAML. A mark stands for such a value there, and the value
-/// takes its place when the text has been understood.
+/// takes its place when the text has been parsed.
 struct LinesOfVariables {
     private var values: [String: String] = [:]
 

@@ -21,6 +21,7 @@ enum SignsOfLife {
         _ elements: Elements
     ) -> AsyncThrowingStream<AnswerPiece<Elements.Element>, any Error> where Elements.Element: Sendable {
         let pieces = AsyncThrowingChannel<AnswerPiece<Elements.Element>, any Error>()
+        // Unowned: the end of the source cancels it.
         let source = PieceSource(pieces, Task { await tell(elements, to: pieces) })
         return AsyncThrowingStream { try await source.next() }
     }

@@ -69,7 +69,7 @@ extension ScalingRules {
 
     /// Reads the labels; nil where none of them is the autoscaler's.
     ///
-    /// - Throws: `invalidValue` naming the label that cannot be understood.
+    /// - Throws: `invalidValue` naming the label that cannot be parsed.
     public init?(labels: [String: String], annotations: [String: String]) throws(PlatformFault) {
         guard Self.apply(labels: labels, annotations: annotations) else { return nil }
         func label(_ name: String) -> String? { labels["\(Self.prefix).\(name)"] }

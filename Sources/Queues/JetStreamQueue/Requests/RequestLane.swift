@@ -8,7 +8,7 @@ import NIOCore
 import Synchronization
 
 /// A request that the server has delivered to us and wants to hear of.
-struct Request: Sendable {
+struct DeliveredRequest: Sendable {
     let payload: ByteBuffer
     let delivery: Delivery
     /// The entry of the log by which the call was over that it sends again; nil for a call's first request.
@@ -19,12 +19,12 @@ struct Request: Sendable {
 /// they are taken.
 ///
 /// The server's consumer is shared by all workers, so what nobody takes here is soon given back.
-final class RequestLine: Sendable {
+final class RequestLane: Sendable {
     private struct State {
         var isMade = false
         /// When the server made the consumer.
         var created = ""
-        var requests = Deque<(request: Request, until: ContinuousClock.Instant)>()
+        var requests = Deque<(request: DeliveredRequest, until: ContinuousClock.Instant)>()
         /// How many the server was asked for that have not come yet, and until when it remembers that.
         var asked = 0
         var askedUntil = ContinuousClock.now
@@ -90,7 +90,7 @@ final class RequestLine: Sendable {
     /// Takes up to so many requests, and asks the server for those that are missing.
     ///
     /// Waits for `expected` of them a moment, since that many are known to be there.
-    func take(atMost count: Int, expected: Int) async -> [Request] {
+    func take(atMost count: Int, expected: Int) async -> [DeliveredRequest] {
         ask(for: count)
         let wanted = min(count, expected)
         if wanted > 0 { await wait(for: wanted) }
@@ -132,7 +132,7 @@ final class RequestLine: Sendable {
                 return false
             }
             if isThere { return continuation.resume() }
-            // Begun last: it has to find the waiter.
+            // Begun last, since it has to find the waiter. Unowned: cancelled before this returns.
             alarm = Task { [weak self] in
                 // The first ones come at once or not at all: others may have been faster.
                 guard (try? await Task.sleep(for: .milliseconds(250))) != nil else { return }
@@ -153,7 +153,7 @@ final class RequestLine: Sendable {
     // MARK: What comes
 
     /// A request has come.
-    func arrived(_ request: Request) {
+    func arrived(_ request: DeliveredRequest) {
         add(request, isFirst: false, wasAsked: true)
     }
 
@@ -161,9 +161,9 @@ final class RequestLine: Sendable {
     func passed() { state.withLock { $0.asked = max(0, $0.asked - 1) } }
 
     /// A request is back before anything was done about it: it is the next one.
-    func putBack(_ request: Request) { add(request, isFirst: true, wasAsked: false) }
+    func putBack(_ request: DeliveredRequest) { add(request, isFirst: true, wasAsked: false) }
 
-    private func add(_ request: Request, isFirst: Bool, wasAsked: Bool) {
+    private func add(_ request: DeliveredRequest, isFirst: Bool, wasAsked: Bool) {
         let ready = state.withLock { state -> [Waiter]? in
             if state.isClosed { return nil }
             if wasAsked { state.asked = max(0, state.asked - 1) }
@@ -213,7 +213,7 @@ final class RequestLine: Sendable {
     }
 
     /// Not at once: the server would give it back to us, who have asked for it and are gone in a moment.
-    private func leave(_ request: Request) {
+    private func leave(_ request: DeliveredRequest) {
         Acknowledgement.later(.milliseconds(200)).send(request.delivery, over: server.connection)
     }
 }
