@@ -21,21 +21,32 @@ public struct DatabaseSchema: Sendable {
         self.steps = steps
     }
 
-    /// Brings a database up to date; what was there before lies in `PATH.schema-VERSION` afterwards.
+    /// Opens a database and brings it up to date; what was there before lies in `PATH.schema-VERSION` afterwards.
     ///
-    /// A step that fails leaves the database as the step before left it. Blocks.
+    /// `connect` makes the connection that writes; it is not called for a database that is newer than this program. A step
+    /// that fails leaves the database as the step before left it. Blocks.
     ///
     /// - Throws: the fault `badSettings` for a database that is newer than this program, which is not touched; the
     ///   database's own errors.
-    public func migrate(_ writer: some DatabaseWriter, at path: String) throws {
+    public func open<Writer: DatabaseWriter>(_ path: String, _ connect: () throws -> Writer) throws -> Writer {
+        if let found = StoredVersion.read(path) { try check(found) }
+        let writer = try connect()
+        try migrate(writer, at: path)
+        return writer
+    }
+
+    private func check(_ found: Int) throws(PlatformFault) {
+        guard !(0...steps.count).contains(found) else { return }
+        throw PlatformFault(
+            .badSettings,
+            "The database of \(subject) was written by a newer Martlet (schema \(found), known: \(steps.count)).",
+            hint: "Start that version, or put back the copy that it made before its first start."
+        )
+    }
+
+    private func migrate(_ writer: some DatabaseWriter, at path: String) throws {
         let found = try writer.read { try Int.fetchOne($0, sql: "PRAGMA user_version") ?? 0 }
-        guard (0...steps.count).contains(found) else {
-            throw PlatformFault(
-                .badSettings,
-                "The database of \(subject) was written by a newer Martlet (schema \(found), known: \(steps.count)).",
-                hint: "Start that version, or put back the copy that it made before its first start."
-            )
-        }
+        try check(found)
         guard found < steps.count else { return }
         if found > 0 { try copy(writer, to: "\(path).schema-\(found)") }
         for step in found..<steps.count {

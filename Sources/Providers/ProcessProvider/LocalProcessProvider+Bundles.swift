@@ -3,6 +3,7 @@
 public import FaultModel
 import Foundation
 public import FunctionModel
+import Logging
 public import ProviderContract
 import StoreContract
 
@@ -57,7 +58,8 @@ extension LocalProcessProvider: ImageFacet {
                 )
             }
             try await self.store.deleteImage(name: name, tag: tag)
-            try await self.removeUnusedBundles()
+            // In a task of its own, since the name is gone whether or not somebody waits for the rest.
+            await Task { await self.removeUnusedBundles() }.value
         }
     }
 
@@ -95,17 +97,25 @@ extension LocalProcessProvider: ImageFacet {
 
     /// Removes content that neither a name, nor a revision in use, nor a replica that is still there refers to.
     ///
-    /// Within a change. Replicas of another run are not known here: as long as there are any, all content stays.
-    func removeUnusedBundles() async throws(PlatformFault) {
+    /// Within a change. Replicas of another run are not known here: as long as there are any, all content stays. What is
+    /// not removed now is removed another time.
+    func removeUnusedBundles() async {
         guard !parts.otherRun.isThere else { return }
-        var used = Set(try await store.images().map(\.digest))
-        used.formUnion(try await store.usedBundles().keys)
+        do throws(PlatformFault) {
+            let (used, contents) = (try await bundlesInUse(), contents)
+            discard(try await Self.onDisk(parts.disk) { contents.retire(besides: used) })
+        } catch {
+            guard error.code != .shuttingDown else { return }
+            logger.warning("unused bundles were not removed", metadata: ["why": "\(error)"])
+        }
+    }
+
+    private func bundlesInUse() async throws(PlatformFault) -> Set<String> {
+        let named = try await store.images().map(\.digest)
+        let pinned = try await store.usedBundles().keys
         leaving.removeAll { $0.isGone }
         let running = (Array(functions.values) + leaving).flatMap(\.bundleFolders)
-        used.formUnion(running.map { ($0 as NSString).lastPathComponent })
-        let contents = contents
-        let retired = try await Self.onDisk(parts.disk) { [used] in contents.retire(besides: used) }
-        discard(retired)
+        return Set(named).union(pinned).union(running.map { ($0 as NSString).lastPathComponent })
     }
 
     /// Removes folders that nobody finds any more.

@@ -226,14 +226,19 @@ extension LocalProcessProvider {
         try checkSecrets(spec.run.secrets, of: spec.id)
         let deployment = spec.deployment
         let digest = deployment.runsOnHost ? nil : try await digest(of: spec.run.image, for: spec.id)
-        guard limitsAreEnforced || !settings.requiresLimits || ResourceLimits(spec.run.limits).isEmpty else {
-            throw PlatformFault(
-                .invalidValue,
-                "This machine does not enforce limits, and Martlet was started with --require-limits.",
-                hint: "Leave the limits out, or start Martlet where it may write control groups."
-            )
-        }
+        try checkLimits(spec.run.limits)
         return StoredRevision(number: number, deployment: deployment, bundleDigest: digest)
+    }
+
+    private func checkLimits(_ limits: ResourceAmounts) throws(PlatformFault) {
+        guard settings.requiresLimits, !limits.areEnforced(byGroups: limitsAreEnforced) else { return }
+        throw PlatformFault(
+            .invalidValue,
+            "This machine does not enforce these limits, and Martlet was started with --require-limits.",
+            hint: limits.limitGPUs
+                ? "Leave those of graphics processors out: processes share the machine's."
+                : "Leave the limits out, or start Martlet where it may write control groups."
+        )
     }
 
     private func checkSecrets(_ names: [String], of id: FunctionID) throws(PlatformFault) {

@@ -228,16 +228,10 @@ public actor LocalProcessProvider: FunctionProvider {
     }
 
     /// Removes what runs that have ended left of bundles, and those that nobody uses.
-    ///
-    /// What is not removed now is removed another time.
     private func tidyBundles(of generations: [Generation]) async {
         discard(contents.leftovers(of: generations))
-        do throws(PlatformFault) {
-            try await change { () throws(PlatformFault) in try await self.removeUnusedBundles() }
-        } catch {
-            guard error.code != .shuttingDown else { return }
-            logger.warning("unused bundles were not removed", metadata: ["why": "\(error)"])
-        }
+        // Where the state is a successor's by now, so are the bundles.
+        try? await change { await self.removeUnusedBundles() }
     }
 
     /// Starts a stored function; what an older or newer version let pass and this one cannot read is told once.

@@ -39,12 +39,7 @@ public final class SQLiteDesiredStore: DesiredStore {
     private init(path: String, disk: DispatchQueue) throws(PlatformFault) {
         self.disk = disk
         do {
-            var configuration = Configuration()
-            configuration.journalMode = .wal
-            configuration.busyMode = .timeout(5)
-            writer = try DatabaseQueue(path: path, configuration: configuration)
-            try writer.syncEveryCommit()
-            try Self.schema.migrate(writer, at: path)
+            writer = try Self.schema.open(path) { try Self.connection(to: path) }
             documents = SQLitePlatformStore(writer, gate)
         } catch let fault as PlatformFault {
             throw fault
@@ -57,6 +52,15 @@ public final class SQLiteDesiredStore: DesiredStore {
             )
         }
         Self.syncFolder(of: path)
+    }
+
+    private static func connection(to path: String) throws -> DatabaseQueue {
+        var configuration = Configuration()
+        configuration.journalMode = .wal
+        configuration.busyMode = .timeout(5)
+        let writer = try DatabaseQueue(path: path, configuration: configuration)
+        try writer.syncEveryCommit()
+        return writer
     }
 
     /// Makes the names in a file's folder last.
@@ -329,7 +333,8 @@ public final class SQLiteDesiredStore: DesiredStore {
     }
 
     static func fault(_ error: any Error) -> PlatformFault {
-        PlatformFault(
+        if let error = error as? CancellationError { return .givenUp(error) }
+        return PlatformFault(
             .storageUnavailable,
             "The database of deployments cannot be used: \(words(for: error)). Nothing was changed.",
             hint: "Check the free space and the rights of the data directory, then try again.",

@@ -10,7 +10,8 @@ public import FunctionModel
 /// method returns, in so far as the store lasts at all, and is whole or not there whatever happens meanwhile. Rules are
 /// the provider's: a store refuses nothing but what it cannot keep.
 ///
-/// Every method throws `storageUnavailable` when the store cannot be read or written; nothing was changed then.
+/// Every method throws `storageUnavailable` when the store cannot be read or written; nothing was changed then. Nor was it
+/// where a method gives up because its task is cancelled, which is `shuttingDown`.
 ///
 /// `StoreConformance` is the suite that every implementation passes.
 public protocol DesiredStore: Sendable {

@@ -47,6 +47,20 @@ final class QueueDatabase: Sendable {
     /// Opens the database, making it where it is missing.
     init(path: String) throws {
         self.path = path
+        isNew = !FileManager.default.fileExists(atPath: path)
+        pool = try QueueSchema.calls.open(path) { try Self.connections(to: path) }
+        var plain = Configuration()
+        plain.busyMode = .timeout(10)
+        checkpointer = try DatabaseQueue(path: path, configuration: plain)
+        lookups = try DatabaseQueue(path: path, configuration: plain)
+        pool.writeWithoutTransaction { followLog($0) }
+        let folder = (path as NSString).deletingLastPathComponent
+        if isNew, !SpillFolder.syncFolder(folder) {
+            throw DatabaseError(resultCode: .SQLITE_IOERR, message: "the data directory cannot be synced")
+        }
+    }
+
+    private static func connections(to path: String) throws -> DatabasePool {
         // Whoever wrote the log may have met with a failed sync.
         try QueueLog.writeAgain(of: path)
         var configuration = Configuration()
@@ -57,22 +71,12 @@ final class QueueDatabase: Sendable {
             try database.execute(sql: "PRAGMA wal_autocheckpoint = 0")
             try database.execute(sql: "PRAGMA cache_size = -16384")
         }
-        isNew = !FileManager.default.fileExists(atPath: path)
-        pool = try DatabasePool(path: path, configuration: configuration)
+        let pool = try DatabasePool(path: path, configuration: configuration)
         try pool.syncEveryCommit()
         try pool.writeWithoutTransaction { database in
             try database.execute(sql: "PRAGMA wal_checkpoint(TRUNCATE)")
         }
-        try QueueSchema.calls.migrate(pool, at: path)
-        var plain = Configuration()
-        plain.busyMode = .timeout(10)
-        checkpointer = try DatabaseQueue(path: path, configuration: plain)
-        lookups = try DatabaseQueue(path: path, configuration: plain)
-        pool.writeWithoutTransaction { followLog($0) }
-        let folder = (path as NSString).deletingLastPathComponent
-        if isNew, !SpillFolder.syncFolder(folder) {
-            throw DatabaseError(resultCode: .SQLITE_IOERR, message: "the data directory cannot be synced")
-        }
+        return pool
     }
 
     /// What the writer has prepared.

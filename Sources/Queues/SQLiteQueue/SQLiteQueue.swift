@@ -9,6 +9,7 @@ public import Logging
 import NIOCore
 import ProcessControl
 public import QueueContract
+import SQLiteSchema
 import Synchronization
 
 /// The embedded queue: a file of SQLite's with a journal in front of it, a sync per group of changes.
@@ -179,6 +180,7 @@ public final class SQLiteQueue: CallQueue {
         switch error {
         case let fault as PlatformFault: fault
         case let error as DatabaseError where error.isOfStorage: error.fault
+        case let error as CancellationError: .givenUp(error)
         default: .unexpected(error, doing: "keeping a call")
         }
     }

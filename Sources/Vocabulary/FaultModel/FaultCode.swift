@@ -91,7 +91,7 @@ extension FaultCode {
     public static let storageUnavailable = FaultCode(rawValue: "storage-unavailable")
     /// The platform holds as much as it may for others: bodies, or calls that wait.
     public static let overloaded = FaultCode(rawValue: "overloaded")
-    /// The platform is stopping.
+    /// The platform is stopping, or whoever asked waits no more.
     public static let shuttingDown = FaultCode(rawValue: "shutting-down")
     /// Something that we did not foresee.
     public static let internalError = FaultCode(rawValue: "internal-error")

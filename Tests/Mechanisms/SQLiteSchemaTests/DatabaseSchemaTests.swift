@@ -16,8 +16,7 @@ struct DatabaseSchemaTests {
     private let second = "CREATE TABLE two (number INTEGER) STRICT; INSERT INTO two SELECT number FROM one;"
 
     private func migrate(_ steps: [String]) throws {
-        let database = try DatabaseQueue(path: path)
-        try DatabaseSchema(of: "things", steps: steps).migrate(database, at: path)
+        let database = try DatabaseSchema(of: "things", steps: steps).open(path) { try DatabaseQueue(path: path) }
         try database.close()
     }
 
@@ -64,6 +63,31 @@ struct DatabaseSchemaTests {
         try DatabaseQueue(path: path).write { try $0.execute(sql: "PRAGMA user_version = \(version)") }
         let fault = #expect(throws: PlatformFault.self) { try migrate([first]) }
         #expect(fault?.code == .badSettings && fault?.message.contains("The database of things was written") == true)
+    }
+
+    @Test(arguments: [false, true])
+    func `a newer file is not even opened for writing, wherever its version stands`(isInLog: Bool) throws {
+        let newer = try DatabasePool(path: path)
+        try newer.writeWithoutTransaction { database in
+            try database.execute(sql: "\(first) PRAGMA wal_checkpoint(TRUNCATE); PRAGMA user_version = 9;")
+        }
+        // As a crash leaves it, or as it is when all is written back.
+        let left = TemporaryFolder()
+        if isInLog { try folder.copyContents(to: left) }
+        try newer.close()
+        if !isInLog { try folder.copyContents(to: left) }
+        left.remove("some.sqlite-shm")
+        let before = left.contents
+        let schema = DatabaseSchema(of: "things", steps: [first])
+        let fault = #expect(throws: PlatformFault.self) {
+            _ = try schema.open("\(left.path)/some.sqlite") { () throws -> DatabaseQueue in
+                throw DatabaseError(message: "it is opened for writing")
+            }
+        }
+        #expect(fault?.message.contains("schema 9, known: 1") == true)
+        left.remove("some.sqlite-shm")
+        #expect(left.contents == before)
+        #expect(before.keys.contains("some.sqlite-wal") == isInLog)
     }
 
     @Test func `a damaged file is found by looking, a sound one and none are not`() throws {

@@ -6,6 +6,7 @@ import FunctionModel
 import Logging
 import ProviderContract
 import SQLiteStore
+import StoreContract
 import TestSupport
 import Testing
 
@@ -20,13 +21,19 @@ struct BundleStoreTests {
 
     init() throws { directory = try DataDirectory(path: scratch.path + "/data") }
 
-    private func start() async throws -> LocalProcessProvider {
+    private func open() async throws -> SQLiteDesiredStore {
+        try await SQLiteDesiredStore.open(at: directory.file("martlet.sqlite"))
+    }
+
+    private func start() async throws -> LocalProcessProvider { try await start(try await open()) }
+
+    private func start(_ store: any DesiredStore) async throws -> LocalProcessProvider {
         var logger = Logger(label: "test")
         logger.logLevel = .critical
         return try await LocalProcessProvider(
             LocalProcessProvider.Settings(
                 dataDirectory: directory,
-                store: try await SQLiteDesiredStore.open(at: directory.file("martlet.sqlite")),
+                store: store,
                 platformURL: "http://127.0.0.1:8080",
                 version: ProviderInfo.Version(release: "test", sha: "test")
             ),
@@ -75,6 +82,15 @@ struct BundleStoreTests {
         await provider.shutdown(within: .zero)
     }
 
+    @Test func `a bundle whose name is gone is removed though nobody waits for that any more`() async throws {
+        let provider = try await start(StoreOfTheImpatient(store: try await open()))
+        let record = try await upload("fn", to: provider)
+        try await Task { try await provider.deleteBundle(name: "fn", tag: "latest") }.value
+        #expect(try await provider.bundles().isEmpty)
+        #expect(!contents().contains(record.digest))
+        await provider.shutdown(within: .zero)
+    }
+
     @Test func `the bundle of a function that is gone stays while its last replica ends`() async throws {
         let provider = try await start()
         let script = "trap '' TERM\ntouch \"$HOME/started\"\nwhile :; do sleep 1; done\n"
@@ -119,4 +135,34 @@ struct BundleStoreTests {
         }
         await provider.shutdown(within: .zero)
     }
+}
+
+/// A store whose callers are cancelled as soon as an image has lost its name.
+private struct StoreOfTheImpatient: DesiredStore {
+    let store: SQLiteDesiredStore
+
+    func deleteImage(name: String, tag: String) async throws(PlatformFault) {
+        try await store.deleteImage(name: name, tag: tag)
+        withUnsafeCurrentTask { $0?.cancel() }
+    }
+
+    func functions() async throws(PlatformFault) -> [StoredFunction] { try await store.functions() }
+    func insert(_ function: StoredFunction) async throws(PlatformFault) { try await store.insert(function) }
+    func insert(_ revision: StoredRevision, of id: FunctionID) async throws(PlatformFault) {
+        try await store.insert(revision, of: id)
+    }
+    func setDesiredReplicas(_ numbers: [FunctionID: Int]) async throws(PlatformFault) {
+        try await store.setDesiredReplicas(numbers)
+    }
+    func setReadyRevision(_ number: Int, of id: FunctionID, createdAt: Timestamp) async throws(PlatformFault) {
+        try await store.setReadyRevision(number, of: id, createdAt: createdAt)
+    }
+    func delete(_ id: FunctionID) async throws(PlatformFault) { try await store.delete(id) }
+    func namespaces() async throws(PlatformFault) -> [NamespaceRecord] { try await store.namespaces() }
+    func put(_ namespace: NamespaceRecord) async throws(PlatformFault) { try await store.put(namespace) }
+    func deleteNamespace(_ name: String) async throws(PlatformFault) { try await store.deleteNamespace(name) }
+    func images() async throws(PlatformFault) -> [BundleRecord] { try await store.images() }
+    func put(_ image: BundleRecord) async throws(PlatformFault) { try await store.put(image) }
+    func usedBundles() async throws(PlatformFault) -> [String: FunctionID] { try await store.usedBundles() }
+    func close() async throws(PlatformFault) { try await store.close() }
 }

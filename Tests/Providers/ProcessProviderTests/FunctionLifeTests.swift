@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import FaultModel
 import Foundation
 import FunctionModel
 import ProcessControl
@@ -98,6 +99,29 @@ struct FunctionLifeTests {
             "\(status)"
         )
         await running.stop()
+    }
+
+    // MARK: Limits
+
+    @Test func `graphics processors are limited by nothing, which a status tells and --require-limits refuses`()
+        async throws
+    {
+        let (lenient, strict) = (try await RunningProvider(), try await RunningProvider(requiresLimits: true))
+        let id = RunningProvider.id("fn")
+        var deployment = FunctionDeployment(service: "fn", image: "host", envProcess: "cat")
+        deployment.limits = FunctionResources(gpus: ["nvidia.com/gpu": "1"])
+        let limited = try FunctionSpec(deployment)
+        try await lenient.provider.create(limited)
+        #expect(try await lenient.provider.function(id, includingUsage: false).martlet?.limitsEnforced == false)
+        deployment.limits = FunctionResources(gpus: ["nvidia.com/gpu": "0"])
+        try await strict.provider.create(try FunctionSpec(deployment))
+        #expect(try await strict.provider.function(id, includingUsage: false).martlet?.limitsEnforced == true)
+        let fault = await #expect(throws: PlatformFault.self) {
+            _ = try await strict.provider.update(limited, forced: false)
+        }
+        #expect(fault?.code == .invalidValue && fault?.hint?.contains("graphics processors") == true)
+        await lenient.stop()
+        await strict.stop()
     }
 
     // MARK: What is left

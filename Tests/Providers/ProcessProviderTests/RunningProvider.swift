@@ -19,7 +19,8 @@ struct RunningProvider {
     init(
         in folder: TemporaryFolder = TemporaryFolder(),
         generation: Generation = .even,
-        hasPredecessor: Bool = false
+        hasPredecessor: Bool = false,
+        requiresLimits: Bool = false
     ) async throws {
         self.folder = folder
         var logger = Logger(label: "test")
@@ -30,6 +31,7 @@ struct RunningProvider {
                 dataDirectory: directory,
                 store: try await SQLiteDesiredStore.open(at: directory.file("martlet.sqlite")),
                 platformURL: "http://127.0.0.1:8080",
+                requiresLimits: requiresLimits,
                 version: ProviderInfo.Version(release: "test", sha: "test"),
                 generation: generation,
                 hasPredecessor: hasPredecessor

@@ -70,8 +70,10 @@ struct StoredFileTests {
         let database = try DatabaseQueue(path: path)
         try await database.write { try $0.execute(sql: "PRAGMA user_version = 99") }
         try database.close()
+        let before = folder.contents
         let fault = await #expect(throws: PlatformFault.self) { _ = try await SQLiteDesiredStore.open(at: path) }
         #expect(fault?.code == .badSettings && fault?.message.contains("newer Martlet (schema 99") == true)
+        #expect(folder.contents == before)
     }
 
     @Test func `a damaged file is told as one, and left alone`() async throws {

@@ -104,8 +104,10 @@ struct DamageTests {
         let database = try DatabaseQueue(path: "\(folder.path)/calls.sqlite")
         try await database.write { try $0.execute(sql: "PRAGMA user_version = 99") }
         try database.close()
+        let before = folder.contents
         let fault = #expect(throws: PlatformFault.self) { _ = try open(folder) }
         #expect(fault?.code == .badSettings && fault?.message.contains("newer Martlet") == true)
+        #expect(folder.contents == before)
     }
 
     @Test func `a file of the version before is brought up to date, and a copy of it is kept`() async throws {
@@ -130,6 +132,17 @@ struct DamageTests {
         #expect(await queue.counts().total.drift == 0)
         await queue.close()
         #expect(FileManager.default.fileExists(atPath: "\(folder.path)/calls.sqlite.schema-1"))
+    }
+
+    @Test func `a task that is cancelled is told so, and not of a queue that fails`() async throws {
+        let queue = try open(folder)
+        let fault = await Task { () -> PlatformFault? in
+            withUnsafeCurrentTask { $0?.cancel() }
+            do throws(PlatformFault) { _ = try await queue.call("any") } catch { return error }
+            return nil
+        }.value
+        #expect(fault?.code == .shuttingDown)
+        await queue.close()
     }
 
     @Test func `bodies that no call belongs to are removed at the start, the others are not`() async throws {

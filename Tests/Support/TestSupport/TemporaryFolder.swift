@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Foundation
+public import Foundation
 
 /// A folder of a test's own, removed with its owner.
 public final class TemporaryFolder: Sendable {
@@ -31,6 +31,16 @@ public final class TemporaryFolder: Sendable {
 
     /// Removes a file.
     public func remove(_ name: String) { try? FileManager.default.removeItem(atPath: "\(path)/\(name)") }
+
+    /// The files in this folder and what is in them.
+    public var contents: [String: Data] {
+        let names = (try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []
+        return Dictionary(
+            uniqueKeysWithValues: names.compactMap { name in
+                FileManager.default.contents(atPath: "\(path)/\(name)").map { (name, $0) }
+            }
+        )
+    }
 
     /// Copies everything in this folder, as it is at the moment, into another one.
     public func copyContents(to other: TemporaryFolder) throws {

@@ -331,15 +331,27 @@ struct FunctionSpecTests {
         var faults: [String] = []
         let spec = FunctionSpec(stored: given, of: id) { faults.append($0) }
         #expect(spec.deployment.labels == given.labels && spec.deployment.annotations == given.annotations)
-        #expect(spec.calls.deadline == nil && spec.calls.maxInFlight == 3 && spec.calls.methods == nil)
+        #expect(spec.calls.deadline == nil && spec.calls.maxInFlight == 3)
         #expect(spec.scaling == ScalingSpec(min: 1, max: Int(Int32.max)) && spec.paths == ["/ok"])
         #expect(spec.calls.access != .public, "who may call it is not known, so nobody may")
+        #expect(spec.calls.methods == [], "by which methods is not known, so by none")
         #expect(faults.count == 8 && faults.contains { $0.contains("com.martlet.colour") }, "\(faults)")
         let status = FunctionStatus(given, namespace: id.namespace, createdAt: .now())
         let received = FunctionSpec(received: status)
         #expect(
             received.calls == spec.calls && received.scaling == spec.scaling && received.deployment == spec.deployment
         )
+    }
+
+    @Test(arguments: [
+        ("GET, Query", ["GET"]), ("get", []), ("", []), (",", []), ("X-Y, POST ,PUT", ["POST", "PUT"]),
+    ])
+    func `methods of which some cannot be parsed do not open a function to the others`(
+        text: String,
+        methods: [String]
+    ) {
+        let stored = FunctionSpec(stored: deployment(annotations: ["com.martlet.methods": text]), of: id)
+        #expect(stored.calls.methods == methods)
     }
 
     @Test func `the label that only reading adds is none of a spec's`() throws {

@@ -53,6 +53,16 @@ extension ImageDefaults {
     }
 }
 
+extension ResourceAmounts {
+    /// Whether graphics processors are limited, which nothing enforces for processes.
+    var limitGPUs: Bool { gpus.values.contains { $0 > 0 } }
+
+    /// Whether all that is limited is enforced, where control groups can be written or not.
+    func areEnforced(byGroups hasGroups: Bool) -> Bool {
+        !limitGPUs && (hasGroups || ResourceLimits(self).isEmpty)
+    }
+}
+
 extension ResourceLimits {
     /// What the system can limit.
     init(_ amounts: ResourceAmounts) {

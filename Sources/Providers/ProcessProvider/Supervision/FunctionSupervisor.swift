@@ -319,7 +319,7 @@ final class FunctionSupervisor {
             state: state,
             reason: reason,
             since: since,
-            limitsEnforced: newest.limits.isEmpty || limitsEnforced
+            limitsEnforced: newest.spec.run.limits.areEnforced(byGroups: limitsEnforced)
         )
         return status
     }

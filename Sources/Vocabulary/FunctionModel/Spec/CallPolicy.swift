@@ -14,7 +14,7 @@ public struct CallPolicy: Sendable, Equatable {
     public var retry: Retry
     /// Who may call it.
     public var access: AccessMode
-    /// The methods that it may be called with, in capital letters; nil means any.
+    /// The methods that it may be called with, in capital letters; nil means any, an empty list that nobody may call it.
     public var methods: [String]?
 
     /// `queueDepth` where nothing is said of it.

@@ -50,7 +50,8 @@ public struct FunctionSpec: Sendable, Equatable {
     /// Reads a deployment that was accepted before, perhaps by another version: what cannot be parsed counts as absent,
     /// and each of these faults is noted as a sentence.
     ///
-    /// An access mode that is not known stays as it is, and lets nobody in.
+    /// What says who may call the function never opens it: an access mode that is not known stays as it is, and lets nobody
+    /// in; of its methods those that can be parsed are left, be it none.
     public init(stored deployment: FunctionDeployment, of id: FunctionID, noting: (String) -> Void = { _ in }) {
         var reader = SpecReader(deployment)
         self.init(deployment, of: id, &reader)
@@ -242,12 +243,14 @@ extension SpecReader {
     fileprivate mutating func methods() -> [String]? {
         guard let words = list(.methods) else { return nil }
         let capitals = UInt8(ascii: "A")...UInt8(ascii: "Z")
-        if !words.isEmpty, words.allSatisfy({ !$0.isEmpty && $0.utf8.allSatisfy(capitals.contains) }) { return words }
+        let methods = words.filter { !$0.isEmpty && $0.utf8.allSatisfy(capitals.contains) }
+        if !methods.isEmpty, methods.count == words.count { return methods }
         note(
             "\(PlatformLabel.methods.name) is \"\(NameRule.printable(text(.methods) ?? ""))\".",
             hint: "List methods in capital letters, as GET, POST."
         )
-        return nil
+        // Whoever wrote it wanted fewer methods, not all of them.
+        return methods
     }
 }
 

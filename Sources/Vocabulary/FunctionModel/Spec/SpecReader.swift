@@ -4,8 +4,8 @@ import FaultModel
 
 /// Reads single variables, labels and annotations, and notes what is wrong with them.
 ///
-/// What cannot be parsed counts as absent, and a number out of its range as the nearest inside: whether the faults are
-/// refused or only told of is for the caller to say.
+/// What cannot be parsed counts as absent, and a number out of its range as the nearest inside; of what lets callers in,
+/// only what can be parsed counts. Whether the faults are refused or only told of is for the caller to say.
 struct SpecReader {
     /// Those that are not empty.
     let variables: [String: String]
