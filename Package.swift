@@ -195,7 +195,11 @@ let package = Package(
         ),
         module(.providers, "ProviderConformance", ["FaultModel", "FunctionModel", "ProviderContract"]),
         module(.providers, "ProviderContract", ["FaultModel", "FunctionModel", deque]),
-        module(.providers, "SQLiteStore", ["FaultModel", "FunctionModel", "SQLiteSchema", "StoreContract", sqlite]),
+        module(
+            .providers,
+            "SQLiteStore",
+            ["FaultModel", "FunctionModel", "ProcessControl", "SQLiteSchema", "StoreContract", sqlite]
+        ),
         module(.providers, "StoreConformance", ["FaultModel", "FunctionModel", "StoreContract"]),
         module(.providers, "StoreContract", ["FaultModel", "FunctionModel"]),
 

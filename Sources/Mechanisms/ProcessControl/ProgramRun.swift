@@ -75,14 +75,8 @@ public struct ProgramRun: Sendable {
     private static func write(_ bytes: [UInt8], to descriptor: Int32) {
         makeBlocking(descriptor)
         defer { close(descriptor) }
-        var rest = bytes[...]
-        while !rest.isEmpty {
-            let count = rest.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
-            if count < 0, errno == EINTR { continue }
-            // The program reads no more, which is its right.
-            guard count > 0 else { return }
-            rest = rest.dropFirst(count)
-        }
+        // A program that reads no more has the right to.
+        _ = bytes.withUnsafeBytes { SystemFile.writeAll($0, to: descriptor) }
     }
 
     private static func readToEnd(_ descriptor: Int32) -> String {

@@ -58,6 +58,15 @@ package enum SystemFile {
         return true
     }
 
+    /// Makes the names in a folder last; false, with the reason in `errno`, when that fails.
+    @discardableResult
+    package static func syncFolder(_ path: String) -> Bool {
+        let folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        guard folder >= 0 else { return false }
+        defer { close(folder) }
+        return fsync(folder) == 0
+    }
+
     /// The text of a file; nil where it cannot be read.
     package static func text(_ path: String) -> String? { bytes(path).map { String(decoding: $0, as: UTF8.self) } }
 

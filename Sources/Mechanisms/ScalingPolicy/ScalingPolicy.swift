@@ -52,7 +52,7 @@ public enum ScalingPolicy {
         return min(max(0, Int(clamping: count)), Int(Int32.max))
     }
 
-    /// Decides for a function with so many desired-for replicas.
+    /// Decides for a function of which so many replicas are desired.
     ///
     /// Up at once, down to the greatest need of the window, to zero after the idle time. A sleeping function stays
     /// asleep: its next call wakes it.

@@ -152,7 +152,7 @@ extension LocalProcessProvider {
                 supervisor.setDesired(replicas)
                 return (replicas, nil)
             }
-            self.desired.waiter(replicas, of: id, onDisk: before)
+            self.desired.desire(replicas, of: id, onDisk: before)
             supervisor.setDesired(replicas)
             return (replicas, supervisor.createdAt)
         }
@@ -178,7 +178,7 @@ extension LocalProcessProvider {
         }
     }
 
-    /// Returns when all waiters up to now are on disk.
+    /// Returns when all that was desired up to now is on disk.
     func keepDesired() async throws(PlatformFault) {
         let outcome = await withCheckedContinuation { continuation in
             // Unowned: all who wait for it are told, whichever of them is cancelled.
@@ -188,12 +188,12 @@ extension LocalProcessProvider {
     }
 
     private func writeDesired() async {
-        while let (waiters, waiting) = desired.take() {
+        while let (numbers, waiting) = desired.take() {
             let outcome: DesiredReplicas.Outcome
             do throws(PlatformFault) {
                 // Others may have written them: then the store may be a successor's by now.
-                if !waiters.isEmpty { try await store.setDesiredReplicas(waiters) }
-                desired.written(waiters)
+                if !numbers.isEmpty { try await store.setDesiredReplicas(numbers) }
+                desired.written(numbers)
                 outcome = .success(())
             } catch {
                 outcome = .failure(error)

@@ -5,7 +5,7 @@ public import FaultModel
 import Foundation
 public import FunctionModel
 import GRDB
-import Glibc
+import ProcessControl
 import SQLiteSchema
 public import StoreContract
 
@@ -51,7 +51,7 @@ public final class SQLiteDesiredStore: DesiredStore {
                 cause: error
             )
         }
-        Self.syncFolder(of: path)
+        SystemFile.syncFolder((path as NSString).deletingLastPathComponent)
     }
 
     private static func connection(to path: String) throws -> DatabaseQueue {
@@ -61,14 +61,6 @@ public final class SQLiteDesiredStore: DesiredStore {
         let writer = try DatabaseQueue(path: path, configuration: configuration)
         try writer.syncEveryCommit()
         return writer
-    }
-
-    /// Makes the names in a file's folder last.
-    private static func syncFolder(of path: String) {
-        let folder = Glibc.open((path as NSString).deletingLastPathComponent, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-        guard folder >= 0 else { return }
-        fsync(folder)
-        Glibc.close(folder)
     }
 
     /// See the contract's `close`: everything is in the one file afterwards.

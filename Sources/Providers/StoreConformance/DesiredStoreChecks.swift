@@ -129,6 +129,18 @@ public enum DesiredStoreChecks {
         },
     ]
 
+    /// A function at zero replicas that serves by its first revision while its second is not ready.
+    private static func keepFunctionOfTwoRevisions(in store: any DesiredStore) async throws -> StoredFunction {
+        var function = function("fn", digest: "sha256-1")
+        let newest = revision(2, image: "other", digest: "sha256-2")
+        try await store.insert(function)
+        try await store.setReadyRevision(1, of: function.id, createdAt: function.createdAt)
+        try await store.insert(newest, of: function.id)
+        try await store.setDesiredReplicas([function.id: 0])
+        (function.readyRevision, function.revision, function.desiredReplicas) = (function.revision, newest, 0)
+        return function
+    }
+
     private static let others: [DesiredStoreCheck] = [
         DesiredStoreCheck("namespaces are kept, replaced and forgotten") { subject in
             let store = subject.store
@@ -161,15 +173,19 @@ public enum DesiredStoreChecks {
             try expect(left.map(\.tag) == ["1", "2"], "\(left) is left")
         },
         DesiredStoreCheck("what was kept is there when the store is opened again") { subject in
-            let function = function("fn", digest: "sha256-1")
-            try await subject.store.insert(function)
-            try await subject.store.setDesiredReplicas([function.id: 0])
-            try await subject.store.put(NamespaceRecord(name: "a"))
+            let namespace = NamespaceRecord(name: "a", labels: ["of": "a"])
+            let moment = Timestamp(nanosecondsSinceEpoch: 5)
+            let image = BundleRecord(name: "b", tag: "1", digest: "sha256-3", language: "python", createdAt: moment)
+            try await subject.store.put(namespace)
+            try await subject.store.put(image)
+            let function = try await keepFunctionOfTwoRevisions(in: subject.store)
             guard let store = try await subject.reopened() else { return }
-            let found = try await store.functions()
-            try expect(found.map(\.desiredReplicas) == [0] && found.map(\.id) == [function.id], "\(found) is there")
-            let namespaces = try await store.namespaces()
-            try expect(namespaces == [NamespaceRecord(name: "a")], "\(namespaces) is there")
+            let (functions, namespaces) = (try await store.functions(), try await store.namespaces())
+            try expect(functions == [function], "\(functions) is there")
+            try expect(namespaces == [namespace], "\(namespaces) is there")
+            let (images, used) = (try await store.images(), try await store.usedBundles())
+            try expect(images == [image], "\(images) is there")
+            try expect(used == ["sha256-1": function.id, "sha256-2": function.id], "\(used) are in use")
             try await store.close()
         },
         DesiredStoreCheck("a store that is closed refuses, and is closed again without harm") { subject in

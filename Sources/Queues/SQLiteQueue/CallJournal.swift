@@ -111,7 +111,7 @@ struct CallJournal {
         guard !files.allSatisfy(\.isOpen) else { return }
         for index in files.indices where !files[index].isOpen { try files[index].open() }
         let folder = (files[0].path as NSString).deletingLastPathComponent
-        guard SpillFolder.syncFolder(folder) else {
+        guard SystemFile.syncFolder(folder) else {
             close()
             throw .system(errno)
         }

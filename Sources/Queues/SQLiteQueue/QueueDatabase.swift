@@ -5,6 +5,7 @@ import FaultModel
 import Foundation
 import GRDB
 import GRDBSQLite
+import ProcessControl
 import SQLiteSchema
 import Synchronization
 
@@ -55,7 +56,7 @@ final class QueueDatabase: Sendable {
         lookups = try DatabaseQueue(path: path, configuration: plain)
         pool.writeWithoutTransaction { followLog($0) }
         let folder = (path as NSString).deletingLastPathComponent
-        if isNew, !SpillFolder.syncFolder(folder) {
+        if isNew, !SystemFile.syncFolder(folder) {
             throw DatabaseError(resultCode: .SQLITE_IOERR, message: "the data directory cannot be synced")
         }
     }

@@ -199,7 +199,7 @@ extension SQLiteQueue {
         }
     }
 
-    /// Most calls that one transaction changes on somebody's waiter: others wait for it.
+    /// Most calls that one transaction changes on somebody's request: others wait for it.
     static let step = 200
 
     /// Makes a change again and again, each time in a transaction of its own, until it finds nothing more to do.

@@ -53,14 +53,7 @@ struct SpillFolder: Sendable {
     var names: Set<String> { Set((try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []) }
 
     /// Makes the names in the folder last.
-    func syncNames() -> Bool { Self.syncFolder(path) }
-
-    static func syncFolder(_ path: String) -> Bool {
-        let folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-        guard folder >= 0 else { return false }
-        defer { close(folder) }
-        return fsync(folder) == 0
-    }
+    func syncNames() -> Bool { SystemFile.syncFolder(path) }
 
     private static func failure() -> PlatformFault {
         PlatformFault(

@@ -54,7 +54,7 @@ struct WatchedFunction {
         }
         if let since = scalingSince, now - since < Self.answerLimit { return nil }
         scalingSince = now
-        // While the provider has not told of it yet, or has failed, the same waiter is no new decision.
+        // While the provider has not told of it yet, or has failed, the same number is no new decision.
         if asked != decision.replicas { note(from: current, to: decision.replicas, decision.load, decision.reason) }
         asked = decision.replicas
         return Autoscaler.Change(id: route.id, from: current, to: decision.replicas)

@@ -43,31 +43,31 @@ final class ConnectionWaiter {
 }
 
 /// The calls that wait for a connection to one replica on one event loop, the oldest first.
-struct WishLine {
-    private var line = Deque<ConnectionWaiter>()
+struct ConnectionWaiters {
+    private var waiting = Deque<ConnectionWaiter>()
     /// How many there are that have not given up.
     private(set) var count = 0
 
     /// When the oldest began to wait.
-    var oldest: NIODeadline? { line.first { $0.isWaiting }?.since }
+    var oldest: NIODeadline? { waiting.first { $0.isWaiting }?.since }
 
     /// One that wants a fresh connection has waited for an answer before: it comes first.
     mutating func add(_ waiter: ConnectionWaiter) {
         count += 1
-        if waiter.isFresh { line.prepend(waiter) } else { line.append(waiter) }
+        if waiter.isFresh { waiting.prepend(waiter) } else { waiting.append(waiter) }
     }
 
     /// The oldest of those that a new connection, or a kept one, is good enough for.
     mutating func next(isFresh: Bool) -> ConnectionWaiter? {
-        while let first = line.first, !first.isWaiting { line.removeFirst() }
-        guard let index = line.firstIndex(where: { $0.isWaiting && (isFresh || !$0.isFresh) }) else { return nil }
+        while let first = waiting.first, !first.isWaiting { waiting.removeFirst() }
+        guard let index = waiting.firstIndex(where: { $0.isWaiting && (isFresh || !$0.isFresh) }) else { return nil }
         count -= 1
-        return line.remove(at: index)
+        return waiting.remove(at: index)
     }
 
     /// Those that gave up behind one that waits on are swept out when they are the most.
     mutating func noteGivenUp() {
         count -= 1
-        if line.count > 2 * count + 64 { line.removeAll { !$0.isWaiting } }
+        if waiting.count > 2 * count + 64 { waiting.removeAll { !$0.isWaiting } }
     }
 }

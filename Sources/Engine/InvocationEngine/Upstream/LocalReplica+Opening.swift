@@ -31,7 +31,7 @@ extension LocalReplica {
 
     /// Hands kept connections to calls that wait.
     @inline(__always)
-    func serveWishes() {
+    func serveWaiters() {
         if waiters.count > 0 { serveFromIdle() }
     }
 

@@ -17,7 +17,7 @@ final class LocalReplica {
     private var suspectUntil = NIODeadline.uptimeNanoseconds(0)
 
     // Opening connections.
-    var waiters = WishLine()
+    var waiters = ConnectionWaiters()
     var attempts: [Attempt] = []
     /// Whether it waits for the right to open another.
     var isInLine = false

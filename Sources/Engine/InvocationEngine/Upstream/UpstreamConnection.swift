@@ -347,7 +347,7 @@ final class UpstreamConnection: ChannelInboundHandler, Origin {
             close()
         }
         front?.answerEnded(trailers: trailers)
-        local.serveWishes()
+        local.serveWaiters()
     }
 
     private func expire() {

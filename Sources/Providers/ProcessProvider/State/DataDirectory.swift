@@ -171,10 +171,7 @@ public enum DurableFile {
 
     /// Makes the names in a file's folder last.
     static func syncFolder(of path: String) {
-        let folder = open((path as NSString).deletingLastPathComponent, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-        guard folder >= 0 else { return }
-        fsync(folder)
-        close(folder)
+        SystemFile.syncFolder((path as NSString).deletingLastPathComponent)
     }
 
     private static func failure() -> PlatformFault {

@@ -9,8 +9,8 @@ import FunctionModel
 struct DesiredReplicas {
     typealias Outcome = Result<Void, PlatformFault>
 
-    /// What is not on disk yet, the last waiter of each function.
-    private(set) var waiters: [FunctionID: Int] = [:]
+    /// The numbers that are not on disk yet, the last one of each function.
+    private(set) var pending: [FunctionID: Int] = [:]
     /// The numbers that are on disk, of functions that were scaled.
     private(set) var onDisk: [FunctionID: Int] = [:]
     private var waiting: [CheckedContinuation<Outcome, Never>] = []
@@ -18,23 +18,23 @@ struct DesiredReplicas {
     private(set) var isWriting = false
     private var inFlight: Set<FunctionID> = []
 
-    /// Whether a waiter of a function is not on disk yet.
-    func isPending(_ id: FunctionID) -> Bool { waiters[id] != nil || inFlight.contains(id) }
+    /// Whether a number of a function is not on disk yet.
+    func isPending(_ id: FunctionID) -> Bool { pending[id] != nil || inFlight.contains(id) }
 
-    /// Takes a waiter over; `before` is what is on disk unless that is known from an earlier waiter.
-    mutating func waiter(_ replicas: Int, of id: FunctionID, onDisk before: Int) {
-        waiters[id] = replicas
+    /// Takes a number over; `before` is what is on disk unless that is known from an earlier one.
+    mutating func desire(_ replicas: Int, of id: FunctionID, onDisk before: Int) {
+        pending[id] = replicas
         if onDisk[id] == nil { onDisk[id] = before }
     }
 
-    /// Waiters have come to the disk.
-    mutating func written(_ waiters: [FunctionID: Int]) {
-        for (id, replicas) in waiters where onDisk[id] != nil { onDisk[id] = replicas }
+    /// Numbers have come to the disk.
+    mutating func written(_ numbers: [FunctionID: Int]) {
+        for (id, replicas) in numbers where onDisk[id] != nil { onDisk[id] = replicas }
     }
 
     /// The function is gone: a later one of its name begins with its own number.
     mutating func forget(_ id: FunctionID) {
-        waiters[id] = nil
+        pending[id] = nil
         onDisk[id] = nil
     }
 
@@ -46,13 +46,13 @@ struct DesiredReplicas {
     }
 
     /// Everything that is to be written next, and who waits for it; nil when there is nothing, and the writing is over.
-    mutating func take() -> (waiters: [FunctionID: Int], waiting: [CheckedContinuation<Outcome, Never>])? {
-        inFlight = Set(waiters.keys)
+    mutating func take() -> (numbers: [FunctionID: Int], waiting: [CheckedContinuation<Outcome, Never>])? {
+        inFlight = Set(pending.keys)
         guard !waiting.isEmpty else {
             isWriting = false
             return nil
         }
-        defer { (waiters, waiting) = ([:], []) }
-        return (waiters, waiting)
+        defer { (pending, waiting) = ([:], []) }
+        return (pending, waiting)
     }
 }

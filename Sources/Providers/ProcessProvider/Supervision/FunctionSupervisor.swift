@@ -101,7 +101,7 @@ final class FunctionSupervisor {
     /// Whether a replica may yet be started that needs a secret.
     func mayStart(with secret: String) -> Bool { newest.holds(secret) || serving?.holds(secret) == true }
 
-    // MARK: Waiters
+    // MARK: What is desired
 
     var desired: Int { plan.desired }
 

@@ -198,7 +198,7 @@ final class LogFollower: Sendable {
         read(message.headers[0].flatMap { LogEntry($0) }, id, delivery)
     }
 
-    /// A sign of life, with the place of the last delivery; or the waiter to hear how far we are.
+    /// A sign of life, with the place of the last delivery; or the request to hear how far we are.
     private func takeStatus(_ message: NATSMessage) {
         let last = message.headers[2].flatMap { UInt64($0) }
         // Said only when there is nothing to deliver: the last entries may have been thrown away.
