@@ -41,24 +41,48 @@ extension ProviderUnderTest {
 
     func id(_ name: String) -> FunctionID { FunctionID(name: name, namespace: defaultNamespace) }
 
+    /// Waits for what the provider does by itself, but no longer than it may take; `lack` is what is wrong then, or where
+    /// nothing comes of it.
+    ///
+    /// What takes many steps may take some times as long.
+    func inTime<Value: Sendable>(
+        _ lack: String,
+        times: Int = 1,
+        _ work: @escaping @Sendable () async throws -> Value?
+    ) async throws -> Value {
+        let limit = patience * times
+        let value = try await withThrowingTaskGroup(of: Value?.self) { group in
+            group.addTask { try await work() }
+            group.addTask {
+                try? await Task.sleep(for: limit)
+                return nil
+            }
+            defer { group.cancelAll() }
+            return try await group.next() ?? nil
+        }
+        guard let value else { throw BrokenPromise(description: lack) }
+        return value
+    }
+
+    /// What somebody who follows the provider is told next.
+    func next(of updates: AsyncStream<RouteUpdate>, _ what: String) async throws -> RouteUpdate {
+        try await inTime("\(what) was not told in time") {
+            // Each iterator of a stream goes on where the last one was.
+            var iterator = updates.makeAsyncIterator()
+            return await iterator.next()
+        }
+    }
+
     /// Waits for a route of a function, as a router would.
     func awaitRoute(
         _ name: String,
         _ what: String,
         until holds: @escaping @Sendable (FunctionRoute) -> Bool
     ) async throws -> FunctionRoute {
-        let (provider, id, limit) = (provider, id(name), patience)
-        let found = await withTaskGroup(of: FunctionRoute?.self) { group in
-            group.addTask { await Self.route(provider, id, holds) }
-            group.addTask {
-                try? await Task.sleep(for: limit)
-                return nil
-            }
-            defer { group.cancelAll() }
-            return await group.next() ?? nil
+        let (provider, id) = (provider, id(name))
+        return try await inTime("no route of \(name) was pushed in time: \(what)") {
+            await Self.route(provider, id, holds)
         }
-        guard let found else { throw BrokenPromise(description: "no route of \(name) was pushed in time: \(what)") }
-        return found
     }
 
     private static func route(

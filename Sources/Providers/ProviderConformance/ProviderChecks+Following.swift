@@ -67,19 +67,17 @@ extension ProviderChecks {
             let (provider, id) = (subject.provider, subject.id("fn"))
             try await provider.create(subject.healthy("fn", variant: "a"))
             try await subject.awaitReady("fn")
-            let updates = provider.watch()
-            var slow = updates.makeAsyncIterator()
-            _ = await slow.next()
+            let slow = provider.watch()
+            _ = try await subject.next(of: slow, "what there is")
             for _ in 0..<20 {
                 for replicas in 1...3 { try await provider.scale(id, to: replicas) }
             }
             try await subject.awaitReady("fn", replicas: 3)
-            var told = 0
-            while let update = await slow.next() {
-                told += 1
-                if update.routes.contains(where: { $0.desiredReplicas == 3 && $0.replicas.count > 0 }) { break }
+            for _ in 1...10 {
+                let update = try await subject.next(of: slow, "the newest state")
+                if update.routes.contains(where: { $0.desiredReplicas == 3 && $0.replicas.count > 0 }) { return }
             }
-            try expect(told <= 10, "\(told) updates were kept")
+            throw BrokenPromise(description: "more than 10 updates were kept")
         },
         ProviderCheck("a thousand functions at once are all told of") { subject in
             let names = (0..<1000).map { "fn\($0)" }
@@ -100,16 +98,16 @@ extension ProviderChecks {
             guard let contact = subject.contact else { return }
             try await subject.provider.create(subject.healthy("fn", variant: "a"))
             try await subject.awaitReady("fn")
-            var updates = subject.provider.watch().makeAsyncIterator()
-            let before = await updates.next()?.routes.first
+            let updates = subject.provider.watch()
+            let before = try await subject.next(of: updates, "what there is").routes.first
             contact.lose(PlatformFault(.providerUnreachable, "There is no answer."))
-            guard case .lost(let fault)? = await updates.next() else {
+            guard case .lost(let fault) = try await subject.next(of: updates, "lost contact") else {
                 throw BrokenPromise(description: "something else was told than lost contact")
             }
             try expect(fault.code == .providerUnreachable, "it was lost for \(fault.code.rawValue)")
             try expect(before?.replicas.first?.isDraining == false, "calls in flight were turned away")
             contact.hearAgain()
-            guard case .heardAgain? = await updates.next() else {
+            guard case .heardAgain = try await subject.next(of: updates, "contact that is had again") else {
                 throw BrokenPromise(description: "something else was told than contact that is had again")
             }
         },
@@ -123,11 +121,15 @@ extension ProviderCapabilities {
 extension ProviderUnderTest {
     /// Waits until a router would know of functions, each with a ready replica.
     fileprivate func awaitFunctions(_ names: Set<String>) async throws {
-        var missing = names
-        for await update in provider.watch() {
-            for route in update.routes where !route.replicas.isEmpty { missing.remove(route.id.name) }
-            if missing.isEmpty { return }
+        let provider = provider
+        // Many replicas have to be started for that.
+        _ = try await inTime("not all of \(names.count) functions were told of in time", times: 15) {
+            var missing = names
+            for await update in provider.watch() {
+                for route in update.routes where !route.replicas.isEmpty { missing.remove(route.id.name) }
+                if missing.isEmpty { return true }
+            }
+            return nil
         }
-        throw BrokenPromise(description: "\(missing.count) functions were not told of")
     }
 }

@@ -188,13 +188,11 @@ public enum ProviderChecks {
         ProviderCheck("a new watcher gets a snapshot first") { subject in
             try await subject.provider.create(subject.healthy("fn", variant: "a"))
             try await subject.awaitReady("fn")
-            for await event in subject.provider.watch() {
-                guard case .snapshot(let routes) = event else {
-                    throw BrokenPromise(description: "\(event) came first")
-                }
-                try expect(routes.map(\.id) == [subject.id("fn")], "the snapshot holds \(routes.map(\.id))")
-                break
+            let first = try await subject.next(of: subject.provider.watch(), "what there is")
+            guard case .snapshot(let routes) = first else {
+                throw BrokenPromise(description: "\(first) came first")
             }
+            try expect(routes.map(\.id) == [subject.id("fn")], "the snapshot holds \(routes.map(\.id))")
         },
         ProviderCheck("to zero and from zero", when: \.scalesToZero) { subject in
             try await subject.provider.create(subject.healthy("fn", variant: "a"))
@@ -250,12 +248,15 @@ public enum ProviderChecks {
             try await subject.provider.create(subject.healthy("fn", variant: "a"))
             try await subject.awaitReady("fn")
             try await subject.provider.delete(subject.id("fn"))
-            for await event in subject.provider.watch() {
-                switch event {
-                case .snapshot(let routes) where routes.isEmpty: return
-                case .removed(let id) where id == subject.id("fn"): return
-                default: continue
+            _ = try await subject.inTime("its end was not pushed in time") {
+                for await event in subject.provider.watch() {
+                    switch event {
+                    case .snapshot(let routes) where routes.isEmpty: return true
+                    case .removed(let id) where id == subject.id("fn"): return true
+                    default: continue
+                    }
                 }
+                return nil
             }
         },
     ]

@@ -30,6 +30,9 @@ func expectFault(
 }
 
 extension QueueChecks {
+    /// How long a queue may take for what it does by itself.
+    static let patience = Duration.seconds(60)
+
     static func attempt(_ number: Int, _ status: Int) -> CallAttempt {
         CallAttempt(number: number, startedAt: .now(), finishedAt: .now(), status: status)
     }
@@ -45,9 +48,23 @@ extension QueueChecks {
         while true {
             let (calls, nextDue) = try await subject.queue.take(from: wanted, atMost: 1, lease: .seconds(60))
             if let call = calls.first { return call }
-            try expect(ContinuousClock.now - begun < .seconds(60), "no call became due within 60 s")
+            try expect(ContinuousClock.now - begun < patience, "no call became due within \(patience)")
             try await Task.sleep(for: min(nextDue ?? .milliseconds(20), .milliseconds(500)))
         }
+    }
+
+    /// What a listener is told first.
+    static func first<Event: Sendable>(of events: AsyncStream<Event>) async throws -> Event {
+        let told = await withTaskGroup(of: Event?.self) { group in
+            group.addTask { await events.first { _ in true } }
+            group.addTask {
+                try? await Task.sleep(for: patience)
+                return nil
+            }
+            defer { group.cancelAll() }
+            return await group.next() ?? nil
+        }
+        return try required(told, "nothing was told within \(patience)")
     }
 
     /// Takes one call and ends it.

@@ -24,9 +24,8 @@ extension QueueChecks {
             _ = try await subject.queue.accept(NewCall(function: function, callID: "a"))
             let call = try await awaitCall(subject)
             try await subject.queue.cancel("a")
-            var iterator = events.makeAsyncIterator()
-            let told = await iterator.next()
-            try expect(told == call.lease, "\(told.map { "\($0)" } ?? "nothing")")
+            let told = try await first(of: events)
+            try expect(told == call.lease, "\(told)")
             let isKept = try await subject.queue.settle(
                 call.lease,
                 attempt: attempt(1, 200),

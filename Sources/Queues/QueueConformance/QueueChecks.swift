@@ -166,9 +166,8 @@ public enum QueueChecks {
             let (events, continuation) = AsyncStream.makeStream(of: FunctionID.self)
             subject.queue.onDue { continuation.yield($0) }
             _ = try await subject.queue.accept(NewCall(function: other, callID: "a"))
-            var iterator = events.makeAsyncIterator()
-            let told = await iterator.next()
-            try expect(told == other, "\(told.map(\.description) ?? "nothing")")
+            let told = try await first(of: events)
+            try expect(told == other, "\(told)")
         },
         QueueCheck("a delayed call is not taken before its time, and the queue says when that is") { subject in
             let begun = ContinuousClock.now

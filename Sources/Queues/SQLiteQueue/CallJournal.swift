@@ -2,6 +2,7 @@
 
 import Foundation
 import NIOCore
+import ProcessControl
 
 /// The changes that are on disk and not yet in the tables: two files beside `calls.sqlite`, each written from its beginning
 /// to its end and then again.
