@@ -193,14 +193,18 @@ let package = Package(
             "RemoteProvider",
             ["FaultModel", "FunctionModel", "ProviderContract", "RuntimeSettings", "SystemClient"]
         ),
-        module(.providers, "ProviderConformance", ["FaultModel", "FunctionModel", "ProviderContract"]),
+        module(
+            .providers,
+            "ProviderConformance",
+            ["FaultModel", "FunctionModel", "PromiseChecks", "ProviderContract"]
+        ),
         module(.providers, "ProviderContract", ["FaultModel", "FunctionModel", deque]),
         module(
             .providers,
             "SQLiteStore",
             ["FaultModel", "FunctionModel", "ProcessControl", "SQLiteSchema", "StoreContract", sqlite]
         ),
-        module(.providers, "StoreConformance", ["FaultModel", "FunctionModel", "StoreContract"]),
+        module(.providers, "StoreConformance", ["FaultModel", "FunctionModel", "PromiseChecks", "StoreContract"]),
         module(.providers, "StoreContract", ["FaultModel", "FunctionModel"]),
 
         // Queues: the same of those that keep calls.
@@ -221,7 +225,11 @@ let package = Package(
                 heap, logging, nioCore, nioFoundation,
             ]
         ),
-        module(.queues, "QueueConformance", ["FaultModel", "FunctionModel", "QueueContract", nioCore]),
+        module(
+            .queues,
+            "QueueConformance",
+            ["FaultModel", "FunctionModel", "PromiseChecks", "QueueContract", nioCore]
+        ),
         module(.queues, "QueueContract", ["FaultModel", "FunctionModel", deque, heap, nioCore]),
 
         // Engine: what carries out a call.
@@ -264,6 +272,7 @@ let package = Package(
         .target(name: "CNATS", path: "Sources/Mechanisms/CNATS"),
         module(.mechanisms, "ProcessControl", ["CProcessControl", deque]),
         .target(name: "CProcessControl", path: "Sources/Mechanisms/CProcessControl"),
+        module(.mechanisms, "PromiseChecks", ["FaultModel"]),
         module(.mechanisms, "RuntimeSettings", ["FaultModel", "FunctionModel", "YAMLReading"]),
         module(.mechanisms, "SQLiteSchema", ["FaultModel", sqlite]),
         module(.mechanisms, "YAMLReading", [yaml]),

@@ -2,28 +2,8 @@
 
 import FaultModel
 import FunctionModel
+import PromiseChecks
 import ProviderContract
-
-func expect(_ holds: Bool, _ what: @autoclosure () -> String) throws {
-    guard holds else { throw BrokenPromise(description: what()) }
-}
-
-/// Wants a fault of certain codes.
-func expectFault(
-    _ codes: FaultCode...,
-    doing what: String,
-    _ work: () async throws(PlatformFault) -> Void
-) async throws {
-    do throws(PlatformFault) {
-        try await work()
-    } catch {
-        guard codes.contains(error.code) else {
-            throw BrokenPromise(description: "\(what): \(error.code.rawValue) (\(error.message)) was thrown")
-        }
-        return
-    }
-    throw BrokenPromise(description: "\(what): nothing was thrown")
-}
 
 extension ProviderUnderTest {
     var logs: any LogFacet { get throws { try facet(provider.logs, "logs") } }
@@ -35,8 +15,7 @@ extension ProviderUnderTest {
     var images: any ImageFacet { get throws { try facet(provider.images, "images") } }
 
     private func facet<Facet>(_ facet: Facet?, _ name: String) throws -> Facet {
-        guard let facet else { throw BrokenPromise(description: "the facet \(name) has gone") }
-        return facet
+        try required(facet, "the facet \(name) has gone")
     }
 
     func id(_ name: String) -> FunctionID { FunctionID(name: name, namespace: defaultNamespace) }
@@ -50,18 +29,7 @@ extension ProviderUnderTest {
         times: Int = 1,
         _ work: @escaping @Sendable () async throws -> Value?
     ) async throws -> Value {
-        let limit = patience * times
-        let value = try await withThrowingTaskGroup(of: Value?.self) { group in
-            group.addTask { try await work() }
-            group.addTask {
-                try? await Task.sleep(for: limit)
-                return nil
-            }
-            defer { group.cancelAll() }
-            return try await group.next() ?? nil
-        }
-        guard let value else { throw BrokenPromise(description: lack) }
-        return value
+        try await within(patience * times, lack, work)
     }
 
     /// What somebody who follows the provider is told next.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import FunctionModel
+import PromiseChecks
 import ProviderContract
 
 /// What a provider promises that keeps its state: whatever it has acknowledged is there, though it ends that moment.

@@ -2,6 +2,7 @@
 
 import FaultModel
 import FunctionModel
+import PromiseChecks
 import ProviderContract
 
 /// What providers promise about numbers of replicas, and to those who follow them.

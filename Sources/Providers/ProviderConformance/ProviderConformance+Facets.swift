@@ -2,6 +2,7 @@
 
 import FaultModel
 import FunctionModel
+import PromiseChecks
 import ProviderContract
 
 /// What facets promise, where they are there; and that a provider can what it says, and no more.

@@ -2,6 +2,8 @@
 
 import FaultModel
 import FunctionModel
+// Whoever runs a check needs what it is.
+@_exported public import PromiseChecks
 import ProviderContract
 
 /// The promises of `FunctionProvider`, one check each. A test target runs all of them on its provider:

@@ -2,6 +2,7 @@
 
 public import FaultModel
 public import FunctionModel
+public import PromiseChecks
 public import ProviderContract
 
 /// A provider together with what the suite needs to exercise it.
@@ -73,33 +74,19 @@ extension FunctionProvider {
     }
 }
 
-/// A promise of the contract that was not kept.
-public struct BrokenPromise: Error, CustomStringConvertible {
-    /// What was expected and what was found.
-    public let description: String
-}
-
 /// One promise of `FunctionProvider`, to be checked on a provider of its own.
-public struct ProviderCheck: Sendable, CustomStringConvertible {
-    /// The promise as a sentence.
-    public let description: String
-    /// Whether a provider with these capabilities makes the promise.
-    public let applies: @Sendable (ProviderCapabilities) -> Bool
-    private let body: @Sendable (any ProviderUnderTest) async throws -> Void
+public typealias ProviderCheck = PromiseCheck<any ProviderUnderTest>
 
+extension PromiseCheck where Subject == any ProviderUnderTest {
+    /// `applies` says whether a provider with certain capabilities makes the promise.
     init(
         _ description: String,
-        when applies: @escaping @Sendable (ProviderCapabilities) -> Bool = { _ in true },
+        when applies: @escaping @Sendable (ProviderCapabilities) -> Bool,
         _ body: @escaping @Sendable (any ProviderUnderTest) async throws -> Void
     ) {
-        self.description = description
-        self.applies = applies
-        self.body = body
-    }
-
-    /// Checks the promise; throws `BrokenPromise` where it is not kept.
-    public func run(on subject: any ProviderUnderTest) async throws {
-        guard applies(subject.provider.capabilities) else { return }
-        try await body(subject)
+        self.init(description) { subject in
+            guard applies(subject.provider.capabilities) else { return }
+            try await body(subject)
+        }
     }
 }

@@ -2,6 +2,8 @@
 
 import FaultModel
 import FunctionModel
+// Whoever runs a check needs what it is.
+@_exported public import PromiseChecks
 public import StoreContract
 
 /// A store, empty, together with what the suite needs to exercise it.
@@ -13,33 +15,8 @@ public protocol DesiredStoreUnderTest: Sendable {
     func reopened() async throws -> (any DesiredStore)?
 }
 
-/// A promise of a store that was not kept.
-public struct BrokenStorePromise: Error, CustomStringConvertible {
-    /// What was expected and what was found.
-    public let description: String
-}
-
-/// One promise of a store, to be checked on a store of its own.
-public struct StoreCheck<Subject: Sendable>: Sendable, CustomStringConvertible {
-    /// The promise as a sentence.
-    public let description: String
-    private let body: @Sendable (Subject) async throws -> Void
-
-    init(_ description: String, _ body: @escaping @Sendable (Subject) async throws -> Void) {
-        self.description = description
-        self.body = body
-    }
-
-    /// Checks the promise; throws `BrokenStorePromise` where it is not kept.
-    public func run(on subject: Subject) async throws { try await body(subject) }
-}
-
 /// One promise of `DesiredStore`.
-public typealias DesiredStoreCheck = StoreCheck<any DesiredStoreUnderTest>
-
-func expect(_ holds: Bool, _ what: @autoclosure () -> String) throws {
-    guard holds else { throw BrokenStorePromise(description: what()) }
-}
+public typealias DesiredStoreCheck = PromiseCheck<any DesiredStoreUnderTest>
 
 /// The promises of `DesiredStore`, one check each.
 public enum DesiredStoreChecks {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import FaultModel
+public import PromiseChecks
 public import StoreContract
 
 /// A store of documents, empty, together with what the suite needs to exercise it.
@@ -13,7 +14,7 @@ public protocol PlatformStoreUnderTest: Sendable {
 }
 
 /// One promise of `PlatformStore`, to be checked on a store of its own.
-public typealias PlatformStoreCheck = StoreCheck<any PlatformStoreUnderTest>
+public typealias PlatformStoreCheck = PromiseCheck<any PlatformStoreUnderTest>
 
 /// The promises of `PlatformStore`, one check each.
 public enum PlatformStoreChecks {
@@ -21,15 +22,7 @@ public enum PlatformStoreChecks {
     public static let all: [PlatformStoreCheck] = versions + keysAndSizes + lasting
 
     private static func key(_ text: String) throws -> DocumentKey {
-        guard let key = DocumentKey(text) else { throw BrokenStorePromise(description: "\(text) is not a key") }
-        return key
-    }
-
-    private static func expectConflict(_ what: String, _ change: () async throws(PlatformFault) -> Void) async throws {
-        do throws(PlatformFault) { try await change() } catch {
-            return try expect(error.code == .conflict, "\(what): \(error)")
-        }
-        throw BrokenStorePromise(description: "\(what) was accepted")
+        try required(DocumentKey(text), "\(text) is not a key")
     }
 
     private static let versions: [PlatformStoreCheck] = [
@@ -46,18 +39,18 @@ public enum PlatformStoreChecks {
         },
         PlatformStoreCheck("who knows another version than the one that is there changes nothing") { subject in
             let (store, key) = (subject.documents, try key("a"))
-            try await expectConflict("changing nothing") { () throws(PlatformFault) in
+            try await expectFault(.conflict, doing: "changing nothing") { () throws(PlatformFault) in
                 try await store.put([1], at: key, expecting: .version(1))
             }
             let first = try await store.put([1], at: key, expecting: .none)
-            try await expectConflict("making it twice") { () throws(PlatformFault) in
+            try await expectFault(.conflict, doing: "making it twice") { () throws(PlatformFault) in
                 try await store.put([2], at: key, expecting: .none)
             }
             let second = try await store.put([2], at: key, expecting: .version(first))
-            try await expectConflict("changing an old one") { () throws(PlatformFault) in
+            try await expectFault(.conflict, doing: "changing an old one") { () throws(PlatformFault) in
                 try await store.put([3], at: key, expecting: .version(first))
             }
-            try await expectConflict("deleting an old one") { () throws(PlatformFault) in
+            try await expectFault(.conflict, doing: "deleting an old one") { () throws(PlatformFault) in
                 try await store.delete(key, expecting: .version(first))
             }
             let found = try await store.document(at: key)
@@ -72,7 +65,7 @@ public enum PlatformStoreChecks {
                 if versions.count == 2 { try await store.delete(first, expecting: .any) }
             }
             try expect(zip(versions, versions.dropFirst()).allSatisfy(<), "the versions are \(versions)")
-            try await expectConflict("taking it for the one before") { () throws(PlatformFault) in
+            try await expectFault(.conflict, doing: "taking it for the one before") { () throws(PlatformFault) in
                 try await store.put([], at: first, expecting: .version(versions[0]))
             }
         },

@@ -3,31 +3,8 @@
 import FaultModel
 import FunctionModel
 import NIOCore
+import PromiseChecks
 import QueueContract
-
-func expect(_ holds: Bool, _ what: @autoclosure () -> String) throws {
-    guard holds else { throw BrokenPromise(description: what()) }
-}
-
-func required<Value>(_ value: Value?, _ what: String) throws -> Value {
-    guard let value else { throw BrokenPromise(description: what) }
-    return value
-}
-
-/// Wants a fault of a code.
-func expectFault(
-    _ code: FaultCode,
-    doing what: String,
-    _ work: () async throws(PlatformFault) -> Void
-) async throws {
-    do throws(PlatformFault) {
-        try await work()
-    } catch {
-        try expect(error.code == code, "\(what): \(error.code.rawValue) (\(error.message)) was thrown")
-        return
-    }
-    throw BrokenPromise(description: "\(what): nothing was thrown")
-}
 
 extension QueueChecks {
     /// How long a queue may take for what it does by itself.
@@ -55,16 +32,7 @@ extension QueueChecks {
 
     /// What a listener is told first.
     static func first<Event: Sendable>(of events: AsyncStream<Event>) async throws -> Event {
-        let told = await withTaskGroup(of: Event?.self) { group in
-            group.addTask { await events.first { _ in true } }
-            group.addTask {
-                try? await Task.sleep(for: patience)
-                return nil
-            }
-            defer { group.cancelAll() }
-            return await group.next() ?? nil
-        }
-        return try required(told, "nothing was told within \(patience)")
+        try await within(patience, "nothing was told within \(patience)") { await events.first { _ in true } }
     }
 
     /// Takes one call and ends it.

@@ -3,6 +3,7 @@
 import FaultModel
 import FunctionModel
 import NIOCore
+import PromiseChecks
 import QueueContract
 
 extension QueueChecks {

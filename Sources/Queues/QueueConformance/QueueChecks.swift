@@ -3,6 +3,8 @@
 import FaultModel
 import FunctionModel
 import NIOCore
+// Whoever runs a check needs what it is.
+@_exported public import PromiseChecks
 public import QueueContract
 
 /// A queue that is to be checked, empty and its checker's alone.
@@ -16,26 +18,7 @@ public protocol QueueUnderTest: Sendable {
 }
 
 /// One promise of `CallQueue`.
-public struct QueueCheck: Sendable, CustomStringConvertible {
-    /// What is promised, as a sentence.
-    public let description: String
-    private let work: @Sendable (any QueueUnderTest) async throws -> Void
-
-    init(_ description: String, _ work: @escaping @Sendable (any QueueUnderTest) async throws -> Void) {
-        self.description = description
-        self.work = work
-    }
-
-    /// Checks a queue.
-    ///
-    /// - Throws: An error that says which promise was broken and how.
-    public func run(on subject: any QueueUnderTest) async throws { try await work(subject) }
-}
-
-/// A promise that was not kept.
-struct BrokenPromise: Error, CustomStringConvertible {
-    let description: String
-}
+public typealias QueueCheck = PromiseCheck<any QueueUnderTest>
 
 /// The promises of `CallQueue`, one check each.
 ///
