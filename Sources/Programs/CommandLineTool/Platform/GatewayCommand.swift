@@ -83,15 +83,14 @@ struct GatewayCommand: AsyncParsableCommand {
             if let problem = queue?.queue.problem {
                 log.warn("Warning: asynchronous calls get 503. \(problem.message)")
             }
-            let (listeners, scheme) = (settings.listeners, settings.listeners.scheme)
-            let url = "\(scheme)://\(listeners.host):\(addresses.api?.port ?? 0)"
+            let listeners = settings.listeners
+            let url = listeners.url(of: .functions, port: addresses.api?.port ?? 0)
             let who = "provider \(remote.address)"
             let silence = "The gateway listens at \(url), but is not ready: \(who) is silent."
             guard await gateway.isKnown(telling: log, silence) else { return }
-            let page = addresses.page?.port.map { "\n  Page      \(scheme)://\(listeners.pageHost):\($0)/ui/" } ?? ""
-            let management =
-                listeners.managementPort == nil
-                ? "" : "\n  Manage    \(scheme)://\(listeners.host):\(addresses.management?.port ?? 0)"
+            let page = addresses.page?.port.map { "\n  Page      \(listeners.url(of: .page, port: $0))" } ?? ""
+            let manage = listeners.url(of: .management, port: addresses.management?.port ?? 0)
+            let management = manage == url ? "" : "\n  Manage    \(manage)"
             log.say("The gateway is ready at \(url), \(who)\(management)\(page)")
             ServiceNotification.ready()
         }

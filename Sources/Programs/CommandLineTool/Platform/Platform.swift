@@ -70,7 +70,7 @@ struct Platform: Sendable {
                 dataDirectory: directory,
                 store: try await SQLiteDesiredStore.open(at: directory.file("martlet.sqlite")),
                 defaultNamespace: settings.provider.defaultNamespace,
-                platformURL: "\(settings.listeners.scheme)://127.0.0.1:\(settings.listeners.port)",
+                platformURL: settings.listeners.url(of: .functions, port: settings.listeners.port),
                 requiresLimits: settings.process.requiresLimits,
                 version: Release.version,
                 generation: predecessor?.generation ?? .even,

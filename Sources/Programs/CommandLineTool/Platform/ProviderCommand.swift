@@ -41,8 +41,8 @@ struct ProcessProviderCommand: AsyncParsableCommand {
             try await PlatformLog.with(settings.logs) { log in
                 let platform = try await Platform(settings, isWhole: false, log: log)
                 try await platform.run { addresses in
-                    let address = "\(settings.listeners.scheme)://\(settings.listeners.host)"
-                    log.say("The process provider is ready at \(address):\(addresses.api?.port ?? 0)/")
+                    let address = settings.listeners.url(of: .functions, port: addresses.api?.port ?? 0)
+                    log.say("The process provider is ready at \(address)/")
                     log.say("Functions run with the rights of this user: deploy only what you trust.")
                 }
             }

@@ -94,7 +94,7 @@ struct QueueWorkerCommand: AsyncParsableCommand {
             guard await worker.isKnown(telling: log, silence) else { return }
             log.say("The queue worker \(name) is ready, \(who)")
             if let port = addresses.metrics?.port {
-                log.say("Metrics   http://\(settings.listeners.host):\(port)/metrics")
+                log.say("Metrics   \(settings.listeners.url(of: .metrics, port: port))")
             }
             ServiceNotification.ready()
         }

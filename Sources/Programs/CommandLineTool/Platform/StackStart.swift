@@ -38,7 +38,7 @@ struct StackStart {
         let port = settings.listeners.managementPort ?? settings.listeners.port
         guard let stack, port != 0, PlatformOwner(dataDirectory: settings.dataDirectory).holds(port: port)
         else { return false }
-        let url = url(settings.listeners.host, port)
+        let url = settings.listeners.url(of: .management, port: port)
         print("A Martlet answers at \(url) already: its functions are brought up to date.")
         try await withClient(url) { client in
             let deployment = deployment(client, stack) { print($0) }
@@ -56,7 +56,7 @@ struct StackStart {
         do {
             // By the address itself: under a name such as localhost somebody else may listen, too.
             let (host, port) = (address.ipAddress ?? settings.listeners.host, address.port ?? settings.listeners.port)
-            try await withClient(url(host, port)) { client in
+            try await withClient(settings.listeners.url(of: .management, port: port, host: host)) { client in
                 let deployment = deployment(client, stack) { log.say($0) }
                 try await deployment.carryOut(stack.functions, builds: true, namespace: nil, waits: true)
             }
@@ -78,12 +78,6 @@ struct StackStart {
         report: @escaping (String) -> Void
     ) -> StackDeployment {
         StackDeployment(client: client, folder: stack.folder, report: report)
-    }
-
-    private func url(_ host: String, _ port: Int) -> String {
-        let reachable = ["0.0.0.0": "127.0.0.1", "::": "::1"][host] ?? host
-        let bracketed = reachable.contains(":") ? "[\(reachable)]" : reachable
-        return "\(settings.listeners.scheme)://\(bracketed):\(port)"
     }
 
     private var login: SystemClient.Login? {

@@ -17,17 +17,16 @@ struct StartText {
         stack: StackFile?,
         queueProblem: PlatformFault?
     ) {
-        let (listeners, scheme) = (settings.listeners, settings.listeners.scheme)
-        let address = "\(scheme)://\(Self.host(listeners.host))"
-        let url = "\(address):\(addresses.api?.port ?? 0)"
-        let management = "\(address):\(addresses.management?.port ?? 0)"
+        let listeners = settings.listeners
+        let url = listeners.url(of: .functions, port: addresses.api?.port ?? 0)
+        let management = listeners.url(of: .management, port: addresses.management?.port ?? 0)
         var lines = ["", "Martlet \(Release.number) is ready at \(url)", ""]
         if management != url { lines.append("  Manage    \(management)") }
         if let page = addresses.page?.port {
-            lines.append("  Page      \(scheme)://\(Self.host(listeners.pageHost)):\(page)/ui/")
+            lines.append("  Page      \(listeners.url(of: .page, port: page))")
         }
         if let metrics = addresses.metrics?.port {
-            lines.append("  Metrics   http://\(Self.host(listeners.host)):\(metrics)/metrics")
+            lines.append("  Metrics   \(listeners.url(of: .metrics, port: metrics))")
         }
         if settings.access.requiresCredentials {
             let password = settings.credentials.passwordPath
@@ -58,13 +57,5 @@ struct StartText {
         guard listeners.tlsFiles == nil else { return [] }
         let hosts = listeners.pagePort == nil || listeners.pageHost == listeners.host ? [] : [listeners.pageHost]
         return ([listeners.host] + hosts).filter { !["127.0.0.1", "::1", "localhost"].contains($0) }
-    }
-
-    private static func host(_ host: String) -> String {
-        switch host {
-        case "0.0.0.0", "::": "127.0.0.1"
-        case _ where host.contains(":"): "[\(host)]"
-        default: host
-        }
     }
 }

@@ -38,7 +38,7 @@ struct ClientOptions: ParsableArguments {
         guard let settings = try? PlatformSettings(flags: [:], environment: environment),
             let port = settings.listeners.managementPort, port != 0
         else { return defaultGateway }
-        return "\(settings.listeners.scheme)://127.0.0.1:\(port)"
+        return settings.listeners.url(of: .management, port: port)
     }
 
     /// Runs a verb's work with a client that is closed afterwards.

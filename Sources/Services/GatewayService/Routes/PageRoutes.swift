@@ -23,7 +23,7 @@ struct PageRoutes: Sendable {
     /// Nothing but the page.
     var list: RouteList {
         var routes = RouteList()
-        routes.add(.leadToPage, lead)
+        routes.addLeadToPage()
         routes.add(.showPage, page)
         routes.add(.showPageStyle, style)
         return routes
@@ -37,10 +37,6 @@ struct PageRoutes: Sendable {
             behind: AccessGate(authenticator, for: .browsers),
             logger: logger
         )
-    }
-
-    @Sendable private func lead(_ request: Request, _ context: SystemContext) async throws -> Response {
-        Response.redirect(to: "/ui/")
     }
 
     @Sendable private func style(_ request: Request, _ context: SystemContext) async throws -> Response {
@@ -72,13 +68,9 @@ struct PageRedirects: Sendable {
     let site: PageSite?
 
     func addRoutes(to routes: inout RouteList) {
-        routes.add(.leadToPage, leadToPath)
+        routes.addLeadToPage()
         routes.add(.leadToPageFromPath, lead)
         routes.add(.leadToPageFromWithin, lead)
-    }
-
-    @Sendable private func leadToPath(_ request: Request, _ context: SystemContext) async throws -> Response {
-        Response.redirect(to: "/ui/")
     }
 
     @Sendable private func lead(_ request: Request, _ context: SystemContext) async throws -> Response {
@@ -150,6 +142,13 @@ private struct PageHeaders: RouterMiddleware {
             if let name = HTTPField.Name(name) { response.headers[name] = value }
         }
         return response
+    }
+}
+
+extension RouteList {
+    /// From the root to where the page is, or where the way to it is known.
+    fileprivate mutating func addLeadToPage() {
+        add(.leadToPage) { _, _ in Response.redirect(to: "/ui/") }
     }
 }
 

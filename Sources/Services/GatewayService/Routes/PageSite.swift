@@ -69,9 +69,8 @@ extension Gateway {
             self.port = port
             self.names = Set(([host, apiHost] + names).map { $0.lowercased() })
             self.publicURL = publicURL.map { $0.hasSuffix("/") ? String($0.dropLast()) : $0 }
-            let isAnywhere = ["0.0.0.0", "::"].contains(host)
-            isOnHostOfAPI = isAnywhere || host == apiHost
-            fallbackHost = isAnywhere ? "127.0.0.1" : HostName(host)?.text ?? "127.0.0.1"
+            isOnHostOfAPI = HostName.isAnywhere(host) || host == apiHost
+            fallbackHost = HostName.here(host)
         }
     }
 }
