@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Foundation
+import FunctionModel
 
 /// One setting: its names, what holds when nothing is said, and what it means.
 ///
@@ -101,16 +102,15 @@ public struct SettingReading: Sendable {
     /// Where it came from.
     public let source: Source
 
+    /// Whether it is the address of a server, or several.
+    let isAddress: Bool
+
     /// The text for people to read: users and passwords in addresses are left out.
     public var shown: String {
-        text.split(separator: ",", omittingEmptySubsequences: false).map(Self.withoutLogin).joined(separator: ",")
-    }
-
-    private static func withoutLogin(_ address: Substring) -> String {
-        guard let scheme = address.range(of: "://") else { return String(address) }
-        let rest = address[scheme.upperBound...]
-        let end = rest.firstIndex { $0 == "/" || $0 == "?" || $0 == "#" } ?? rest.endIndex
-        guard let at = rest[..<end].lastIndex(of: "@") else { return String(address) }
-        return address[..<scheme.upperBound] + "***" + rest[at...]
+        guard isAddress else { return text }
+        let parts = text.split(separator: ",", omittingEmptySubsequences: false).map { $0.drop { $0 == " " } }
+        // Else a comma may be part of a password.
+        let isList = parts.allSatisfy { $0.contains("://") }
+        return isList ? parts.map { ServerURL.shown(String($0)) }.joined(separator: ",") : ServerURL.shown(text)
     }
 }

@@ -7,13 +7,17 @@ import YAMLReading
 /// `martlet.yaml`: settings one by one, or below the names of their sections.
 struct SettingsFile {
     private var entries: [String: Any] = [:]
-    private var syntaxProblem: String?
+    private var problem: String?
 
     init(_ text: String = "") {
         do throws(YAMLMapping.Problem) {
             entries = try YAMLMapping.readTexts(text) ?? [:]
         } catch {
-            syntaxProblem = "martlet.yaml is not YAML: \(error)"
+            problem =
+                switch error {
+                case .noMapping: "martlet.yaml names no settings: each stands in a line of its own, as port: 8080"
+                case .syntax, .keyIsNoText: "martlet.yaml is not YAML: \(error)"
+                }
         }
     }
 
@@ -28,7 +32,7 @@ struct SettingsFile {
     func problems(knowing known: [SettingReading]) -> [String] {
         var inspection = FileInspection(known: known)
         inspection.look(at: entries)
-        return [syntaxProblem].compactMap(\.self) + inspection.problems
+        return [problem].compactMap(\.self) + inspection.problems
     }
 }
 

@@ -87,7 +87,7 @@ extension SettingsReader {
 
     /// A host and a port, as the address of a server; nil where there is no host.
     public mutating func address(_ host: Setting, _ port: Setting, scheme: String = "http") -> String? {
-        let (name, number) = (optionalText(host), number(port, in: 1...65_535))
+        let (name, number) = (addressText(host), number(port, in: 1...65_535))
         guard let name else { return nil }
         let isBare = name.contains(":") && !name.hasPrefix("[")
         let text = "\(scheme)://\(isBare ? "[\(name)]" : name):\(number)"
@@ -98,11 +98,27 @@ extension SettingsReader {
     }
 
     /// The URL of a server, as it was written.
-    public mutating func url(_ setting: Setting) -> String { checkedURL(setting, text(setting)) }
+    public mutating func url(_ setting: Setting) -> String { checkedURL(setting, addressText(setting) ?? "") }
 
     /// The URL of a server, as it was written; nil where there is none.
     public mutating func optionalURL(_ setting: Setting) -> String? {
-        optionalText(setting).map { checkedURL(setting, $0) }
+        addressText(setting).map { checkedURL(setting, $0) }
+    }
+
+    /// URLs of servers, split by commas, as they were written; nil where there are none.
+    ///
+    /// `defaultPorts` has the schemes that there may be; `why` is said of what is something else.
+    public mutating func optionalURLs(
+        _ setting: Setting,
+        defaultPorts: [String: Int],
+        orElse why: String
+    ) -> [String]? {
+        guard let text = addressText(setting) else { return nil }
+        let urls = text.split(separator: ",").map { $0.trimmingCharacters(in: .whitespaces) }
+        for url in urls where ServerURL(url, defaultPorts: defaultPorts).map({ $0.query != nil }) ?? true {
+            return refuse(setting.name, why, [])
+        }
+        return urls
     }
 
     private mutating func checkedURL(_ setting: Setting, _ text: String) -> String {
@@ -110,5 +126,10 @@ extension SettingsReader {
             return refuse(setting.name, "is not a URL, as http://HOST:PORT with a port from 1 to 65535", text)
         }
         return text
+    }
+
+    private mutating func addressText(_ setting: Setting) -> String? {
+        let text = text(setting, isAddress: true)
+        return text.isEmpty ? nil : text
     }
 }

@@ -9,7 +9,7 @@ public struct SettingsReader {
     private let flags: [String: String]
     /// The environment's variables.
     let environment: [String: String]
-    private let readFile: (String) -> String?
+    private let readFile: (String) throws(UnreadableFile) -> String?
     private var file = SettingsFile()
     private var section: String?
     private var problems: [String] = []
@@ -20,21 +20,20 @@ public struct SettingsReader {
     public init(
         flags: [String: String] = [:],
         environment: [String: String] = [:],
-        readFile: @escaping (String) -> String? = { _ in nil }
+        readFile: @escaping (String) throws(UnreadableFile) -> String? = { _ in nil }
     ) {
         self.flags = flags
         self.environment = environment
         self.readFile = readFile
     }
 
-    /// The text of a file; nil where there is none.
-    public static func contents(ofFile path: String) -> String? {
-        try? String(contentsOfFile: path, encoding: .utf8)
-    }
-
     /// Reads from `martlet.yaml` at a path, too, from now on, if it is there.
     public mutating func open(_ path: String) {
-        file = SettingsFile(readFile(path) ?? "")
+        do throws(UnreadableFile) {
+            file = SettingsFile(try readFile(path) ?? "")
+        } catch {
+            problems.append("martlet.yaml \(error).")
+        }
     }
 
     /// Reads the settings of a section.
@@ -60,9 +59,14 @@ public struct SettingsReader {
     }
 
     /// A text of any form.
-    public mutating func text(_ setting: Setting) -> String {
+    public mutating func text(_ setting: Setting) -> String { text(setting, isAddress: false) }
+
+    /// A text that may have a password in it where it is an address.
+    mutating func text(_ setting: Setting, isAddress: Bool) -> String {
         let (text, source) = find(setting)
-        readings.append(SettingReading(setting: setting, section: section, text: text, source: source))
+        readings.append(
+            SettingReading(setting: setting, section: section, text: text, source: source, isAddress: isAddress)
+        )
         return text
     }
 

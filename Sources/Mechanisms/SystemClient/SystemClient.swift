@@ -71,7 +71,8 @@ public struct SystemClient: Sendable {
         let url = baseURL.hasSuffix("/") ? String(baseURL.dropLast()) : baseURL
         let target = ServerURL(url)
         let own = target?.login
-        self.baseURL = own == nil ? url : target.map { $0.base + ($0.target == "/" ? "" : $0.target) } ?? ""
+        self.baseURL =
+            target.map { own == nil ? url : $0.base + ($0.target == "/" ? "" : $0.target) } ?? ServerURL.shown(url)
         self.target = target
         self.serverName = serverName
         self.login = own.map { Login(user: $0.user, password: $0.password) } ?? login

@@ -14,24 +14,27 @@ public enum YAMLMapping {
         case syntax(String)
         /// A key is itself a list or a mapping.
         case keyIsNoText(line: Int)
+        /// The outermost value is a list or a single one.
+        case noMapping
 
         /// One line for the person who wrote the file.
         public var description: String {
             switch self {
             case .syntax(let what): what
             case .keyIsNoText(let line): "the key in line \(line) is not text; quote it if it has brackets or braces"
+            case .noMapping: "its outermost value has no keys"
             }
         }
     }
 
-    /// The mapping in `text`; nil when there is something else, or nothing.
+    /// The mapping in `text`; nil when there is nothing.
     ///
     /// Values are `String`, `Int`, `Double`, `Bool`, `Date`, `NSNull`, `[Any]` or `[String: Any]`.
     public static func read(_ text: String) throws(Problem) -> [String: Any]? {
         try read(text, .default, .default)
     }
 
-    /// The mapping in `text`, with every value as it was typed: `0755` and `yes` are texts, and stay as they are.
+    /// The same with every value as it was typed: `0755` and `yes` are texts, and stay as they are.
     ///
     /// Values are `String`, `NSNull` for what was left empty (`~` and `null` too), `[Any]` or `[String: Any]`.
     public static func readTexts(_ text: String) throws(Problem) -> [String: Any]? {
@@ -48,7 +51,10 @@ public enum YAMLMapping {
         do { root = try Yams.compose(yaml: text, resolver, constructor) } catch { throw .syntax("\(error)") }
         guard let root else { return nil }
         try requireTextKeys(root)
-        return root.any as? [String: Any]
+        let value = root.any
+        if value is NSNull { return nil }
+        guard let mapping = value as? [String: Any] else { throw .noMapping }
+        return mapping
     }
 
     private static func requireTextKeys(_ node: Node) throws(Problem) {

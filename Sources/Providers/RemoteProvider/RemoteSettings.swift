@@ -68,13 +68,17 @@ public struct RemoteSettings: SettingsSection {
     }
 
     private static func text(_ file: String, _ setting: String) throws(PlatformFault) -> String {
-        guard let text = SettingsReader.contents(ofFile: file) else {
-            throw PlatformFault(
-                .badSettings,
-                "The file \(file) cannot be read.",
-                hint: "Name another one by --\(setting)."
-            )
+        let why: String
+        do throws(UnreadableFile) {
+            if let text = try SettingsReader.contents(ofFile: file) { return text }
+            why = "does not exist"
+        } catch {
+            why = "\(error)"
         }
-        return text
+        throw PlatformFault(
+            .badSettings,
+            "The file \(file) \(why).",
+            hint: "Name another one by --\(setting)."
+        )
     }
 }

@@ -25,12 +25,14 @@ public struct JetStreamSettings: SettingsSection {
 
     /// Reads them.
     public init(_ reader: inout SettingsReader) {
-        let named = reader.servers(
+        let named = reader.optionalURLs(
             Setting(
                 "nats-url",
                 "NATS servers whose JetStream keeps asynchronous calls, as nats://user:password@host:4222, split by commas; by default the data directory keeps them.",
                 flag: .value
-            )
+            ),
+            defaultPorts: ["nats": 4222, "tls": 4222],
+            orElse: "is not a list of NATS servers, as nats://HOST:4222,nats://OTHER:4222"
         )
         let address = reader.address(
             Setting(
@@ -91,17 +93,6 @@ public struct JetStreamSettings: SettingsSection {
 }
 
 extension SettingsReader {
-    /// URLs of NATS servers, split by commas; nil where there are none.
-    fileprivate mutating func servers(_ setting: Setting) -> [String]? {
-        guard let text = optionalText(setting) else { return nil }
-        let servers = text.split(separator: ",").map { $0.trimmingCharacters(in: .whitespaces) }
-        let ports = ["nats": 4222, "tls": 4222]
-        for server in servers where ServerURL(server, defaultPorts: ports).map({ $0.query != nil }) ?? true {
-            return refuse(setting.name, "is not a list of NATS servers, as nats://HOST:4222,nats://OTHER:4222", [])
-        }
-        return servers
-    }
-
     /// A name that can be part of a stream's.
     fileprivate mutating func queueName(_ setting: Setting) -> String {
         let text = text(setting)

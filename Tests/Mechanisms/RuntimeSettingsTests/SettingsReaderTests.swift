@@ -72,10 +72,23 @@ struct SettingsReaderTests {
         ("tank: {litre: 1}", "below \"tank\" does not exist; did you mean \"litres\"?"),
         ("tank-litres: 1", "write its settings below \"tank\"."), ("tank: 1", "\"tank\" is a section"),
         ("tank: {liquid: oil, what: oil}", "\"what\" below \"tank\" is there twice."),
-        ("[a", "martlet.yaml is not YAML"),
+        ("[a", "martlet.yaml is not YAML"), ("[litres: 1]", "martlet.yaml names no settings"),
+        ("litres", "martlet.yaml names no settings"), ("12", "martlet.yaml names no settings"),
     ]) func `what is wrong is told in a sentence`(file: String, sentence: String) {
         let fault = #expect(throws: PlatformFault.self) { try tank(file: file) }
         #expect(fault?.code == .badSettings && fault?.message.contains(sentence) == true, "\(fault?.message ?? "")")
         #expect(fault?.message.contains("?.") == false)
+    }
+
+    @Test(arguments: ["", "# nothing", "---", "~"]) func `a file that says nothing sets nothing`(file: String) throws {
+        #expect(try tank(file: file).tank.litres == 10)
+    }
+
+    @Test(arguments: [UnreadableFile.closed, .notText])
+    func `a file that is there and cannot be read is told`(why: UnreadableFile) {
+        var reader = SettingsReader(readFile: { _ throws(UnreadableFile) in throw why })
+        reader.open("martlet.yaml")
+        let fault = #expect(throws: PlatformFault.self) { try reader.finish() }
+        #expect(fault?.message.contains("  - martlet.yaml \(why).") == true)
     }
 }

@@ -34,6 +34,12 @@ struct SystemClientTests {
         #expect(fault?.code == .badSettings && fault?.hint?.contains("http://HOST:PORT") == true)
     }
 
+    @Test(arguments: ["http://user:pa/swordfish@h", "http://user:swordfish", "user:swordfish@h"])
+    func `a password in what is no address is not told`(url: String) async {
+        let fault = await #expect(throws: PlatformFault.self) { try await client(url).info() }
+        #expect(fault?.code == .badSettings && fault?.message.contains("swordfish") == false)
+    }
+
     @Test func `a followed log that gives signs of life and then none for 30 s ends with a fault`() async throws {
         let clock = ManualClock()
         let server = try await ScriptedOrigin { request in

@@ -49,9 +49,15 @@ struct YAMLMappingTests {
         #expect(tree?["other"] as? [String: Int] == ["a": 1, "b": 2])
     }
 
-    @Test(arguments: ["", "# nothing", "[a, b]", "word"])
-    func `a text without a mapping gives none`(text: String) throws {
-        #expect(try YAMLMapping.read(text) == nil)
+    @Test(arguments: ["", "# nothing", "---", "~", "null"])
+    func `a text with nothing in it gives no mapping`(text: String) throws {
+        #expect(try YAMLMapping.read(text) == nil && YAMLMapping.readTexts(text) == nil)
+    }
+
+    @Test(arguments: ["[a, b]", "- a: 1", "word", "12", "''"])
+    func `a text with something else than a mapping is a problem`(text: String) {
+        #expect(throws: YAMLMapping.Problem.self) { try YAMLMapping.read(text) }
+        #expect(throws: YAMLMapping.Problem.self) { try YAMLMapping.readTexts(text) }
     }
 
     @Test(arguments: [

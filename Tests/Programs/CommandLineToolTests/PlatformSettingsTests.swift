@@ -3,7 +3,6 @@
 import AutoscalerService
 import FaultModel
 import Foundation
-import GatewayService
 import InvocationWorker
 import JetStreamQueue
 import QueueContract
@@ -13,6 +12,7 @@ import TestSupport
 import Testing
 
 @testable import CommandLineTool
+@testable import GatewayService
 
 struct PlatformSettingsTests {
     private func settings(
@@ -206,6 +206,50 @@ struct PlatformSettingsTests {
         #expect(all.reading("gateway-url")?.shown == "http://***@h:8080/" && all.reading("port")?.shown == "8080")
         let fault = #expect(throws: PlatformFault.self) { try settings(flags: ["gateway-url": "http://a:secret@h:0/"]) }
         #expect(fault?.message.contains("secret") == false)
+    }
+
+    @Test(arguments: [
+        ("nats-url", "nats://u:p,secret@h:4222", "nats://***@h:4222"), ("nats-url", "u:secret@h:4222", "***@h:4222"),
+        ("nats-url", "nats://a:secret@h, nats://b:se@cret@i", "nats://***@h,nats://***@i"),
+        ("functions-provider-url", "http://user:pa/secret@h", "http://***@h"),
+        ("functions-provider-url", "http://user:12?secret@h", "http://***@h"),
+        ("functions-provider-url", "http://user:secret", "http://***"),
+        ("gateway-url", "user:secret@h:8080", "***@h:8080"), ("prometheus-host", "u:secret@h", "***@h"),
+        ("public-url", "http://h:65536", "http://h:65536"),
+    ]) func `a password is not shown of what is no address either`(name: String, text: String, shown: String) {
+        var readings: [SettingReading] = []
+        do { readings = try settings(flags: [name: text]).readings } catch {
+            #expect("\(error)".contains("\(name) = \"\(shown)\" (flag)"), "\(error)")
+        }
+        for reading in readings where reading.setting.name == name { #expect(reading.shown == shown) }
+    }
+
+    @Test func `a martlet.yaml that is no text, or no file, stops the start`() throws {
+        let folder = TemporaryFolder()
+        let none = try PlatformSettings(flags: ["data-dir": folder.path], environment: [:])
+        #expect(none.listeners.port == 8080)
+        let file = folder.path + "/martlet.yaml"
+        try Data([0x70, 0x3A, 0xFF, 0xFE]).write(to: URL(fileURLWithPath: file))
+        for words in ["is not text in UTF-8", "cannot be read"] {
+            let fault = #expect(throws: PlatformFault.self) {
+                try PlatformSettings(flags: ["data-dir": folder.path], environment: [:])
+            }
+            #expect(fault?.code == .badSettings && fault?.message.contains("martlet.yaml \(words)") == true)
+            try FileManager.default.removeItem(atPath: file)
+            try FileManager.default.createSymbolicLink(atPath: file, withDestinationPath: "nowhere")
+        }
+    }
+
+    @Test(arguments: [
+        ("0.0.0.0", "127.0.0.1"), ("::", "127.0.0.1"), ("::1", "[::1]"), ("10.0.0.1", "10.0.0.1"), ("h", "h"),
+    ]) func `what listens is reached from this machine by a URL`(host: String, text: String) throws {
+        let all = try settings(flags: ["host": host, "ui-host": "::1", "tls-cert": "/c", "tls-key": "/k"]).listeners
+        #expect(all.url(of: .functions, port: 1) == "https://\(text):1")
+        #expect(all.url(of: .management, port: 2, host: "::1") == "https://[::1]:2")
+        #expect(all.url(of: .metrics, port: 3) == "http://\(text):3/metrics")
+        #expect(all.url(of: .page, port: 4) == "https://[::1]:4/ui/")
+        let page = Gateway.Page(host: host, port: 5, apiHost: "x")
+        #expect(PageSite(page, apiPort: 0, isEncrypted: false) { nil }.page(asSeenBy: nil) == "http://\(text):5/ui/")
     }
 
     @Test func `every setting has a variable of its own`() {

@@ -182,6 +182,18 @@ struct BundleTests {
         #expect(try StackFile(path: folder.path + "/stack.yaml", environment: [:]).functions.count == 2)
     }
 
+    @Test func `a stack file that cannot be read as text is not overwritten`() throws {
+        let file = URL(fileURLWithPath: folder.path + "/stack.yaml")
+        let latin = Data("functions: # f\u{FC}r uns\n".unicodeScalars.map { UInt8($0.value) })
+        try latin.write(to: file)
+        let fault = #expect(throws: PlatformFault.self) {
+            try FunctionScaffold(folder: folder.path).make("hello", language: "bash", file: "stack.yaml")
+        }
+        #expect(fault?.message.contains("stack.yaml") == true)
+        #expect(try Data(contentsOf: file) == latin)
+        #expect(!FileManager.default.fileExists(atPath: folder.path + "/hello"))
+    }
+
     @Test func `an unknown template names those that there are`() {
         let fault = #expect(throws: PlatformFault.self) { try TemplateLibrary(folder: folder.path).template("cobol") }
         #expect(fault?.hint?.contains("python3") == true)

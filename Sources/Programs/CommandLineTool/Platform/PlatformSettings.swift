@@ -42,7 +42,7 @@ struct PlatformSettings: SettingsSection {
     init(
         flags: [String: String],
         environment: [String: String],
-        readFile: @escaping (String) -> String? = SettingsReader.contents
+        readFile: @escaping (String) throws(UnreadableFile) -> String? = SettingsReader.contents
     ) throws(PlatformFault) {
         var reader = SettingsReader(flags: flags, environment: environment, readFile: readFile)
         self.init(&reader)

@@ -40,7 +40,8 @@ struct LocalLogin {
 
     /// Why a gateway that wants a password was not told the one that there is.
     func explain(_ fault: PlatformFault, from url: String) -> PlatformFault {
-        PlatformFault(
+        let url = ServerURL.shown(url)
+        return PlatformFault(
             .unauthorized,
             "\(url) wants a password, and is not the Martlet that runs on \(dataDirectory): it was not told that one's.",
             hint: "If it is yours: martlet login --gateway \(url) --password-stdin < \(passwordPath)",

@@ -3,6 +3,7 @@
 import ArgumentParser
 import FaultModel
 import Foundation
+import FunctionModel
 import SystemClient
 
 struct LoginCommand: AsyncParsableCommand {
@@ -39,7 +40,7 @@ struct LoginCommand: AsyncParsableCommand {
             }
             try OpenFaaSConfig(environment: ProcessInfo.processInfo.environment)
                 .store(user: username, password: word, for: url)
-            print("credentials saved for \(username) \(url)")
+            print("credentials saved for \(username) \(ServerURL.shown(url))")
         }
     }
 
@@ -61,7 +62,8 @@ struct LogoutCommand: AsyncParsableCommand {
         try await runCommand {
             let url = options.gatewayURL()
             let hadOne = try OpenFaaSConfig(environment: ProcessInfo.processInfo.environment).remove(url)
-            print(hadOne ? "credentials removed for \(url)" : "no credentials are stored for \(url)")
+            let shown = ServerURL.shown(url)
+            print(hadOne ? "credentials removed for \(shown)" : "no credentials are stored for \(shown)")
         }
     }
 }

@@ -20,7 +20,10 @@ struct StackReader {
 
     func root(_ text: String) throws(PlatformFault) -> [String: Any] {
         let tree: [String: Any]?
-        do { tree = try YAMLMapping.readTexts(text) } catch { throw wrong("is not YAML: \(error)") }
+        do throws(YAMLMapping.Problem) { tree = try YAMLMapping.readTexts(text) } catch {
+            if case .noMapping = error { throw wrong("is not a stack file: it has no functions.") }
+            throw wrong("is not YAML: \(error)")
+        }
         guard let root = tree.map(lines.put(in:)) else { throw wrong("is not a stack file: it has no functions.") }
         if let version = root["version"], !["1", "1.0"].contains("\(version)") {
             throw wrong("has version \(version); 1.0 is known.")

@@ -22,13 +22,25 @@ public struct FunctionScaffold: Sendable {
             throw PlatformFault(.alreadyExists, "There is a folder \(name) already.", hint: "Choose another name.")
         }
         let stack = file.hasPrefix("/") ? file : "\(folder)/\(file)"
-        let old = try? String(contentsOfFile: stack, encoding: .utf8)
-        let new = try appended(name, language, to: old)
+        let new = try appended(name, language, to: try text(of: stack))
         do {
             try writeCode(of: template, to: code)
             try new.write(toFile: stack, atomically: true, encoding: .utf8)
         } catch {
             throw PlatformFault(.storageUnavailable, "The function's files cannot be written here.", cause: error)
+        }
+    }
+
+    /// Nil where there is no such file yet.
+    private func text(of stack: String) throws(PlatformFault) -> String? {
+        guard FileManager.default.fileExists(atPath: stack) else { return nil }
+        do { return try String(contentsOfFile: stack, encoding: .utf8) } catch {
+            throw PlatformFault(
+                .invalidValue,
+                "The stack file \(stack) is there, but cannot be read as text.",
+                hint: "Name another one by --file.",
+                cause: error
+            )
         }
     }
 
