@@ -70,6 +70,25 @@ struct PartsTests {
         #expect(await again.stop() == 0)
     }
 
+    @Test(arguments: ["true", "false"])
+    func `a gateway starts on a machine that has no data directory yet`(async: String) async throws {
+        let provider = try await RunningMartlet(
+            ["provider", "process"],
+            dataDirectory: folder.path + "/data",
+            arguments: ["--no-auth"]
+        )
+        let gateway = try await RunningMartlet(
+            ["gateway"],
+            dataDirectory: folder.path + "/gateway",
+            arguments: ["--provider-url", "http://127.0.0.1:\(provider.port)/"],
+            environment: ["MARTLET_ASYNC": async]
+        )
+        #expect(try await gateway.ask("GET", "/system/functions", withLogin: false).status == 401)
+        #expect(try await gateway.ask("GET", "/system/functions").status == 200)
+        #expect(await gateway.stop() == 0)
+        #expect(await provider.stop() == 0)
+    }
+
     @Test func `a gateway that is started before its provider waits for it, and until then misses no function`()
         async throws
     {

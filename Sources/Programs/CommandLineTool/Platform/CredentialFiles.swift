@@ -9,6 +9,8 @@ import SystemClient
 /// The platform's user and password, as files that OpenFaaS' tools know (contract §2.1).
 struct CredentialFiles {
     let folder: String
+    /// Whether the folder is the data directory.
+    let isOwn: Bool
 
     var passwordPath: String { "\(folder)/basic-auth-password" }
     private var userPath: String { "\(folder)/basic-auth-user" }
@@ -17,30 +19,34 @@ struct CredentialFiles {
     ///
     /// Blocks.
     func readOrMake() throws(PlatformFault) -> Credentials {
+        // What others keep elsewhere is theirs to make: a folder that is missing is a name that is wrong.
+        if isOwn { try DataDirectory.makeFolder(folder) }
         if !FileManager.default.fileExists(atPath: userPath) {
             try DurableFile.write(Data("admin\n".utf8), to: userPath, mode: 0o600)
         }
         if !FileManager.default.fileExists(atPath: passwordPath) {
             try DurableFile.write(Data((Self.randomPassword() + "\n").utf8), to: passwordPath, mode: 0o600)
         }
-        return Credentials(user: try read(userPath), password: try read(passwordPath))
+        let advice = "Remove it to have a new one made, or start with --no-auth."
+        return Credentials(user: try read(userPath, advice), password: try read(passwordPath, advice))
     }
 
     /// Both as a client needs them.
     ///
     /// Blocks.
     func login() throws(PlatformFault) -> SystemClient.Login {
-        SystemClient.Login(user: try read(userPath), password: try read(passwordPath))
+        let advice = "Copy it to \(folder) from where it was made, or start with --no-auth."
+        return SystemClient.Login(user: try read(userPath, advice), password: try read(passwordPath, advice))
     }
 
-    private func read(_ path: String) throws(PlatformFault) -> String {
+    private func read(_ path: String, _ advice: String) throws(PlatformFault) -> String {
         let text = (try? String(contentsOfFile: path, encoding: .utf8)) ?? ""
         let trimmed = text.trimmingCharacters(in: .whitespacesAndNewlines)
         guard !trimmed.isEmpty else {
             throw PlatformFault(
                 .badSettings,
                 "The file \((path as NSString).lastPathComponent) of the credentials is empty or cannot be read.",
-                hint: "Remove it to have a new one made, or start with --no-auth."
+                hint: advice
             )
         }
         return trimmed

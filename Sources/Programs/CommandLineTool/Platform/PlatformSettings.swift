@@ -73,7 +73,9 @@ struct PlatformSettings: SettingsSection {
     }
 
     /// Where the password is.
-    var credentials: CredentialFiles { CredentialFiles(folder: access.folder ?? dataDirectory) }
+    var credentials: CredentialFiles {
+        CredentialFiles(folder: access.folder ?? dataDirectory, isOwn: access.folder == nil)
+    }
 }
 
 /// What runs functions, and in which namespace where none is named.

@@ -47,7 +47,10 @@ public final class DataDirectory: Sendable {
     /// The path of something inside.
     public func file(_ name: String) -> String { "\(path)/\(name)" }
 
-    private static func makeFolder(_ path: String) throws(PlatformFault) {
+    /// Makes the folder where it is missing, for whoever keeps files in it that another program may own.
+    ///
+    /// - Throws: `storageUnavailable` when it cannot be used.
+    public static func makeFolder(_ path: String) throws(PlatformFault) {
         var isFolder: ObjCBool = false
         if FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) {
             guard isFolder.boolValue else {
