@@ -4,135 +4,188 @@ import FaultModel
 import FunctionModel
 import HTTPTypes
 import Hummingbird
+import InvocationWorker
 import Logging
 import NIOCore
+import NIOPosix
 import ProviderConformance
 import ProviderContract
 import QueueConformance
-import TestSupport
+import Synchronization
 import Testing
 
 @testable import GatewayService
+@testable import InvocationEngine
 @testable import SystemAPI
 
-/// Every route that a gateway has on any of its listeners, against the table of access.
+/// Every row of the table of access, asked of whatever answers on each listener that a gateway may have.
 struct AccessTests {
-    private static let right = "Basic YWRtaW46cHc="
-    private let credentials = Credentials(user: "admin", password: "pw")
-
-    /// Knows everybody, as one that was given nothing.
-    private struct Guests: Authenticator {
+    /// Knows one word each of somebody who may do everything and of somebody who may do nothing.
+    private struct Words: Authenticator {
         func authenticate(_ request: Request) async -> Principal? {
-            Principal(Principal.Kind(rawValue: "guest"), name: "guest")
-        }
-    }
-
-    /// The routes of one listener.
-    private struct Asked {
-        let name: String
-        let routes: RouteList
-        var audience = Audience.programs
-    }
-
-    private var listeners: [Asked] {
-        let provider = InMemoryProvider()
-        let queue = GatewayRoutes.Calls(queue: MemoryQueue(), bodyLimit: 1000)
-        let site = PageSite(
-            Gateway.Page(host: "127.0.0.1", port: 8083, apiHost: "127.0.0.1"),
-            apiPort: 8080,
-            isEncrypted: false
-        ) { nil }
-        func gateway(_ surfaces: Set<GatewayService.Listener.Surface>, _ calls: GatewayRoutes.Calls?) -> RouteList {
-            GatewayRoutes(
-                provider: provider,
-                defaultNamespace: NameRule.defaultNamespace,
-                version: ProviderInfo.Version(release: "test", sha: "test"),
-                calls: calls,
-                describeScaling: nil,
-                readiness: Readiness([]),
-                metrics: { [] },
-                invocationCount: { _ in 0 },
-                awaitCallable: { _ in },
-                loss: { nil },
-                site: site
-            ).list(of: surfaces)
-        }
-        let page = PageRoutes(provider: provider, version: "test", invocationCount: { _ in 0 }, queue: nil, site: site)
-        return [
-            Asked(name: "gateway", routes: gateway([.functions, .management], queue)),
-            Asked(name: "gateway without a queue", routes: gateway([.functions, .management], nil)),
-            Asked(name: "provider", routes: gateway([.functions, .management, .metrics], nil)),
-            Asked(name: "functions alone", routes: gateway([.functions], queue)),
-            Asked(name: "page", routes: page.list, audience: .browsers),
-        ]
-    }
-
-    private func router(_ listener: Asked, _ authenticator: any Authenticator) -> Router<SystemContext> {
-        let gate = AccessGate(authenticator, for: listener.audience)
-        return listener.routes.makeRouter(through: [FaultMiddleware(for: listener.audience)], behind: gate)
-    }
-
-    /// Asks a route by a path that fits it; a body that goes on for ever is not waited for.
-    private func ask(
-        _ route: Router<SystemContext>.RouteDescription,
-        _ responder: RouterResponder<SystemContext>,
-        authorization: String? = nil
-    ) async throws -> Int {
-        let parts = route.path.description.split(separator: "/").map { part in
-            part.hasPrefix("{") || part.hasPrefix(":") || part == "**" ? "some" : part
-        }
-        var head = HTTPRequest(
-            method: route.method,
-            scheme: "http",
-            authority: "127.0.0.1",
-            path: "/" + parts.joined(separator: "/")
-        )
-        head.headerFields[.authorization] = authorization
-        let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
-        let context = SystemContext(source: SystemContext.Source(logger: logger, clientAddress: nil))
-        let request = Request(head: head, body: RequestBody(buffer: ByteBuffer()))
-        return try await responder.respond(to: request, context: context).status.code
-    }
-
-    /// The row of a route; nil for a method that its path does not have.
-    private func access(of route: Router<SystemContext>.RouteDescription, _ rows: [Endpoint.Row]) -> Endpoint.Access? {
-        rows.first { $0.method == (route.method == .head ? .get : route.method) }?.access
-    }
-
-    @Test func `each route is a row of the table, and asks of whoever comes what its row says`() async throws {
-        for listener in listeners {
-            let routes = router(listener, credentials).routes
-            #expect(!routes.isEmpty)
-            let known = router(listener, credentials).buildResponder()
-            let guests = router(listener, Guests()).buildResponder()
-            for route in routes {
-                let what = "\(listener.name): \(route)"
-                let rows = listener.routes.endpoints.map(\.row).filter {
-                    RouterPath($0.path).description == route.path.description
-                }
-                try #require(!rows.isEmpty, "\(what) is not in the table")
-                let access = access(of: route, rows)
-                if access == .open || access == nil && rows.allSatisfy({ $0.access == .open }) {
-                    #expect(![401, 403].contains(try await ask(route, known)), "\(what)")
-                    continue
-                }
-                #expect(try await ask(route, known) == 401, "\(what)")
-                #expect(try await ask(route, known, authorization: "Basic YWRtaW46eA==") == 401, "\(what)")
-                #expect(try await ask(route, guests) == (access == nil ? 405 : 403), "\(what)")
-                let status = try await ask(route, known, authorization: Self.right)
-                #expect(access == nil ? status == 405 : ![401, 403, 405].contains(status), "\(what): \(status)")
+            switch request.headers[.authorization] {
+            case "right": .administrator("admin")
+            case "guest": Principal(Principal.Kind(rawValue: "guest"), name: "guest")
+            default: nil
             }
         }
     }
 
-    @Test func `where management is elsewhere, whether the platform is alive is all that is told`() throws {
-        let alone = try #require(listeners.first { $0.name == "functions alone" })
-        #expect(alone.routes.endpoints == [.showHealth, .showReadiness])
+    /// A gateway, by where it listens.
+    private enum Shape: CaseIterable {
+        case whole
+        case withoutQueue
+        case withManagementElsewhere
+        case provider
+
+        var surfaces: [(role: ListenerRole, surfaces: Set<GatewayService.Listener.Surface>)] {
+            let alone: [(ListenerRole, Set<GatewayService.Listener.Surface>)] = [
+                (.page, [.page]), (.metrics, [.metrics]),
+            ]
+            return switch self {
+            case .whole, .withoutQueue: [(.api, [.functions, .management])] + alone
+            case .withManagementElsewhere: [(.api, [.functions]), (.management, [.functions, .management])] + alone
+            case .provider: [(.api, [.functions, .management, .metrics]), (.metrics, [.metrics])]
+            }
+        }
+
+        var hasQueue: Bool { self == .whole || self == .withManagementElsewhere }
+
+        /// What is there for whoever is known, and for nobody else.
+        func guarded(on surfaces: Set<GatewayService.Listener.Surface>) -> Set<Endpoint> {
+            let page: Set<Endpoint> = [.showPage, .showPageStyle]
+            if surfaces.contains(.page) { return page }
+            guard surfaces.contains(.management) else { return [] }
+            return Set(
+                Endpoint.allCases.filter { endpoint in
+                    guard case .needs(let permission) = endpoint.row.access else { return false }
+                    return permission.resource != .call || hasQueue || permission.verb == .cancel
+                }
+            ).subtracting(page)
+        }
+
+        /// What is there for everybody.
+        func open(on surfaces: Set<GatewayService.Listener.Surface>) -> Set<Endpoint> {
+            var open: Set<Endpoint> = surfaces == [.page] ? [.leadToPage] : [.showHealth, .showReadiness]
+            if surfaces.contains(.metrics) { open.insert(.showMetrics) }
+            if surfaces.contains(.functions), !hasQueue { open.insert(.refuseCall) }
+            guard surfaces.contains(.management) else { return open }
+            // A provider alone has no page to lead to.
+            return open.union(
+                self == .provider ? [.leadToPage] : [.leadToPage, .leadToPageFromPath, .leadToPageFromWithin]
+            )
+        }
     }
 
-    @Test func `no row of the table is without a route, and these alone are open`() {
-        let served = listeners.flatMap(\.routes.endpoints)
-        #expect(Set(served) == Set(Endpoint.allCases))
+    private func doors(_ shape: Shape) -> [Door] {
+        var settings = Gateway.Settings(
+            listeners: shape.surfaces.map { GatewayService.Listener($0, host: "127.0.0.1", port: 0, $1) },
+            defaultNamespace: NameRule.defaultNamespace,
+            version: ProviderInfo.Version(release: "test", sha: "test"),
+            authenticator: Words(),
+            engine: EngineSettings(servedBy: "martlet/test"),
+            isProvider: shape == .provider
+        )
+        settings.page = shape == .provider ? nil : Gateway.Page(host: "127.0.0.1", port: 0, apiHost: "127.0.0.1")
+        let asynchrony = Gateway.Asynchrony(
+            queue: MemoryQueue(),
+            worker: WorkerSettings(defaultNamespace: NameRule.defaultNamespace, userAgent: "test"),
+            bodyLimit: 1024
+        )
+        return Gateway(
+            settings,
+            provider: InMemoryProvider(),
+            counts: nil,
+            asynchrony: shape.hasQueue ? asynchrony : nil,
+            scaling: Gateway.Scaling(isOn: false),
+            stopping: Stopping(limit: .zero),
+            group: MultiThreadedEventLoopGroup.singleton,
+            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+        ).handOver.doors.all
+    }
+
+    /// Hears how an answer begins; one that goes on for ever is not waited for.
+    private final class Ear: LocalResponseWriter {
+        struct HasHeard: Error {}
+
+        private let answer = Mutex((status: 0, body: ""))
+
+        var heard: (status: Int, body: String) { answer.withLock { $0 } }
+
+        func writeHead(status: Int, headers: [(name: String, value: String)]) async throws {
+            answer.withLock { $0.status = status }
+        }
+
+        func write(_ bytes: ByteBuffer) async throws {
+            answer.withLock { $0.body += String(buffer: bytes) }
+            throw HasHeard()
+        }
+    }
+
+    /// A path that fits a row.
+    private func path(_ row: Endpoint.Row) -> String {
+        let parts = row.path.split(separator: "/").map { part in
+            part.hasPrefix("{") || part.hasPrefix(":") || part == "**" ? "some" : part
+        }
+        return "/" + parts.joined(separator: "/")
+    }
+
+    /// Asks for what fits a row, as somebody or as nobody.
+    private func ask(_ door: Door, _ row: Endpoint.Row, as who: String? = nil) async throws -> (Int, String) {
+        let request = LocalRequest(
+            method: row.method.rawValue,
+            target: path(row),
+            headers: [("host", "127.0.0.1")] + (who.map { [("authorization", $0)] } ?? []),
+            contentLength: 0,
+            clientAddress: nil
+        )
+        let ear = Ear()
+        let responder = try #require(door.offer.responder)
+        await responder.respond(to: request, body: LocalRequestBody(stream: nil), writer: ear)
+        return (ear.heard.status, ear.heard.body)
+    }
+
+    @Test(arguments: Shape.allCases)
+    private func `each listener has what it should, and asks of whoever comes what the table says`(
+        shape: Shape
+    ) async throws {
+        for door in doors(shape) {
+            let surfaces = door.listener.surfaces
+            let (guarded, open) = (shape.guarded(on: surfaces), shape.open(on: surfaces))
+            let guardedPaths = Set(guarded.map { path($0.row) })
+            for endpoint in Endpoint.allCases {
+                let what = "\(shape) \(door.listener.role): \(endpoint)"
+                let row = endpoint.row
+                let nobody = try await ask(door, row)
+                guard guarded.contains(endpoint) else {
+                    // What a path has no answer for is said behind the gate, too, unless all of the path is open.
+                    let isGuarded = guardedPaths.contains(path(row)) && !open.contains(endpoint)
+                    #expect((nobody.0 == 401) == isGuarded && ![0, 403, 500].contains(nobody.0), "\(what) \(nobody)")
+                    if open.contains(endpoint) { #expect(![404, 405].contains(nobody.0), "\(what) \(nobody)") }
+                    continue
+                }
+                #expect(nobody.0 == 401, "\(what) \(nobody)")
+                #expect(try await ask(door, row, as: "wrong").0 == 401, "\(what)")
+                #expect(try await ask(door, row, as: "guest").0 == 403, "\(what)")
+                let known = try await ask(door, row, as: "right")
+                #expect(![0, 401, 403, 405, 500].contains(known.0), "\(what) \(known)")
+                #expect(known.1 != "404 page not found\n", "\(what)")
+            }
+        }
+    }
+
+    @Test func `where management is elsewhere, whether the platform is alive is all that is told`() async throws {
+        let alone = try #require(doors(.withManagementElsewhere).first { $0.listener.role == .api })
+        for endpoint in Endpoint.allCases where ![.showHealth, .showReadiness].contains(endpoint) {
+            #expect(try await ask(alone, endpoint.row).0 == 404, "\(endpoint)")
+        }
+    }
+
+    @Test func `no row of the table is without a listener that has it, and these alone are open`() {
+        let all = Shape.allCases.flatMap { shape in
+            shape.surfaces.flatMap { shape.guarded(on: $0.surfaces).union(shape.open(on: $0.surfaces)) }
+        }
+        #expect(Set(all) == Set(Endpoint.allCases))
         #expect(
             Endpoint.allCases.filter { $0.row.access == .open } == [
                 .refuseCall, .showHealth, .showReadiness, .leadToPage, .leadToPageFromPath, .leadToPageFromWithin,

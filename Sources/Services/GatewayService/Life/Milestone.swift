@@ -37,7 +37,9 @@ public final class Milestone<Value: Sendable>: Sendable {
 
     /// The same for a while: nil also where the time has passed.
     public func reached(within limit: Duration) async -> Value? {
-        await withTaskGroup(of: Value?.self) { tasks in
+        // Else the time and what is there already would be in a race.
+        if let value { return value }
+        return await withTaskGroup(of: Value?.self) { tasks in
             tasks.addTask { await self.reached() }
             tasks.addTask {
                 // Ends early when the milestone came first.
