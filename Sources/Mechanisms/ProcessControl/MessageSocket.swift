@@ -49,6 +49,12 @@ public final class MessageSocket: Sendable {
         Self.send(message, on: descriptor)
     }
 
+    /// How long `send` waits for room, in milliseconds, before it counts the other one as gone.
+    public func limitSending(to milliseconds: Int32) {
+        var limit = timeval(tv_sec: Int(milliseconds) / 1000, tv_usec: Int(milliseconds) % 1000 * 1000)
+        setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
+    }
+
     /// Waits for a message; nil at the end, or where none came in time.
     ///
     /// One that does not come whole, since it is too long or there is no room for its descriptors, is left out.
@@ -93,17 +99,28 @@ public final class MessageSocket: Sendable {
         var descriptors = [Int32](repeating: -1, count: Int(MARTLET_MESSAGE_DESCRIPTORS))
         var held = 0
         let count = martlet_receive_message(descriptor, &bytes, bytes.count, &descriptors, &held)
-        guard count > 0 else { return count < 0 && errno == EMSGSIZE ? .incomplete : .end }
+        // What the other side has not read when it ends is told once, before what it has sent.
+        guard count > 0 else { return count < 0 && [EMSGSIZE, ECONNRESET].contains(errno) ? .incomplete : .end }
         return .message(
             Message(String(decoding: bytes.prefix(count), as: UTF8.self), Array(descriptors.prefix(held)))
         )
     }
 
-    /// The same, on a thread of its own.
+    /// The same, on a thread of its own; the connection ends when the task that waits is cancelled.
     public func next(within milliseconds: Int32 = -1) async -> Message? {
-        await withCheckedContinuation { continuation in
-            NamedThread.start("messages") { continuation.resume(returning: self.receive(within: milliseconds)) }
+        await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                NamedThread.start("messages") { continuation.resume(returning: self.receive(within: milliseconds)) }
+            }
+        } onCancel: {
+            shutdown(descriptor, Int32(SHUT_RDWR))
         }
+    }
+
+    /// Whether the other side is there no more; what it has sent before can still be received.
+    public var hasEnded: Bool {
+        var question = pollfd(fd: descriptor, events: 0, revents: 0)
+        return poll(&question, 1, 0) == 1 && question.revents & Int16(POLLHUP) != 0
     }
 
     /// The messages from now on until the end; once, and in place of `receive`.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import FaultModel
+public import FaultModel
 public import GRDB
 import Glibc
 
@@ -33,6 +33,14 @@ public struct DatabaseSchema: Sendable {
         let writer = try connect()
         try migrate(writer, at: path)
         return writer
+    }
+
+    /// Finds out whether a database is newer than this program, without changing it and beside whoever uses it.
+    ///
+    /// Nothing where there is none yet, and where opening it says what is wrong. Blocks. - Throws: `badSettings` for one
+    /// that is newer.
+    public func check(at path: String) throws(PlatformFault) {
+        if let found = StoredVersion.read(path) { try check(found) }
     }
 
     private func check(_ found: Int) throws(PlatformFault) {

@@ -54,6 +54,11 @@ public final class SQLiteDesiredStore: DesiredStore {
         SystemFile.syncFolder((path as NSString).deletingLastPathComponent)
     }
 
+    /// Finds out whether the file is newer than this program, beside whoever uses it.
+    ///
+    /// Blocks. - Throws: as `open` for one that is.
+    public static func check(at path: String) throws(PlatformFault) { try schema.check(at: path) }
+
     private static func connection(to path: String) throws -> DatabaseQueue {
         var configuration = Configuration()
         configuration.journalMode = .wal

@@ -145,6 +145,13 @@ public final class JetStreamQueue: CallQueue {
         Task { [weak self] in await JetStreamQueue.keepHouse { self } }
     }
 
+    /// Finds out whether a server can be asked as the settings have it; one that does not answer may do so later.
+    ///
+    /// Blocks until one has answered, or none has. - Throws: as `init`.
+    public static func check(_ settings: Settings) throws(PlatformFault) {
+        try NATSConnection(settings.connection).close()
+    }
+
     // MARK: Opening
 
     /// Why calls cannot be kept at the moment; nil when they can.

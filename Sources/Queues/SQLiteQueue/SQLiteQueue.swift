@@ -89,7 +89,7 @@ public final class SQLiteQueue: CallQueue {
         self.catchUpDelay = catchUpDelay
         self.clock = clock
         self.logger = logger
-        path = "\(folder)/calls.sqlite"
+        path = Self.path(in: folder)
         spill = SpillFolder(path: "\(folder)/spill")
         leftovers = Mutex(spill.names)
         clockOffset = Mutex(clock.wall() - clock.monotonic())
@@ -111,6 +111,15 @@ public final class SQLiteQueue: CallQueue {
         }
         upkeep.withLock { $0 = task }
     }
+
+    /// Finds out whether the queue of a folder is one that this program knows, beside whoever uses it.
+    ///
+    /// Blocks. - Throws: as `init`.
+    public static func check(folder: String) throws(PlatformFault) {
+        try QueueSchema.calls.check(at: path(in: folder))
+    }
+
+    private static func path(in folder: String) -> String { "\(folder)/calls.sqlite" }
 
     deinit {
         upkeep.withLock { $0?.cancel() }

@@ -43,7 +43,7 @@ public struct Gateway: Sendable {
         let work = GatewayWork(setting, scaling)
         let doors = Doors(ControlPlane(setting, work))
         services = work.services + [ListenerService(doors, setting)]
-        handOver = HandOver(doors, work.worker)
+        handOver = HandOver(doors, work.worker, setting.streams)
         known = setting.known
         addresses = setting.addresses
         readiness = setting.readiness
@@ -61,6 +61,7 @@ struct GatewaySetting: Sendable {
     let logger: Logger
     let clock: any Clock<Duration>
     let evidence: DeletionEvidence
+    let streams = EndlessAnswers()
     let known = Milestone<Void>()
     let addresses = Milestone<Gateway.Addresses>()
 

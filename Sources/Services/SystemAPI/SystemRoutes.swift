@@ -13,18 +13,21 @@ public struct SystemRoutes: Sendable {
     private let invocationCount: @Sendable (FunctionID) -> Double
     private let awaitCallable: @Sendable (FunctionID) async -> Void
     private let loss: @Sendable () -> RoutingTable.LostContact?
+    private let end: EndlessAnswers
 
     /// Describes the API.
     ///
     /// `invocationCount` answers from counters at hand and never waits. `awaitCallable` returns when a function that
-    /// was just created can be called. `loss` tells of a provider that is not heard.
+    /// was just created can be called. `loss` tells of a provider that is not heard. `end` is when
+    /// whoever follows is to ask somebody else.
     public init(
         provider: any FunctionProvider,
         defaultNamespace: String,
         version: ProviderInfo.Version,
         invocationCount: @escaping @Sendable (FunctionID) -> Double,
         awaitCallable: @escaping @Sendable (FunctionID) async -> Void,
-        loss: @escaping @Sendable () -> RoutingTable.LostContact? = { nil }
+        loss: @escaping @Sendable () -> RoutingTable.LostContact? = { nil },
+        end: EndlessAnswers = EndlessAnswers()
     ) {
         self.provider = provider
         namespace = NamespaceChoice(fallback: defaultNamespace)
@@ -32,6 +35,7 @@ public struct SystemRoutes: Sendable {
         self.invocationCount = invocationCount
         self.awaitCallable = awaitCallable
         self.loss = loss
+        self.end = end
     }
 
     /// Adds what whoever watches over the platform asks.
@@ -50,10 +54,10 @@ public struct SystemRoutes: Sendable {
         ).addRoutes(to: &routes)
         SecretRoutes(provider: provider, namespace: namespace).addRoutes(to: &routes)
         NamespaceRoutes(provider: provider, namespace: namespace).addRoutes(to: &routes)
-        LogRoutes(provider: provider, namespace: namespace).addRoutes(to: &routes)
+        LogRoutes(provider: provider, namespace: namespace, end: end).addRoutes(to: &routes)
         InfoRoutes(provider: provider, version: version, loss: loss).addRoutes(to: &routes)
         AlertRoutes(provider: provider, namespace: namespace).addRoutes(to: &routes)
-        WatchRoutes(provider: provider).addRoutes(to: &routes)
+        WatchRoutes(provider: provider, end: end).addRoutes(to: &routes)
         BundleRoutes(provider: provider).addRoutes(to: &routes)
     }
 }

@@ -99,6 +99,36 @@ struct MessageSocketTests {
         #expect(ended.failure == nil)
     }
 
+    @Test func `who ends without having read is heard to the last word`() async throws {
+        var (one, other, listener): (MessageSocket?, MessageSocket, MessageListener) = try await pair(in: folder.path)
+        defer { listener.end() }
+        other.send(.init("unread"))
+        one?.send(.init("last"))
+        #expect(!other.hasEnded)
+        one = nil
+        #expect(other.receive()?.text == "last")
+        #expect(other.receive() == nil && other.hasEnded)
+    }
+
+    @Test func `who is sent more than it reads is waited for no longer than was said`() async throws {
+        let (one, other, listener) = try await pair(in: folder.path)
+        defer { listener.end() }
+        one.limitSending(to: 1)
+        var sent = 0
+        while sent < 100_000, one.send(.init("\(sent)")) { sent += 1 }
+        #expect(sent > 0 && sent < 100_000)
+        #expect(other.receive()?.text == "0")
+    }
+
+    @Test func `a wait that is cancelled ends`() async throws {
+        let (one, other, listener) = try await pair(in: folder.path)
+        defer { listener.end() }
+        let waiting = Task { await one.next() }
+        waiting.cancel()
+        #expect(await waiting.value == nil)
+        #expect(other.receive() == nil)
+    }
+
     @Test func `a folder's path may be longer than an address, and a name is taken from who is gone`() async throws {
         let deep = folder.path + "/" + String(repeating: "long", count: 50)
         try FileManager.default.createDirectory(atPath: deep, withIntermediateDirectories: true)

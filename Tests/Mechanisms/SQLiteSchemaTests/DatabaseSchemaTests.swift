@@ -39,6 +39,21 @@ struct DatabaseSchemaTests {
         #expect(throws: (any Error).self) { try numbers("two", of: "\(path).schema-1") }
     }
 
+    @Test func `whether a file is newer is found out beside whoever has it open, and nothing is changed`()
+        throws
+    {
+        func check(_ steps: [String]) throws { try DatabaseSchema(of: "things", steps: steps).check(at: path) }
+        try check([first])
+        #expect(!FileManager.default.fileExists(atPath: path))
+        try migrate([first])
+        let user = try DatabaseQueue(path: path)
+        try check([first, second])
+        #expect(throws: (any Error).self) { try numbers("two", of: path) }
+        try user.write { try $0.execute(sql: "PRAGMA user_version = 3") }
+        let fault = #expect(throws: PlatformFault.self) { try check([first, second]) }
+        #expect(fault?.code == .badSettings)
+    }
+
     @Test func `a copy that was broken off does not keep the next start from making one`() throws {
         try migrate([first])
         try Data("half".utf8).write(to: URL(fileURLWithPath: "\(path).schema-1"))

@@ -97,6 +97,7 @@ struct HandOverTests {
         try #require(stat(folder.path + "/lock", &lock) == 0)
         let quitter = try #require(MessageSocket.connect(folder: folder.path, name: "successor"))
         quitter.send(.init("martlet 1 \(lock.st_dev)-\(lock.st_ino)"))
+        guard await quitter.next()?.text == "heard" else { return nil }
         return await quitter.next()
     }
 

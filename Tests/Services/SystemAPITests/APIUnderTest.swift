@@ -13,6 +13,7 @@ import ProviderContract
 /// The routes over a provider in memory, asked without a socket.
 struct APIUnderTest {
     let provider: InMemoryProvider
+    let end = EndlessAnswers()
     private let responder: RouterResponder<SystemContext>
 
     init(_ abilities: ProviderCapabilities = InMemoryProvider.usual) {
@@ -23,7 +24,8 @@ struct APIUnderTest {
             defaultNamespace: NameRule.defaultNamespace,
             version: ProviderInfo.Version(release: "test", sha: "test"),
             invocationCount: { _ in 0 },
-            awaitCallable: { _ in }
+            awaitCallable: { _ in },
+            end: end
         )
         system.addHealth(to: &routes)
         system.addManagement(to: &routes)

@@ -15,6 +15,8 @@ public final class FrontDoor: Sendable {
     /// The event loops that calls are carried out on.
     public let loops: EngineLoops
     private let listeners = Mutex<[(offer: ListenerOffer, channel: any Channel)]>([])
+    /// How many clients may wait until they are accepted.
+    private static let backlog: CInt = 1024
 
     /// Makes an engine on the event loops of a group, following a routing table.
     public convenience init(
@@ -79,6 +81,10 @@ public final class FrontDoor: Sendable {
         by begin: (ServerBootstrap) -> EventLoopFuture<any Channel>
     ) -> EventLoopFuture<SocketAddress> {
         begin(bootstrap(offer)).flatMapThrowing { [self] channel in
+            // Where the socket was there before, NIO has set another bound.
+            _ = try channel.pipeline.syncOperations.withUnsafeTransportIfAvailable(of: NIOBSDSocket.Handle.self) {
+                Glibc.listen($0, Self.backlog)
+            }
             listeners.withLock { $0.append((offer, channel)) }
             guard let address = channel.localAddress else { throw ChannelError.unknownLocalAddress }
             return address
@@ -88,7 +94,7 @@ public final class FrontDoor: Sendable {
     private func bootstrap(_ offer: ListenerOffer) -> ServerBootstrap {
         let byLoop = Dictionary(uniqueKeysWithValues: loops.handles.map { (ObjectIdentifier($0.loop), $0) })
         return ServerBootstrap(group: loops.group)
-            .serverChannelOption(.backlog, value: 1024)
+            .serverChannelOption(.backlog, value: Self.backlog)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .serverChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {

@@ -69,7 +69,13 @@ struct GatewayCommand: AsyncParsableCommand {
         let queue = try PlatformQueue.ofGateway(settings, logger: log.logger)
         let remote = try RemoteSide(providerURL, settings.remote, login: login, connector: front.connector, log)
         let gateway = Gateway(
-            front.gateway(settings, directory: queue?.directory, credentials: credentials, listensAtOnce: true),
+            front.gateway(
+                settings,
+                listeners: try front.listeners(settings),
+                directory: queue?.directory,
+                credentials: credentials,
+                listensAtOnce: true
+            ),
             provider: remote.provider,
             counts: try queue.map { try log.counts(in: $0.directory) },
             asynchrony: queue?.queue.asynchrony,

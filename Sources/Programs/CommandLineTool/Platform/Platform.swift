@@ -33,7 +33,13 @@ struct Platform: Sendable {
         program = ServingProgram(settings.limits, log: log)
         // What is wrong with the settings is found before anybody is disturbed.
         let front = try PlatformFront(settings, signals: program.signals, log: log)
-        predecessor = replaces ? try await Predecessor.relieve(dataDirectory: settings.dataDirectory) : nil
+        let listeners = try front.listeners(settings, isProvider: !isWhole)
+        if replaces { try settings.checkForReplacing(isWhole: isWhole) }
+        predecessor =
+            replaces
+            ? try await Predecessor.relieve(dataDirectory: settings.dataDirectory, for: program) {
+                inherited throws(PlatformFault) in try inherited.prepare(listeners)
+            } : nil
         directory = try DataDirectory(path: settings.dataDirectory)
         let credentials: Credentials? =
             settings.access.requiresCredentials ? try settings.credentials.readOrMake() : nil
@@ -43,6 +49,7 @@ struct Platform: Sendable {
         gateway = Gateway(
             front.gateway(
                 settings,
+                listeners: listeners,
                 directory: directory,
                 credentials: credentials,
                 isProvider: !isWhole,
@@ -125,15 +132,14 @@ struct Platform: Sendable {
     }
 
     /// The program that was before this one, whose end is awaited; it ends before the provider that cleans up behind it.
-    private func predecessor(_ isAlone: Milestone<Void>) -> BackgroundWork<Gateway.Addresses> {
-        let (predecessor, gateway, provider, logger) = (predecessor, gateway, provider, program.log.logger)
-        return BackgroundWork(after: gateway.addresses) { _ in
-            if let predecessor {
-                guard await predecessor.follow(gateway, logger) else { return }
-                await provider.predecessorEnded()
-            }
-            isAlone.reach(())
-        }
+    private func predecessor(_ isAlone: Milestone<Void>) -> PredecessorService {
+        PredecessorService(
+            predecessor: predecessor,
+            gateway: gateway,
+            provider: provider,
+            program: program,
+            isAlone: isAlone
+        )
     }
 
     /// Gives up the ports of functions that have their own, which a successor's need, as their last calls end; it ends

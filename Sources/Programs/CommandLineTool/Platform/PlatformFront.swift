@@ -36,10 +36,10 @@ struct PlatformFront: Sendable {
     /// The gateway's share of the settings.
     func gateway(
         _ settings: PlatformSettings,
+        listeners: [Listener],
         directory: DataDirectory?,
         credentials: Credentials?,
         isProvider: Bool = false,
-        isWorkerAlone: Bool = false,
         listensAtOnce: Bool = false,
         exportsUsage: Bool = false,
         inherited: InheritedSockets? = nil
@@ -47,18 +47,13 @@ struct PlatformFront: Sendable {
         // A gateway brings the login that whatever stands before a provider wants: it is no function's business.
         var isOwnLogin: (@Sendable (String) -> Bool)?
         if isProvider, let credentials { isOwnLogin = { credentials.accept($0) } }
-        // A provider alone is for a gateway, which has the page.
-        let page = isProvider ? nil : settings.listeners.page
-        let listeners = isWorkerAlone ? [] : listeners(settings.listeners, page, isProvider: isProvider)
         var engine = settings.limits.engine(servedBy: "martlet/\(Release.number)")
         engine.bodyFolder = directory?.file("spill") ?? FileManager.default.temporaryDirectory.path
         engine.origins = OriginFactories(security: connector)
         engine.isOwnLogin = isOwnLogin
         engine.accessLog = callLog
         return Gateway.Settings(
-            listeners: listeners + [
-                Listener(.metrics, host: settings.listeners.host, port: settings.listeners.metricsPort, [.metrics])
-            ],
+            listeners: listeners,
             defaultNamespace: settings.provider.defaultNamespace,
             version: Release.version,
             authenticator: credentials,
@@ -67,12 +62,28 @@ struct PlatformFront: Sendable {
             listensAtOnce: listensAtOnce,
             exportsUsage: exportsUsage,
             inherited: inherited,
-            page: page
+            page: isProvider ? nil : settings.listeners.page
         )
     }
 
-    /// Where functions, management and the page are.
-    private func listeners(_ settings: ListenerSettings, _ page: Gateway.Page?, isProvider: Bool) -> [Listener] {
+    /// Where functions, management, the page and metrics are; the last alone of one that only works.
+    ///
+    /// - Throws: `badSettings` where two want one port.
+    func listeners(
+        _ settings: PlatformSettings,
+        isProvider: Bool = false,
+        isWorkerAlone: Bool = false
+    ) throws(PlatformFault) -> [Listener] {
+        let settings = settings.listeners
+        let metrics = Listener(.metrics, host: settings.host, port: settings.metricsPort, [.metrics])
+        let listeners = (isWorkerAlone ? [] : others(settings, isProvider: isProvider)) + [metrics]
+        try listeners.checkPorts()
+        return listeners
+    }
+
+    private func others(_ settings: ListenerSettings, isProvider: Bool) -> [Listener] {
+        // A provider alone is for a gateway, which has the page.
+        let page = isProvider ? nil : settings.page
         var prepare: (@Sendable (any Channel) throws -> Void)?
         if let identity { prepare = { try identity.prepare($0) } }
         // Clients know one address, at which they manage functions and call them.

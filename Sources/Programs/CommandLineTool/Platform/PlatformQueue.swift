@@ -7,16 +7,18 @@ import GatewayService
 import InvocationWorker
 import JetStreamQueue
 import Logging
+import ProcessControl
 import ProcessProvider
 import QueueContract
 import SQLiteQueue
+import Synchronization
 
 /// The queue, as the settings have it: in the data directory, or on NATS JetStream.
 struct PlatformQueue: Sendable {
     private let queue: any CallQueue
     private let currentProblem: @Sendable () -> PlatformFault?
     let asynchrony: Gateway.Asynchrony
-    private var closed = Milestone<Void>()
+    private var closing = Closing()
 
     /// Why calls cannot be kept at the moment; nil when they can.
     var problem: PlatformFault? { currentProblem() }
@@ -54,14 +56,7 @@ struct PlatformQueue: Sendable {
         _ logger: Logger
     ) throws(PlatformFault) {
         let name = jetStream.worker ?? MachineName.own ?? "martlet"
-        var shape = JetStreamQueue.Settings(
-            connection: jetStream.connection("martlet \(name)"),
-            name: jetStream.queue,
-            replicas: jetStream.replicas,
-            worker: name,
-            lease: wanted.lease,
-            queue: wanted.queue
-        )
+        var shape = Self.shape(jetStream, wanted, worker: name)
         // Only in a folder that this process alone has; a worker without one leaves no note.
         shape.deathNote = folder.map { "\($0)/calls.crash" }
         let shared = try JetStreamQueue(shape, logger: logger)
@@ -84,6 +79,31 @@ struct PlatformQueue: Sendable {
         )
     }
 
+    private static func shape(
+        _ jetStream: JetStreamSettings,
+        _ wanted: AsynchronySettings,
+        worker name: String
+    ) -> JetStreamQueue.Settings {
+        JetStreamQueue.Settings(
+            connection: jetStream.connection("martlet \(name)"),
+            name: jetStream.queue,
+            replicas: jetStream.replicas,
+            worker: name,
+            lease: wanted.lease,
+            queue: wanted.queue
+        )
+    }
+
+    /// Finds out what would keep the queue of a folder from being opened, beside whoever uses it.
+    ///
+    /// Blocks. - Throws: what `init` throws.
+    static func check(_ settings: PlatformSettings, folder: String) throws(PlatformFault) {
+        guard let wanted = settings.asynchrony else { return }
+        _ = try worker(wanted, settings)
+        guard let jetStream = settings.jetStream else { return try SQLiteQueue.check(folder: folder) }
+        try JetStreamQueue.check(shape(jetStream, wanted, worker: "check"))
+    }
+
     /// Waits a while for a queue elsewhere; what is wrong is told by `problem`.
     func settle(within limit: Duration) async {
         let deadline = ContinuousClock.now + limit
@@ -104,12 +124,8 @@ struct PlatformQueue: Sendable {
         return try PlatformQueue(settings, folder: directory.path, logger: logger).map { ($0, directory) }
     }
 
-    /// Gives back or writes down what it holds, and closes; once.
-    func close() async {
-        guard closed.value == nil else { return }
-        closed.reach(())
-        await queue.close()
-    }
+    /// Gives back or writes down what it holds, and closes; once, however many want it, who all wait until that is done.
+    func close() async { await closing.close { await queue.close() } }
 
     private static func worker(
         _ wanted: AsynchronySettings,
@@ -138,5 +154,18 @@ extension ListenerSettings {
         }
         if let url = publicURL.flatMap({ ServerURL($0) }) { hosts.insert(url.authority) }
         return hosts
+    }
+}
+
+/// Something that is closed once.
+final class Closing: Sendable {
+    private let hasBegun = Atomic<Bool>(false)
+    private let hasEnded = Outcome<Void>()
+
+    /// Closes it, or waits until whoever does already is done.
+    func close(by body: () async -> Void) async {
+        if hasBegun.exchange(true, ordering: .sequentiallyConsistent) { return await hasEnded.value() }
+        await body()
+        hasEnded.resolve(())
     }
 }

@@ -19,34 +19,94 @@ struct Predecessor: Sendable {
     private let socket: MessageSocket
     /// Connections that came early.
     private let connections: [Connection]
+    /// Those that come from now on: it waits while nobody takes them.
+    private let messages: AsyncStream<MessageSocket.Message>
+
+    private init(
+        generation: Generation,
+        listeners: InheritedSockets,
+        socket: MessageSocket,
+        connections: [Connection]
+    ) {
+        self.generation = generation
+        self.listeners = listeners
+        self.socket = socket
+        self.connections = connections
+        messages = socket.messages()
+    }
 
     /// Asks the Martlet that runs on a data directory for its place; nil where none does.
     ///
-    /// - Throws: `conflict` where it does not let this one take over.
-    static func relieve(dataDirectory path: String) async throws(PlatformFault) -> Predecessor? {
+    /// `prepare` is given the sockets that it listens on, and may refuse them: until it has returned the other one serves
+    /// on, whatever happens, and a signal ends the program. - Throws: `conflict` where the other one does not let this one
+    /// take over; what `prepare` throws.
+    static func relieve(
+        dataDirectory path: String,
+        for program: ServingProgram,
+        prepare: (InheritedSockets) throws(PlatformFault) -> Void
+    ) async throws(PlatformFault) -> Predecessor? {
         guard let identity = DataDirectory.identity(ofDirectory: path),
             let socket = MessageSocket.connect(folder: path, name: HandOverProtocol.socket)
         else { return nil }
         guard let user = socket.peer?.user, user == geteuid() else { throw refusal }
         socket.send(.init(HandOverProtocol.hello(identity)))
-        // The one before may have to wait until its own predecessor is gone.
-        let offer = await socket.next(within: 2 * HandOverProtocol.patience)
-        guard let offer, let (generation, sockets) = parse(offer) else { throw refusal }
-        let listeners = InheritedSockets(sockets)
+        let (generation, listeners) = try await offer(socket, program)
+        try prepare(listeners)
+        guard program.end.value == nil else { throw cancellation }
         socket.send(.init(HandOverProtocol.go))
+        guard let connections = await connections(socket) else {
+            throw PlatformFault(.conflict, "The Martlet that runs on this data directory ended while it was relieved.")
+        }
+        return Predecessor(generation: generation, listeners: listeners, socket: socket, connections: connections)
+    }
+
+    /// What it listens on.
+    private static func offer(
+        _ socket: MessageSocket,
+        _ program: ServingProgram
+    ) async throws(PlatformFault) -> (Generation, InheritedSockets) {
+        switch try await word(socket, within: HandOverProtocol.firstPatience, program).text {
+        case HandOverProtocol.heard: break
+        case HandOverProtocol.taken:
+            throw PlatformFault(
+                .conflict,
+                "Another Martlet is taking the place of the one that runs on this data directory.",
+                hint: "Wait until it is ready, and try again."
+            )
+        default: throw refusal
+        }
+        // It may have to wait until its own predecessor is gone.
+        let offer = try await word(socket, within: 2 * HandOverProtocol.patience, program)
+        guard let (generation, sockets) = parse(offer) else { throw refusal }
+        return (generation, InheritedSockets(sockets))
+    }
+
+    /// What it says next, unless a signal comes.
+    private static func word(
+        _ socket: MessageSocket,
+        within milliseconds: Int32,
+        _ program: ServingProgram
+    ) async throws(PlatformFault) -> MessageSocket.Message {
+        let message = await program.untilEnd { await socket.next(within: milliseconds) }
+        guard let message else { throw program.end.value == nil ? refusal : cancellation }
+        return message
+    }
+
+    /// What it gives away until it has given up the stores; nil where it ends before.
+    private static func connections(_ socket: MessageSocket) async -> [Connection]? {
         var connections: [Connection] = []
         while let message = await socket.next(within: HandOverProtocol.patience) {
-            guard message.text != HandOverProtocol.stores else {
-                return Predecessor(
-                    generation: generation,
-                    listeners: listeners,
-                    socket: socket,
-                    connections: connections
-                )
-            }
+            guard message.text != HandOverProtocol.stores else { return connections }
             if let connection = connection(message) { connections.append(connection) }
         }
-        throw PlatformFault(.conflict, "The Martlet that runs on this data directory ended while it was relieved.")
+        return nil
+    }
+
+    private static var cancellation: PlatformFault {
+        PlatformFault(
+            .shuttingDown,
+            "Stopped before it took over: the Martlet that runs on this data directory serves on."
+        )
     }
 
     private static var refusal: PlatformFault {
@@ -57,9 +117,7 @@ struct Predecessor: Sendable {
         )
     }
 
-    private static func parse(
-        _ offer: MessageSocket.Message
-    ) -> (generation: Generation, sockets: [ListenerRole: CInt])? {
+    private static func parse(_ offer: MessageSocket.Message) -> (Generation, [InheritedSockets.Socket])? {
         let words = offer.text.split(separator: " ")
         guard words.count == offer.descriptors.count + 2, words[0] == HandOverProtocol.listeners,
             let generation = Generation(rawValue: String(words[1]))
@@ -67,13 +125,9 @@ struct Predecessor: Sendable {
             for descriptor in offer.descriptors { close(descriptor) }
             return nil
         }
-        var sockets: [ListenerRole: CInt] = [:]
+        var sockets: [InheritedSockets.Socket] = []
         for (word, socket) in zip(words.dropFirst(2), offer.descriptors) {
-            guard let role = ListenerRole(rawValue: String(word)), sockets[role] == nil else {
-                close(socket)
-                continue
-            }
-            sockets[role] = socket
+            if let role = ListenerRole(rawValue: String(word)) { sockets.append((role, socket)) } else { close(socket) }
         }
         return (generation, sockets)
     }
@@ -94,11 +148,11 @@ struct Predecessor: Sendable {
     func follow(_ gateway: Gateway, _ logger: Logger) async -> Bool {
         socket.send(.init(HandOverProtocol.ready))
         for connection in connections { await adopt(connection, gateway, logger) }
-        for await message in socket.messages() {
+        for await message in messages {
             guard let connection = Self.connection(message) else { continue }
             await adopt(connection, gateway, logger)
         }
-        return !Task.isCancelled
+        return socket.hasEnded
     }
 
     private func adopt(_ connection: Connection, _ gateway: Gateway, _ logger: Logger) async {

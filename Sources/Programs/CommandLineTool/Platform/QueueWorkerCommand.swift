@@ -76,7 +76,13 @@ struct QueueWorkerCommand: AsyncParsableCommand {
         let queue = try PlatformQueue(settings, asynchrony, jetStream, isAlone: true, log.logger)
         // To a worker the gateway is what a provider is to a gateway: there the functions are.
         let worker = Gateway(
-            front.gateway(settings, directory: nil, credentials: nil, isWorkerAlone: true, listensAtOnce: true),
+            front.gateway(
+                settings,
+                listeners: try front.listeners(settings, isWorkerAlone: true),
+                directory: nil,
+                credentials: nil,
+                listensAtOnce: true
+            ),
             provider: remote.provider,
             counts: nil,
             asynchrony: queue.asynchrony,

@@ -41,16 +41,12 @@ enum ServiceSockets {
             (1...64).contains(count)
         else { return nil }
         let names = (variable("LISTEN_FDNAMES") ?? "").split(separator: ":", omittingEmptySubsequences: false)
-        var sockets: [ListenerRole: Int32] = [:]
+        var sockets: [InheritedSockets.Socket] = []
         for (index, descriptor) in (firstDescriptor..<firstDescriptor + count).enumerated() {
             _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC)
             let role = ListenerRole.allCases.first { index < names.count && name($0) == names[index] }
-            // What was kept of other settings, or twice.
-            guard let role, sockets[role] == nil else {
-                close(descriptor)
-                continue
-            }
-            sockets[role] = descriptor
+            // Several may have one name: which of them is wanted, their addresses say.
+            if let role { sockets.append((role, descriptor)) } else { close(descriptor) }
         }
         return InheritedSockets(sockets)
     }

@@ -30,9 +30,24 @@ struct ServingProgram: Sendable {
         self.limits = limits
         self.log = log
         signals = TerminationSignals()
+        signals.onFirst { [end] in end.reach(.signal) }
         stopping = Stopping(limit: limits.drainTimeout)
         // Ends with the process: nothing of the loops needs more care than that.
         group = MultiThreadedEventLoopGroup(numberOfThreads: System.coreCount)
+    }
+
+    /// What `work` comes to, which is cancelled when the program is to end; nil then.
+    func untilEnd<Value: Sendable>(_ work: @escaping @Sendable () async -> Value?) async -> Value? {
+        await withTaskGroup(of: Value?.self) { tasks in
+            tasks.addTask { await work() }
+            tasks.addTask { [end] in
+                _ = await end.reached()
+                return nil
+            }
+            let value = await tasks.next() ?? nil
+            tasks.cancelAll()
+            return value
+        }
     }
 
     /// Runs services, each of which needs those before it, until the first SIGINT or SIGTERM, or until one fails; then they
@@ -65,7 +80,6 @@ private struct StopService: Service {
     let lastWords: String?
 
     func run() async {
-        program.signals.onFirst { [end = program.end] in end.reach(.signal) }
         let why = await program.end.reached()
         program.stopping.begin()
         switch why {
@@ -75,7 +89,8 @@ private struct StopService: Service {
             ServiceNotification.stopping()
             if let lastWords { program.log.warn(lastWords) }
         case nil:
-            return ServiceNotification.stopping()
+            // A service has failed.
+            ServiceNotification.stopping()
         }
         program.signals.endAtNext()
     }

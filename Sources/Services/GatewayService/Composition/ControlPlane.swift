@@ -106,6 +106,7 @@ struct ControlPlane {
             // A provider that is asked for its functions once a second has told of a new one by then.
             awaitCallable: { await table.awaitFunction($0, within: .seconds(2)) },
             loss: { table.loss },
+            streams: setting.streams,
             site: site
         )
     }

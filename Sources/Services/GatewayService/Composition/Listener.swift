@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+public import FaultModel
 public import NIOCore
 
 /// Which one of a gateway's listeners: the name by which its socket is handed on.
@@ -66,4 +67,28 @@ public struct Listener: Sendable {
 
     /// Whether nothing but the program itself can be asked about there, or looked at.
     var isForQuestions: Bool { surfaces.isDisjoint(with: [.functions, .management]) }
+}
+
+extension [Listener] {
+    /// Makes sure that no two want the same port, of which 0 is none.
+    ///
+    /// - Throws: `badSettings` naming both.
+    public func checkPorts() throws(PlatformFault) {
+        for (index, listener) in enumerated() where listener.port != 0 {
+            let twin = prefix(index).first { $0.port == listener.port && $0.meets(listener) }
+            guard let twin else { continue }
+            throw PlatformFault(
+                .badSettings,
+                "\(twin.role.flag) and \(listener.role.flag) are both \(listener.port).",
+                hint: "Choose another port by one of them; 0 takes a free one."
+            )
+        }
+    }
+}
+
+extension Listener {
+    /// Whether its host is, or may be, the other one's.
+    fileprivate func meets(_ other: Listener) -> Bool {
+        host == other.host || [host, other.host].contains { $0 == "0.0.0.0" || $0 == "::" }
+    }
 }

@@ -4,6 +4,7 @@ public import FunctionModel
 import Glibc
 import InvocationEngine
 import InvocationWorker
+import SystemAPI
 
 /// What of a gateway goes over to a program that takes its place, in steps that whoever hands over takes in this order.
 public struct HandOver: Sendable {
@@ -12,12 +13,14 @@ public struct HandOver: Sendable {
 
     let doors: Doors
     let worker: InvocationWorker?
+    private let streams: EndlessAnswers
     /// How long requests that the platform itself answers may take to end.
     private static let patience = Duration.milliseconds(500)
 
-    init(_ doors: Doors, _ worker: InvocationWorker?) {
+    init(_ doors: Doors, _ worker: InvocationWorker?, _ streams: EndlessAnswers) {
         self.doors = doors
         self.worker = worker
+        self.streams = streams
     }
 
     /// The sockets that listen, which are the caller's to close.
@@ -47,8 +50,10 @@ public struct HandOver: Sendable {
     /// Gives away connections that have nothing to do, from now on; returns when none is answered any more by what a
     /// successor needs, or after half a second.
     ///
-    /// Asynchronous calls that have not ended by then are given back to the queue. `take` closes what it is given.
+    /// Whoever follows something is told that it ends, so that it asks the successor. Asynchronous calls that have not ended
+    /// by then are given back to the queue. `take` closes what it is given.
     public func letGo(_ take: @escaping @Sendable (ListenerRole, CInt) -> Void) async {
+        streams.end()
         let fronts = [doors.engine, doors.questions]
         for front in fronts {
             await front.handOn { [doors] offer, socket in

@@ -5,6 +5,7 @@ import Glibc
 import InvocationEngine
 import NIOCore
 import ServiceLifecycle
+import SystemAPI
 
 /// A way into a front door: a listener, and what is found there.
 struct Door: Sendable {
@@ -17,18 +18,30 @@ struct Door: Sendable {
     /// - Throws: `conflict` naming the port that is taken.
     func open(_ inherited: InheritedSockets?) async throws(PlatformFault) -> SocketAddress {
         do {
-            if let socket = inherited?.take(listener.role, port: listener.port) {
+            if let socket = inherited?.take(listener.role) {
                 return try await front.listen(on: socket, offer: offer)
             }
             return try await front.listen(host: listener.host, port: listener.port, offer: offer)
         } catch {
-            throw PlatformFault(
-                .conflict,
-                "Martlet cannot listen on \(listener.host):\(listener.port): \(Self.words(for: error)).",
-                hint: "Choose another port by \(listener.role.flag), or stop what uses it.",
-                cause: error
-            )
+            throw listener.conflict(error)
         }
+    }
+}
+
+extension Listener {
+    /// The address to listen on, which is that of the first answer to its name.
+    ///
+    /// Blocks where it is a name. - Throws: what NIO says of a name that is nobody's.
+    func resolved() throws -> SocketAddress { try .makeAddressResolvingHost(host, port: port) }
+
+    /// What is told where it cannot be listened on.
+    func conflict(_ cause: any Error) -> PlatformFault {
+        PlatformFault(
+            .conflict,
+            "Martlet cannot listen on \(host):\(port): \(Self.words(for: cause)).",
+            hint: "Choose another port by \(role.flag), or stop what uses it.",
+            cause: cause
+        )
     }
 
     private static func words(for error: any Error) -> String {
@@ -82,6 +95,7 @@ struct ListenerService: Service {
     }
 
     private func open() async throws(PlatformFault) -> Gateway.Addresses {
+        setting.settings.inherited?.settle(for: setting.settings.listeners)
         var taken: [(listener: Listener, address: SocketAddress)] = []
         for door in doors.all { taken.append((door.listener, try await door.open(setting.settings.inherited))) }
         return Gateway.Addresses(taken)
@@ -90,6 +104,7 @@ struct ListenerService: Service {
     /// Stops accepting, lets calls in flight end within the limit, then cuts the rest; the program's own state can be
     /// asked for until then.
     private func drain() async {
+        setting.streams.end()
         await doors.engine.drain(within: setting.stopping.left)
         await doors.questions.drain(within: Self.limitOfQuestions)
     }

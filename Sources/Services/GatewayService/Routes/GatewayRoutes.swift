@@ -28,6 +28,8 @@ struct GatewayRoutes: Sendable {
     let awaitCallable: @Sendable (FunctionID) async -> Void
     /// Tells of a provider that is not heard.
     let loss: @Sendable () -> RoutingTable.LostContact?
+    /// Ended when whoever follows is to ask a successor.
+    let streams: EndlessAnswers
     /// Nil where there is no page.
     let site: PageSite?
 
@@ -62,7 +64,8 @@ struct GatewayRoutes: Sendable {
             version: version,
             invocationCount: invocationCount,
             awaitCallable: awaitCallable,
-            loss: loss
+            loss: loss,
+            end: streams
         )
     }
 }

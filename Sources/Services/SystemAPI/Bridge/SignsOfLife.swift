@@ -16,19 +16,22 @@ enum SignsOfLife {
 
     /// The elements of a sequence, with signs of life in between.
     ///
-    /// The next piece is asked for when the one before has been taken: a slow reader slows the sequence.
+    /// They end at the latest when all endless answers do. The next piece is asked for when the one before has been taken:
+    /// a slow reader slows the sequence.
     static func between<Elements: AsyncSequence & Sendable>(
-        _ elements: Elements
+        _ elements: Elements,
+        until end: EndlessAnswers
     ) -> AsyncThrowingStream<AnswerPiece<Elements.Element>, any Error> where Elements.Element: Sendable {
         let pieces = AsyncThrowingChannel<AnswerPiece<Elements.Element>, any Error>()
         // Unowned: the end of the source cancels it.
-        let source = PieceSource(pieces, Task { await tell(elements, to: pieces) })
+        let source = PieceSource(pieces, Task { await tell(elements, to: pieces, until: end) })
         return AsyncThrowingStream { try await source.next() }
     }
 
     private static func tell<Elements: AsyncSequence & Sendable>(
         _ elements: Elements,
-        to pieces: AsyncThrowingChannel<AnswerPiece<Elements.Element>, any Error>
+        to pieces: AsyncThrowingChannel<AnswerPiece<Elements.Element>, any Error>,
+        until end: EndlessAnswers
     ) async where Elements.Element: Sendable {
         await withTaskGroup(of: Void.self) { group in
             group.addTask {
@@ -41,6 +44,10 @@ enum SignsOfLife {
             }
             group.addTask {
                 while (try? await Task.sleep(for: interval)) != nil { await pieces.send(.signOfLife) }
+            }
+            group.addTask {
+                for await _ in end.stream() {}
+                pieces.finish()
             }
             await group.next()
             group.cancelAll()

@@ -12,6 +12,7 @@ import ProviderContract
 struct LogRoutes: Sendable {
     let provider: any FunctionProvider
     let namespace: NamespaceChoice
+    let end: EndlessAnswers
 
     func addRoutes(to routes: inout RouteList) {
         routes.add(.readLogs, lines)
@@ -21,7 +22,7 @@ struct LogRoutes: Sendable {
         let query = try query(request)
         let logs: any LogFacet = try await provider.need(provider.logs, or: .logs)
         let lines = try await logs.logs(query)
-        return query.follow ? Self.followed(lines) : Self.whole(lines)
+        return query.follow ? followed(lines) : Self.whole(lines)
     }
 
     private static func whole(_ lines: AsyncThrowingStream<LogLine, any Error>) -> Response {
@@ -36,16 +37,17 @@ struct LogRoutes: Sendable {
     }
 
     /// An empty line, which readers of JSON skip, says that there is merely nothing to say.
-    private static func followed(_ lines: AsyncThrowingStream<LogLine, any Error>) -> Response {
+    private func followed(_ lines: AsyncThrowingStream<LogLine, any Error>) -> Response {
         var headers: HTTPFields = [.contentType: "application/x-ndjson"]
+        let end = end
         headers[.heartbeat] = "\(SignsOfLife.interval.components.seconds)s"
         return Response(
             status: .ok,
             headers: headers,
             body: ResponseBody { writer in
-                for try await piece in SignsOfLife.between(lines) {
+                for try await piece in SignsOfLife.between(lines, until: end) {
                     switch piece {
-                    case .element(let line): try await writer.write(try encoded(line))
+                    case .element(let line): try await writer.write(try Self.encoded(line))
                     case .signOfLife: try await writer.write(ByteBuffer(string: "\n"))
                     }
                 }

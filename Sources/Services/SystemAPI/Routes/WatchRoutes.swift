@@ -13,19 +13,20 @@ import ProviderContract
 /// A gateway elsewhere cannot reach replicas on this machine's loopback; it sends its calls to our own `/function/`.
 struct WatchRoutes: Sendable {
     let provider: any FunctionProvider
+    let end: EndlessAnswers
 
     func addRoutes(to routes: inout RouteList) {
         routes.add(.watch, watch)
     }
 
     @Sendable private func watch(_ request: Request, _ context: SystemContext) async throws -> Response {
-        let provider = provider
+        let (provider, end) = (provider, end)
         return Response(
             status: .ok,
             headers: [.contentType: "application/x-ndjson"],
             body: ResponseBody { writer in
                 var loss: PlatformFault?
-                for try await piece in SignsOfLife.between(provider.watch()) {
+                for try await piece in SignsOfLife.between(provider.watch(), until: end) {
                     var update: RouteUpdate?
                     if case .element(let told) = piece { update = told }
                     switch update {
