@@ -242,8 +242,7 @@ extension SpecReader {
 
     fileprivate mutating func methods() -> [String]? {
         guard let words = list(.methods) else { return nil }
-        let capitals = UInt8(ascii: "A")...UInt8(ascii: "Z")
-        let methods = words.filter { !$0.isEmpty && $0.utf8.allSatisfy(capitals.contains) }
+        let methods = words.filter(NameRule.isMethod)
         if !methods.isEmpty, methods.count == words.count { return methods }
         note(
             "\(PlatformLabel.methods.name) is \"\(NameRule.printable(text(.methods) ?? ""))\".",
