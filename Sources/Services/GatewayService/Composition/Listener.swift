@@ -89,6 +89,6 @@ extension [Listener] {
 extension Listener {
     /// Whether its host is, or may be, the other one's.
     fileprivate func meets(_ other: Listener) -> Bool {
-        host == other.host || [host, other.host].contains { $0 == "0.0.0.0" || $0 == "::" }
+        host == other.host || [host, other.host].contains(where: HostName.isAnywhere)
     }
 }
