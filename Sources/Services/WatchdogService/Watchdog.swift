@@ -97,7 +97,7 @@ private final class RunningWatchdog: Sendable {
 
     private func makeDoors() -> (FrontDoor, FrontDoor) {
         let engine = EngineSettings(
-            role: .watchdog,
+            profile: .watchdog,
             upstreamTimeout: nil,
             headTimeout: settings.headerTimeout,
             readTimeout: settings.readTimeout,

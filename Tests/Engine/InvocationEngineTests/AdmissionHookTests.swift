@@ -39,19 +39,7 @@ struct AdmissionHookTests {
         var all: [Call] { calls.withLock { $0 } }
     }
 
-    /// Keeps nothing, and counts what it was to keep.
-    private struct Kept: CallIntake {
-        let bodyLimit = 1000
-        let count = Counter()
-
-        func accept(_ request: IntakeRequest, done: @escaping @Sendable (Result<IntakeReceipt, PlatformFault>) -> Void)
-        {
-            count.add()
-            done(.success(IntakeReceipt(id: "1", callID: "1", isDuplicate: false)))
-        }
-    }
-
-    private func fixture(_ hook: Hook, intake: Kept? = nil) async throws -> EngineFixture {
+    private func fixture(_ hook: Hook, intake: AcceptingIntake? = nil) async throws -> EngineFixture {
         let settings = EngineSettings(servedBy: "martlet/test", intake: intake, admission: { _ in hook })
         return try await EngineFixture(settings: settings)
     }
@@ -74,7 +62,7 @@ struct AdmissionHookTests {
         line: String
     ) async throws {
         let hook = Hook(refusal)
-        let kept = Kept()
+        let kept = AcceptingIntake()
         let fixture = try await fixture(hook, intake: kept)
         for target in ["/function/fn", "/async-function/fn"] {
             let request = EngineFixture.request("POST \(target) HTTP/1.1", "Content-Length: 2\r\n", body: "Hi")
@@ -113,23 +101,31 @@ struct AdmissionHookTests {
         #expect(try await fixture.metrics()?.started == 2)
     }
 
-    @Test func `calls that the platform makes itself were asked about before`() async throws {
+    @Test func `a call that was asked about when it was accepted is not asked about again, any other is`() async throws
+    {
         let hook = Hook(AdmissionRefusal(PlatformFault(.forbidden, "No.")))
         let fixture = try await fixture(hook)
-        let request = DirectRequest(
-            function: FunctionID(name: "fn", namespace: "openfaas-fn"),
-            method: "POST",
-            target: "",
-            fields: ByteBuffer(string: "Host: gw\r\n"),
-            body: ByteBuffer(),
-            clientAddress: "",
-            callID: "a",
-            answerLimit: 10
-        )
-        let answer = await withCheckedContinuation { continuation in
-            _ = fixture.call(request) { continuation.resume(returning: $0) }
+        func answer(isAdmitted: Bool) async -> DirectAnswer {
+            let request = DirectRequest(
+                function: FunctionID(name: "fn", namespace: "openfaas-fn"),
+                method: "POST",
+                target: "",
+                fields: ByteBuffer(string: "Host: gw\r\nAuthorization: x\r\n"),
+                body: ByteBuffer(),
+                clientAddress: "",
+                callID: "a",
+                answerLimit: 10,
+                isAdmitted: isAdmitted
+            )
+            return await withCheckedContinuation { continuation in
+                _ = fixture.call(request) { continuation.resume(returning: $0) }
+            }
         }
-        #expect(answer.status == 200 && hook.all.isEmpty)
+        let accepted = await answer(isAdmitted: true)
+        #expect(accepted.status == 200 && hook.all.isEmpty)
+        let other = await answer(isAdmitted: false)
+        #expect(other.status == 403 && other.fault?.code == .forbidden && other.isPlatformAnswer)
+        #expect(hook.all == [.init(method: "POST", authorization: "x", isAsynchronous: false, clientAddress: "")])
     }
 
     @Test func `a route that changes is looked at anew`() async throws {
@@ -150,8 +146,8 @@ struct AdmissionHookTests {
 
     // MARK: What a deployment asks for
 
-    private func fixture(_ policy: (inout CallPolicy) -> Void) async throws -> (EngineFixture, Kept) {
-        let kept = Kept()
+    private func fixture(_ policy: (inout CallPolicy) -> Void) async throws -> (EngineFixture, AcceptingIntake) {
+        let kept = AcceptingIntake()
         let fixture = try await EngineFixture(settings: EngineSettings(servedBy: "martlet/test", intake: kept))
         var route = try EngineFixture.route(replicas: [fixture.replica])
         policy(&route.variants[0].policy)

@@ -95,6 +95,31 @@ struct AdmissionTests {
         #expect(answers.count == 3 && answers.allSatisfy { $0.hasPrefix("HTTP/1.1 200 ") })
     }
 
+    @Test func `where no call may wait, one that finds no replica still asks for it`() async throws {
+        let settings = EngineSettings(waitingLimit: 0, servedBy: "martlet/test")
+        let fixture = try await EngineFixture(settings: settings, isReady: false)
+        let answer = try await fixture.exchange(EngineFixture.request())
+        #expect(answer.hasPrefix("HTTP/1.1 503 "), "\(answer)")
+        #expect(await eventually { fixture.activations.count == 1 })
+        fixture.table.apply(.changed(try EngineFixture.route(replicas: [fixture.replica])))
+        #expect(try await fixture.exchange(EngineFixture.request()).hasPrefix("HTTP/1.1 200 "))
+    }
+
+    @Test func `a call that comes to the line of a function that is gone is told so at once, not at its deadline`()
+        async throws
+    {
+        let buffering = ["http_buffer_req_body": "true"]
+        let fixture = try await EngineFixture(environment: buffering)
+        let connection = try RawConnection(port: fixture.port)
+        let line = "POST /function/fn HTTP/1.1"
+        try await connection.send(EngineFixture.request(line, "Content-Length: 4\r\n", body: "ab"))
+        #expect(try await eventually { try await fixture.metrics()?.started == 1 })
+        fixture.table.apply(.removed(FunctionID(name: "fn", namespace: "openfaas-fn")))
+        try await connection.send("cd")
+        let answer = try await connection.receive()
+        #expect(answer.hasPrefix("HTTP/1.1 404 ") && answer.contains("was deleted"), "\(answer)")
+    }
+
     @Test func `the queue's depth counts only while replicas are full`() async throws {
         let fixture = try await EngineFixture()
         let old = try gone()

@@ -122,3 +122,14 @@ struct EchoResponder: LocalResponder {
         }
     }
 }
+
+/// Accepts every call, and keeps none.
+struct AcceptingIntake: CallIntake {
+    let bodyLimit = 1000
+    let count = Counter()
+
+    func accept(_ request: IntakeRequest, done: @escaping @Sendable (Result<IntakeReceipt, PlatformFault>) -> Void) {
+        count.add()
+        done(.success(IntakeReceipt(id: "1", callID: "1", isDuplicate: false)))
+    }
+}

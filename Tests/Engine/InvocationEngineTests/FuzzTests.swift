@@ -49,15 +49,12 @@ struct FuzzTests {
             // What the head points to lies within it, and what goes on is one line per line.
             var out = ByteBuffer()
             let forwarded = ForwardedRequest(
-                role: .gateway,
+                identifiesCalls: true,
                 head: head,
                 facts: CallFacts(),
                 clientAddress: "1",
                 rest: head.target,
-                replica: LocalReplica(
-                    Replica(id: "r", target: Upstream(.tcp(host: "h", port: 1)), maxInFlight: nil),
-                    OriginFactories()
-                ),
+                server: UpstreamServer(Upstream(.tcp(host: "h", port: 1)), security: nil),
                 userAgent: "u"
             )
             forwarded.write(to: &out, from: raw, scanner.fields)

@@ -61,12 +61,12 @@ struct HostTests {
             let head = try RequestHead(scanner.startLine, scanner.fields, in: raw)
             let target = Upstream(.tcp(host: address, port: 81))
             let forwarded = ForwardedRequest(
-                role: .watchdog,
+                identifiesCalls: false,
                 head: head,
                 facts: CallFacts(),
                 clientAddress: "1",
                 rest: head.target,
-                replica: LocalReplica(Replica(id: "r", target: target, maxInFlight: nil), OriginFactories()),
+                server: UpstreamServer(target, security: nil),
                 userAgent: "u"
             )
             var out = ByteBuffer()

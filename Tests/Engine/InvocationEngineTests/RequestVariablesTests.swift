@@ -9,7 +9,7 @@ struct RequestVariablesTests {
     private func variables(
         _ line: String = "GET /a HTTP/1.1",
         _ fields: String = "",
-        role: EngineRole = .gateway
+        identifiesCalls: Bool = true
     ) throws -> [String: String]? {
         let bytes = Array("\(line)\r\nHost: gw:8080\r\n\(fields)\r\n".utf8)
         return try bytes.withUnsafeBytes { raw in
@@ -23,7 +23,7 @@ struct RequestVariablesTests {
             facts.trace = head.traceParent.map { .client($0) } ?? .new(1, 2, 3)
             let made = RequestVariables(
                 head,
-                role: role,
+                identifiesCalls: identifiesCalls,
                 rest: head.target,
                 facts: facts,
                 clientAddress: "10.0.0.9",
@@ -49,18 +49,22 @@ struct RequestVariablesTests {
         #expect(all["Http_Traceparent"]?.hasPrefix("00-") == true && all["Http_Host"] == nil)
     }
 
-    @Test(arguments: [EngineRole.gateway, .watchdog])
-    func `no field of a client's overrides what the platform tells`(role: EngineRole) throws {
+    @Test(arguments: [true, false])
+    func `no field of a client's overrides what the platform tells`(identifiesCalls: Bool) throws {
         let forged = [
             "Path", "Method", "Query", "METHOD", "path", "Transfer_Encoding", "Content_Length", "X_Call_Id",
             "X_Start-Time", "X_Forwarded_For", "X-Forwarded_Host", "tRAnsfer_encODing",
         ]
         let fields = forged.map { "\($0): forged\r\n" }.joined()
-        let all = try #require(try variables("GET /a HTTP/1.1", fields, role: role))
+        let all = try #require(try variables("GET /a HTTP/1.1", fields, identifiesCalls: identifiesCalls))
         #expect(all["Http_Method"] == "GET" && all["Http_Path"] == "/a")
         #expect(!all.values.contains("forged"), "\(all)")
         let chunked = try #require(
-            try variables("POST /a?b HTTP/1.1", fields + "Transfer-Encoding: chunked\r\n", role: role)
+            try variables(
+                "POST /a?b HTTP/1.1",
+                fields + "Transfer-Encoding: chunked\r\n",
+                identifiesCalls: identifiesCalls
+            )
         )
         #expect(chunked["Http_Query"] == "b" && chunked["Http_Transfer_Encoding"] == "chunked")
         #expect(!chunked.values.contains("forged"), "\(chunked)")
@@ -77,7 +81,7 @@ struct RequestVariablesTests {
         let first = try #require(try variables("GET / HTTP/1.1", fields))
         #expect(first["Http_X_Call_Id"] == "the-call" && first["Http_X_Start_Time"] == "7")
         #expect(first["Http_X_Forwarded_For"] == "9.9.9.9, 10.0.0.9" && first["Http_X_Forwarded_Host"] == "h")
-        let second = try #require(try variables("GET / HTTP/1.1", fields, role: .watchdog))
+        let second = try #require(try variables("GET / HTTP/1.1", fields, identifiesCalls: false))
         #expect(second["Http_X_Call_Id"] == "theirs" && second["Http_X_Start_Time"] == "1")
         #expect(second["Http_X_Forwarded_For"] == "9.9.9.9" && second["Http_X_Forwarded_Host"] == "h")
     }

@@ -48,6 +48,24 @@ struct TimerWheelTests {
         #expect(names == ["hurried", "renewed"])
     }
 
+    @Test(.timeLimit(.minutes(1)))
+    func `of very many timers of one moment each is moved and taken out without a search, and the rest may go`()
+        async throws
+    {
+        let names = try await run { (wheel, promise: EventLoopPromise<[String]>) in
+            let (start, fired) = (NIODeadline.now(), Fired())
+            let timers = (0..<100_000).map { _ in Self.timer { fired.add("kept too long") } }
+            for timer in timers { wheel.set(timer, at: start + .seconds(3)) }
+            for timer in timers.reversed() { wheel.set(timer, at: start + .seconds(2)) }
+            let last = Self.timer { promise.succeed(fired.names) }
+            timers[70_000].onExpiry = { fired.add("sooner") }
+            wheel.set(timers[70_000], at: start + .milliseconds(20))
+            for timer in timers[..<50_000] { wheel.cancel(timer) }
+            wheel.set(last, at: start + .milliseconds(60))
+        }
+        #expect(names == ["sooner"])
+    }
+
     @Test func `a timer beyond the wheel's reach is put back, and does not fire before its time`() async throws {
         let fired = try await run { (wheel, promise: EventLoopPromise<[String]>) in
             let fired = Fired()

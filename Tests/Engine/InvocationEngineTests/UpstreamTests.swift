@@ -68,6 +68,16 @@ struct UpstreamTests {
         return true
     }
 
+    /// Where the name has an address of IPv6 as well, that is tried first, and nobody is there.
+    @Test func `calls reach a server by its name, at whichever of its addresses it listens`() async throws {
+        let fixture = try await EngineFixture()
+        try await fixture.serve(Upstream(.tcp(host: "localhost", port: fixture.origin.port)))
+        for _ in 0..<3 {
+            let answer = try await fixture.exchange(EngineFixture.request())
+            #expect(answer.hasPrefix("HTTP/1.1 200 "), "\(answer)")
+        }
+    }
+
     @Test func `what a server wants in every request stands in for the client's own`() async throws {
         let fixture = try await EngineFixture()
         var upstream = Upstream(.tcp(host: "127.0.0.1", port: fixture.origin.port))

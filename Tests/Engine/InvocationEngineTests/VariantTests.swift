@@ -34,17 +34,14 @@ struct VariantTests {
         func split(
             _ firstWeight: Int,
             _ secondWeight: Int,
-            _ first: CallPolicy = CallPolicy(),
-            paths: [String] = []
+            _ first: CallPolicy = CallPolicy()
         ) {
             let variants = [
                 RouteVariant(revision: 1, weight: firstWeight, replicas: [fixture.replica], policy: first),
                 RouteVariant(revision: 2, weight: secondWeight, replicas: [second]),
             ]
             let id = FunctionID(name: "fn", namespace: "openfaas-fn")
-            fixture.table.apply(
-                .changed(FunctionRoute(id: id, variants: variants, desiredReplicas: 2, paths: paths))
-            )
+            fixture.table.apply(.changed(FunctionRoute(id: id, variants: variants, desiredReplicas: 2)))
         }
 
         /// How often each of two words ended an answer.
@@ -91,6 +88,21 @@ struct VariantTests {
         }
         #expect((1..<60).contains(full), "\(full) of 60 were turned away")
         stage.fixture.replica.leave()
+    }
+
+    @Test func `a call for later has to please every variant, as it may fall to any`() async throws {
+        var settings = EngineSettings(servedBy: "martlet/test")
+        settings.intake = AcceptingIntake()
+        let fixture = try await EngineFixture(settings: settings)
+        let second = Replica(id: "fn-2", revision: 2, target: fixture.replica.target, maxInFlight: nil)
+        let variants = [
+            RouteVariant(revision: 1, weight: 1, replicas: [fixture.replica], policy: CallPolicy(methods: ["POST"])),
+            RouteVariant(revision: 2, weight: 1, replicas: [second], policy: CallPolicy(methods: ["GET"])),
+        ]
+        let id = FunctionID(name: "fn", namespace: "openfaas-fn")
+        fixture.table.apply(.changed(FunctionRoute(id: id, variants: variants, desiredReplicas: 2)))
+        let answer = try await fixture.exchange(EngineFixture.request("POST /async-function/fn HTTP/1.1"))
+        #expect(answer.hasPrefix("HTTP/1.1 405 ") && answer.contains("Allow: GET"), "\(answer)")
     }
 
     @Test func `the share of a variant whose replicas drain goes to the others`() async throws {

@@ -2,6 +2,8 @@
 
 import FunctionModel
 import Glibc
+// Declares `timespec` as well, and it is chance which of the two the compiler meets first.
+import SwiftOverlayShims
 
 /// Finds what a path of a request means in a folder, as Go's file server does, which of-watchdog uses.
 ///

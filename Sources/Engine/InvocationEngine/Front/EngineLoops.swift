@@ -22,11 +22,10 @@ public final class EngineLoops: Sendable {
 
     /// Gives each loop what it needs; once.
     func open(_ parts: EngineParts) {
-        for handle in handles { handle.open(parts) }
         for (index, handle) in handles.enumerated() {
             var siblings = handles
             siblings.remove(at: index)
-            handle.run { [siblings] in $0.siblings = siblings }
+            handle.open(parts, siblings)
         }
         for handle in handles { parts.table.attach(handle) }
     }
@@ -38,18 +37,18 @@ public final class EngineLoops: Sendable {
 
     /// What was counted, summed over the event loops.
     public func metrics() async throws -> [FunctionMetrics] {
-        let sums = try await sum([FunctionID: FunctionMetrics]()) { $0.addMetrics(to: &$1) }
+        let sums = try await sum([FunctionID: FunctionMetrics]()) { $0.functions.addMetrics(to: &$1) }
         return sums.values.sorted { $0.id < $1.id }
     }
 
     /// How busy some functions are; those that are not known are left out.
     public func activity(of functions: [FunctionID]) async throws -> [FunctionID: FunctionActivity] {
-        try await sum([:]) { $0.addActivity(of: functions, to: &$1) }
+        try await sum([:]) { $0.functions.addActivity(of: functions, to: &$1) }
     }
 
     private func sum<Sums: Sendable>(
         _ nothing: Sums,
-        _ add: @escaping @Sendable (LoopContext, inout Sums) -> Void
+        _ add: @escaping @Sendable (LoopParts, inout Sums) -> Void
     ) async throws -> Sums {
         var sums = nothing
         for handle in handles {

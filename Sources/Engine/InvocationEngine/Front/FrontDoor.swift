@@ -44,10 +44,7 @@ public final class FrontDoor: Sendable {
         ledger: (any InvocationLedger)? = nil
     ) {
         self.loops = loops
-        let bodies = BodyBudget(memory: settings.bodyMemory, disk: settings.bodyDisk, folder: settings.bodyFolder)
-        loops.open(
-            EngineParts(settings: settings, table: table, responder: responder, ledger: ledger, bodies: bodies)
-        )
+        loops.open(EngineParts(settings: settings, table: table, responder: responder, ledger: ledger))
     }
 
     deinit {
@@ -154,18 +151,10 @@ public final class FrontDoor: Sendable {
     public func copiesOfListeners() async -> [(offer: ListenerOffer, socket: CInt)] {
         var sockets: [(offer: ListenerOffer, socket: CInt)] = []
         for (offer, channel) in listeners.withLock({ $0 }) {
-            let copy = channel.eventLoop.submit { Self.copy(of: channel.pipeline.syncOperations) }
+            let copy = channel.eventLoop.submit { channel.pipeline.syncOperations.copyOfSocket() }
             if let socket = try? await copy.get() { sockets.append((offer, socket)) }
         }
         return sockets
-    }
-
-    /// A second descriptor of what a channel reads from.
-    static func copy(of operations: ChannelPipeline.SynchronousOperations) -> CInt? {
-        let copy = try? operations.withUnsafeTransportIfAvailable(of: NIOBSDSocket.Handle.self) {
-            fcntl($0, F_DUPFD_CLOEXEC, 0)
-        }
-        return copy.flatMap { $0 >= 0 ? $0 : nil }
     }
 
     /// Gives away each connection that has nothing to do, now or after its answer, with what its client has sent that was
@@ -173,7 +162,7 @@ public final class FrontDoor: Sendable {
     ///
     /// `take` is called on event loops and closes what it is given.
     public func handOn(to take: @escaping @Sendable (ListenerOffer, CInt) -> Void) async {
-        for loop in loops.handles { try? await loop.submit { $0.handOn(to: take) }.get() }
+        for loop in loops.handles { try? await loop.submit { $0.connections.handOn(to: take) }.get() }
     }
 
     /// Goes on with a connection that somebody else has given away.
@@ -199,7 +188,7 @@ public final class FrontDoor: Sendable {
 
     private func ownRequests() async -> Int {
         var count = 0
-        for loop in loops.handles { count += (try? await loop.submit { $0.ownRequests }.get()) ?? 0 }
+        for loop in loops.handles { count += (try? await loop.submit { $0.connections.ownRequests }.get()) ?? 0 }
         return count
     }
 
@@ -219,18 +208,18 @@ public final class FrontDoor: Sendable {
     /// meets a reset.
     public func drain(within limit: Duration) async {
         // Before anybody can see that nothing is accepted any more: whoever is answered after that is told to go.
-        for loop in loops.handles { try? await loop.submit { $0.announceDrain() }.get() }
+        for loop in loops.handles { try? await loop.submit { $0.connections.announceDrain() }.get() }
         for listener in listeners.withLock({ $0 }) {
             await pause(listener.channel)
             try? await listener.channel.close().get()
         }
-        let drained = loops.handles.map { loop in loop.flatSubmit { $0.drain() } }
+        let drained = loops.handles.map { loop in loop.flatSubmit { $0.connections.drain() } }
         await withTaskGroup(of: Void.self) { tasks in
             tasks.addTask { for future in drained { try? await future.get() } }
             tasks.addTask { try? await Task.sleep(for: limit) }
             await tasks.next()
             tasks.cancelAll()
-            for loop in loops.handles { loop.run { $0.closeAll() } }
+            for loop in loops.handles { loop.run { $0.connections.closeAll() } }
         }
     }
 }

@@ -9,7 +9,7 @@ import Synchronization
 /// Many are kept together, and told of one after another: the loop is called once for all of them.
 final class IntakeOutcomes: Sendable {
     private struct Outcome {
-        let exchange: NIOLoopBound<IntakeExchange>
+        let origin: NIOLoopBound<IntakeOrigin>
         let result: Result<IntakeReceipt, PlatformFault>
     }
 
@@ -25,9 +25,9 @@ final class IntakeOutcomes: Sendable {
     init(loop: any EventLoop) { self.loop = loop }
 
     /// Lets the loop answer, soon.
-    func tell(_ exchange: NIOLoopBound<IntakeExchange>, _ result: Result<IntakeReceipt, PlatformFault>) {
+    func tell(_ origin: NIOLoopBound<IntakeOrigin>, _ result: Result<IntakeReceipt, PlatformFault>) {
         let isFirst = state.withLock { state in
-            state.waiting.append(Outcome(exchange: exchange, result: result))
+            state.waiting.append(Outcome(origin: origin, result: result))
             return state.waiting.count == 1
         }
         if isFirst { loop.execute { self.deliver() } }
@@ -40,8 +40,28 @@ final class IntakeOutcomes: Sendable {
             state.room = []
             return outcomes
         }
-        for outcome in outcomes { outcome.exchange.value.ended(outcome.result) }
+        for outcome in outcomes { outcome.origin.value.ended(outcome.result) }
         outcomes.removeAll(keepingCapacity: true)
         state.withLock { $0.room = outcomes }
+    }
+}
+
+/// Where calls of one event loop are taken in.
+final class IntakeDesk {
+    let intake: any CallIntake
+    private let loop: any EventLoop
+    private let outcomes: IntakeOutcomes
+
+    init(_ intake: any CallIntake, loop: any EventLoop) {
+        self.intake = intake
+        self.loop = loop
+        outcomes = IntakeOutcomes(loop: loop)
+    }
+
+    /// Has a call kept; its origin hears of the outcome on the event loop.
+    func accept(_ request: IntakeRequest, for origin: IntakeOrigin) {
+        let bound = NIOLoopBound(origin, eventLoop: loop)
+        let outcomes = outcomes
+        intake.accept(request) { outcomes.tell(bound, $0) }
     }
 }

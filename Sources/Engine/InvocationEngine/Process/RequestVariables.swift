@@ -21,7 +21,7 @@ struct RequestVariables {
     /// Nil when its path cannot be a variable: it holds an encoded NUL.
     init?(
         _ head: RequestHead,
-        role: EngineRole,
+        identifiesCalls: Bool,
         rest: Range<Int>,
         facts: CallFacts,
         clientAddress: String,
@@ -35,10 +35,10 @@ struct RequestVariables {
         let query = Self.text(UnsafeRawBufferPointer(rebasing: bytes[rest].dropFirst(encodedPath.count)))
         if query.count > 1 { add("Http_Query", String(query.dropFirst())) }
         if head.framing == .chunked { add("Http_Transfer_Encoding", "chunked") }
-        if role == .gateway { addCallFacts(head, facts, clientAddress, in: bytes, fields) }
+        if identifiesCalls { addCallFacts(head, facts, clientAddress, in: bytes, fields) }
         // As a number: zeros before it would make it an octal one to a shell.
         if let length = head.options.contentLength { add("Http_Content_Length", String(length)) }
-        for field in fields where Self.isTold(field, head, role, in: bytes) { add(field, in: bytes) }
+        for field in fields where Self.isTold(field, head, identifiesCalls, in: bytes) { add(field, in: bytes) }
     }
 
     private mutating func add(_ field: HeadField, in bytes: UnsafeRawBufferPointer) {
@@ -73,13 +73,13 @@ struct RequestVariables {
     private static func isTold(
         _ field: HeadField,
         _ head: RequestHead,
-        _ role: EngineRole,
+        _ identifiesCalls: Bool,
         in bytes: UnsafeRawBufferPointer
     ) -> Bool {
         switch field.name {
         case .host, .expect: false
-        case .xCallID, .xStartTime, .xForwardedFor: role == .watchdog
-        case .traceParent, .traceState: head.traceParent != nil || role == .watchdog
+        case .xCallID, .xStartTime, .xForwardedFor: !identifiesCalls
+        case .traceParent, .traceState: head.traceParent != nil || !identifiesCalls
         default: !field.name.endsAtHop
         }
     }

@@ -5,8 +5,8 @@ import NIOCore
 
 /// Decides whether calls of one function are let in, before they cost it anything.
 ///
-/// Asked on event loops, once for each call that a client sends, an asynchronous one when it is accepted; calls that the
-/// platform makes itself are not asked about. It must not block, nor take longer than a look into a table. A call that it
+/// Asked on event loops, once for each call that a client sends, an asynchronous one when it is accepted and not again when
+/// it is carried out; and for the callbacks that clients name. It must not block, nor take longer than a look into a table. A call that it
 /// refuses is none: it is neither counted nor queued, and no autoscaler sees it. A function without a hook costs nothing.
 public protocol AdmissionHook: Sendable {
     /// Why a call is not let in; nil lets it in.
@@ -64,24 +64,5 @@ public struct AdmissionRefusal: Sendable {
     public init(_ fault: PlatformFault, fields: [(name: StaticString, value: String)] = []) {
         self.fault = fault
         self.fields = fields
-    }
-}
-
-extension FrontConnection {
-    /// Whether a function's hook lets a call in; one that is not let in has its answer by then.
-    ///
-    /// A call of the platform's own was asked about when it was accepted.
-    func isAdmitted(_ entry: FunctionEntry, _ head: RequestHead, isAsynchronous: Bool = false) -> Bool {
-        guard let hook = entry.admission, directCaller == nil else { return true }
-        let question = AdmissionQuestion(
-            head,
-            scanner.fields,
-            in: headBytes,
-            isAsynchronous: isAsynchronous,
-            clientAddress: clientAddress
-        )
-        guard let refusal = hook.refusal(of: question) else { return true }
-        refuse(refusal.fault, fields: refusal.fields)
-        return false
     }
 }

@@ -43,6 +43,8 @@ final class AdmissionQueue: Sendable {
         var depth = 100
         var reason = ""
         var isActivating = false
+        /// What becomes of whoever comes late: the function, or the variant, is gone.
+        var end: WaitingCall.Outcome?
         var waiting: [ObjectIdentifier: WaitingCall] = [:]
         /// Oldest first; holds calls that have given up until they come to the front.
         var order = Deque<ObjectIdentifier>()
@@ -56,6 +58,8 @@ final class AdmissionQueue: Sendable {
         case full
         /// There is no replica, and as many calls wait for one as may.
         case crowded
+        /// There will be none any more.
+        case ended(WaitingCall.Outcome)
     }
 
     let id: FunctionID
@@ -82,6 +86,7 @@ final class AdmissionQueue: Sendable {
         let minimum = state.withLock { state in
             state.replicas = route.replicas
             state.desired = route.desiredReplicas
+            state.end = nil
             state.minimum = route.scaling.min
             state.depth = route.policy.queueDepth
             state.reason = route.notReadyReason
@@ -98,13 +103,14 @@ final class AdmissionQueue: Sendable {
         state.withLock { state in
             state.replicas = variant.replicas
             state.desired = 1
+            state.end = nil
             state.depth = variant.policy.queueDepth
         }
         if variant.replicas.isEmpty { moveWaiting() } else { admitWaiting() }
     }
 
-    /// Sends the waiting calls away to be drawn anew.
-    func moveWaiting() { endWaiting(.moved) }
+    /// Sends the waiting calls away to be drawn anew, and those that come later.
+    func moveWaiting() { endWaiting(.moved, forGood: true) }
 
     /// Names those whose calls wait for the same replicas.
     func meet(_ others: [AdmissionQueue]) {
@@ -137,6 +143,10 @@ final class AdmissionQueue: Sendable {
         let (admission, minimum) = state.withLock { state -> (Admission, Int?) in
             // Announced before looking for a slot: whoever leaves a replica after this sees a call waiting.
             waitingCount.add(1, ordering: .sequentiallyConsistent)
+            if let end = state.end {
+                waitingCount.subtract(1, ordering: .sequentiallyConsistent)
+                return (.ended(end), nil)
+            }
             if state.waiting.isEmpty, let replica = choose(from: state.replicas) {
                 waitingCount.subtract(1, ordering: .sequentiallyConsistent)
                 return (.entered(replica), nil)
@@ -145,7 +155,8 @@ final class AdmissionQueue: Sendable {
             let areFull = state.replicas.contains { !$0.isDraining }
             if !isPatient, state.waiting.count >= (areFull ? state.depth : waitingLimit) {
                 waitingCount.subtract(1, ordering: .sequentiallyConsistent)
-                return (areFull ? .full : .crowded, nil)
+                // Whoever may not wait asks for a replica all the same, for those who come after.
+                return areFull ? (.full, nil) : (.crowded, activation(&state))
             }
             state.waiting[ObjectIdentifier(call)] = call
             state.order.append(ObjectIdentifier(call))
@@ -182,11 +193,13 @@ final class AdmissionQueue: Sendable {
         for other in neighbours.withLock({ $0 }) where other.hasWaiting { other.admitWaiting() }
     }
 
-    /// Turns all waiting calls away, as when activation failed or the function was deleted.
-    func refuseWaiting(_ fault: PlatformFault) { endWaiting(.refused(fault)) }
+    /// Turns all waiting calls away, as when activation failed; `forGood` those that come later, too, as when the function
+    /// was deleted.
+    func refuseWaiting(_ fault: PlatformFault, forGood: Bool = false) { endWaiting(.refused(fault), forGood: forGood) }
 
-    private func endWaiting(_ outcome: WaitingCall.Outcome) {
+    private func endWaiting(_ outcome: WaitingCall.Outcome, forGood: Bool) {
         let calls = state.withLock { state in
+            if forGood { state.end = outcome }
             let calls = state.order.compactMap { state.waiting[$0] }
             state.waiting.removeAll()
             state.order.removeAll()

@@ -17,31 +17,45 @@ enum Destination {
     /// A watchdog's health.
     case health(HealthQuestion)
     /// With the `Allow` of a method that is not for this path.
-    case refused(PlatformFault, allow: StaticString = "")
+    case refused(Refusal)
+
+    /// Why a request goes nowhere.
+    struct Refusal {
+        let fault: PlatformFault
+        /// What else is told: the `Allow` of a method that is not for this path (RFC 9110 §15.5.6).
+        let fields: [(name: StaticString, value: String)]
+
+        init(_ fault: PlatformFault, allow: String? = nil) {
+            self.fault = fault
+            fields = allow.map { [(name: "Allow" as StaticString, value: $0)] } ?? []
+        }
+    }
 
     /// What functions are called with.
-    static var callMethods: StaticString { "Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n" }
+    static var callMethods: String { "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS" }
 
-    init(_ head: RequestHead, in bytes: ByteBuffer, _ role: EngineRole, hasFunctions: Bool) {
-        self = bytes.withUnsafeReadableBytes { Self.find(head, in: $0, role, hasFunctions) }
+    init(_ head: RequestHead, in bytes: ByteBuffer, _ addressing: EngineProfile.Addressing, hasFunctions: Bool) {
+        self = bytes.withUnsafeReadableBytes { Self.find(head, in: $0, addressing, hasFunctions) }
     }
 
     private static func find(
         _ head: RequestHead,
         in bytes: UnsafeRawBufferPointer,
-        _ role: EngineRole,
+        _ addressing: EngineProfile.Addressing,
         _ hasFunctions: Bool
     ) -> Destination {
         if head.method == .connect {
             return .refused(
-                PlatformFault(.methodNotAllowed, "CONNECT is not served here; this is not a forward proxy."),
-                allow: callMethods
+                Refusal(
+                    PlatformFault(.methodNotAllowed, "CONNECT is not served here; this is not a forward proxy."),
+                    allow: callMethods
+                )
             )
         }
         if head.asksServer { return .nothing }
         guard hasFunctions else { return .local }
         let path = UnsafeRawBufferPointer(rebasing: bytes[head.target.lowerBound..<head.pathEnd])
-        if role == .watchdog {
+        if addressing == .single {
             return HealthQuestion(path).map { .health($0) } ?? .watched(head.target)
         }
         if begins(path, with: "/function/") {
@@ -75,14 +89,12 @@ enum Destination {
     ) -> Destination {
         if head.method == .delete { return .local }
         guard head.method == .post else {
-            return .refused(
-                PlatformFault(
-                    .methodNotAllowed,
-                    "Asynchronous calls are sent by POST.",
-                    hint: "To cancel one: DELETE /async-function/ID"
-                ),
-                allow: "Allow: DELETE, POST\r\n"
+            let fault = PlatformFault(
+                .methodNotAllowed,
+                "Asynchronous calls are sent by POST.",
+                hint: "To cancel one: DELETE /async-function/ID"
             )
+            return .refused(Refusal(fault, allow: "DELETE, POST"))
         }
         let destination = function(head, in: bytes, nameStart: nameStart)
         if case .function(let name, let rest) = destination { return .intake(name, rest) }
@@ -97,13 +109,14 @@ enum Destination {
         var end = nameStart
         while end < head.pathEnd, ByteClass.isAddress(bytes[end]) { end += 1 }
         guard end > nameStart else {
-            return .refused(PlatformFault(.malformedRequest, "Provide function name in the request path"))
+            return .refused(Refusal(PlatformFault(.malformedRequest, "Provide function name in the request path")))
         }
         guard end == head.pathEnd || bytes[end] == UInt8(ascii: "/") else {
-            return .refused(PlatformFault(.functionNotFound, "No function's name has the characters of this path."))
+            let sentence = "No function's name has the characters of this path."
+            return .refused(Refusal(PlatformFault(.functionNotFound, sentence)))
         }
         if let refusal = refusal(of: head, UnsafeRawBufferPointer(rebasing: bytes[end..<head.pathEnd])) {
-            return .refused(refusal.fault, allow: refusal.allow)
+            return .refused(refusal)
         }
         return .function(nameStart..<end, end..<head.target.upperBound)
     }
@@ -113,12 +126,13 @@ enum Destination {
     static func refusal(
         of head: RequestHead,
         _ path: UnsafeRawBufferPointer
-    ) -> (fault: PlatformFault, allow: StaticString)? {
+    ) -> Refusal? {
         guard head.method.invokes else {
-            return (PlatformFault(.methodNotAllowed, "Functions are not called with this method."), callMethods)
+            let fault = PlatformFault(.methodNotAllowed, "Functions are not called with this method.")
+            return Refusal(fault, allow: callMethods)
         }
         guard HealthQuestion(path) == nil else {
-            return (PlatformFault(.notFound, "A function's health is not reachable from outside."), "")
+            return Refusal(PlatformFault(.notFound, "A function's health is not reachable from outside."))
         }
         return nil
     }

@@ -83,9 +83,13 @@ final class FunctionEntry {
             FunctionEntry(variant, of: self, queue: queue, variant.replicas.map(local))
         }
         replicas = variants.isEmpty ? route.replicas.map(local) : []
-        // Whoever asks before a variant is drawn is told what any of them wants.
-        guardBy(makeAdmission(route) ?? variants.lazy.compactMap(\.admission).first)
-        for gone in old where !route.replicas.contains(where: { $0 === gone.replica }) { gone.retire() }
+        guardBy(makeAdmission(route))
+        for gone in old where !route.replicas.contains(where: { $0 === gone.replica }) { gone.source.retire() }
+    }
+
+    /// Those of all variants; of the one where calls are not split.
+    var allAdmissions: [any AdmissionHook] {
+        isSplit ? variants.compactMap(\.admission) : [admission].compactMap(\.self)
     }
 
     private func guardBy(_ hook: (any AdmissionHook)?) {
@@ -95,7 +99,7 @@ final class FunctionEntry {
 
     /// Closes what is kept open for a function that is gone.
     func retire() {
-        for replica in allReplicas { replica.retire() }
+        for replica in allReplicas { replica.source.retire() }
         replicas = []
         variants = []
     }
@@ -122,7 +126,7 @@ final class FunctionEntry {
 
     /// Takes a slot at the less loaded of two random replicas; at any that has one when both are full.
     @inline(__always)
-    func enter(_ random: UInt64) -> LocalReplica? {
+    func enter(_ random: UInt64, at now: NIODeadline) -> LocalReplica? {
         if queue.hasWaiting { return nil }
         let count = replicas.count
         guard count > 1 else {
@@ -132,16 +136,18 @@ final class FunctionEntry {
         }
         return enterOneOfMany(
             Int(truncatingIfNeeded: random >> 33) % count,
-            Int(truncatingIfNeeded: random & 0xFFFF_FFFF) % count
+            Int(truncatingIfNeeded: random & 0xFFFF_FFFF) % count,
+            at: now
         )
     }
 
-    private func enterOneOfMany(_ first: Int, _ second: Int) -> LocalReplica? {
+    private func enterOneOfMany(_ first: Int, _ second: Int, at now: NIODeadline) -> LocalReplica? {
         let (one, other) = (replicas[first], replicas[second])
         let (better, worse) = one.replica.inFlight <= other.replica.inFlight ? (one, other) : (other, one)
-        if !better.isSuspect, better.replica.enter() { return better }
-        if !worse.isSuspect, worse.replica.enter() { return worse }
-        return replicas.first { !$0.isSuspect && $0.replica.enter() } ?? replicas.first { $0.replica.enter() }
+        if !better.source.isSuspect(at: now), better.replica.enter() { return better }
+        if !worse.source.isSuspect(at: now), worse.replica.enter() { return worse }
+        return replicas.first { !$0.source.isSuspect(at: now) && $0.replica.enter() }
+            ?? replicas.first { $0.replica.enter() }
     }
 
     /// This event loop's side of a replica that was entered elsewhere.

@@ -6,6 +6,23 @@ import NIOCore
 public import ProviderContract
 import Synchronization
 
+/// Who hears of changes of the routing table: an event loop.
+///
+/// Each is told in the order of the changes, and must not block.
+protocol RouteFollower: Sendable {
+    /// A function is there, with the line for it, and those for its variants where its calls are split.
+    func change(_ route: FunctionRoute, _ queue: AdmissionQueue, _ queues: [AdmissionQueue])
+
+    /// A function is gone.
+    func remove(_ id: FunctionID)
+
+    /// All functions have been told of.
+    func noteSnapshot()
+
+    /// Waits until everything that was told before counts.
+    func settle() async
+}
+
 /// Which functions can be called and where: fed by a provider's pushes, read by event loops from copies of their own.
 ///
 /// Thread-safe. A change reaches the event loops before any call that it lets in.
@@ -15,7 +32,7 @@ public final class RoutingTable: Sendable {
         /// Those of the variants of functions whose calls are split, by revision.
         var variantQueues: [FunctionID: [Int: AdmissionQueue]] = [:]
         var routes: [FunctionID: FunctionRoute] = [:]
-        var loops: [LoopHandle] = []
+        var followers: [any RouteFollower] = []
         var expectations: [FunctionID: [AsyncStream<Void>.Continuation]] = [:]
         var hasSnapshot = false
         var loss: LostContact?
@@ -78,7 +95,7 @@ public final class RoutingTable: Sendable {
         state.withLock { state in
             guard !state.hasSnapshot else { return }
             state.hasSnapshot = true
-            for loop in state.loops { loop.noteSnapshot() }
+            for follower in state.followers { follower.noteSnapshot() }
         }
     }
 
@@ -125,10 +142,7 @@ public final class RoutingTable: Sendable {
                 tasks.cancelAll()
             }
         }
-        for loop in state.withLock({ $0.loops }) {
-            // Fails only while the event loops are being shut down.
-            try? await loop.submit { _ in }.get()
-        }
+        for follower in state.withLock({ $0.followers }) { await follower.settle() }
     }
 
     /// A stream that ends when the function is known; nil where it is.
@@ -148,14 +162,14 @@ public final class RoutingTable: Sendable {
     public var routes: [FunctionRoute] { state.withLock { Array($0.routes.values) }.sorted { $0.id < $1.id } }
 
     /// Lets an event loop follow the table, beginning with what is known now.
-    func attach(_ loop: LoopHandle) {
+    func attach(_ follower: any RouteFollower) {
         state.withLock { state in
-            state.loops.append(loop)
-            if state.hasSnapshot { loop.noteSnapshot() }
+            state.followers.append(follower)
+            if state.hasSnapshot { follower.noteSnapshot() }
             for (id, route) in state.routes {
                 guard let queue = state.queues[id] else { continue }
                 let queues = state.variantQueues[id] ?? [:]
-                loop.change(route, queue, queues.isEmpty ? [] : route.served.compactMap { queues[$0.revision] })
+                follower.change(route, queue, queues.isEmpty ? [] : route.served.compactMap { queues[$0.revision] })
             }
         }
     }
@@ -166,7 +180,7 @@ public final class RoutingTable: Sendable {
             state.queues[route.id] = queue
             state.routes[route.id] = route
             let (queues, dropped) = state.split(route, queue)
-            for loop in state.loops { loop.change(route, queue, queues) }
+            for follower in state.followers { follower.change(route, queue, queues) }
             return (queue, queues, dropped, state.expectations.removeValue(forKey: route.id) ?? [])
         }
         queue.update(route)
@@ -178,14 +192,15 @@ public final class RoutingTable: Sendable {
     private func remove(_ id: FunctionID) {
         let queues = state.withLock { state in
             state.routes[id] = nil
-            for loop in state.loops { loop.remove(id) }
+            for follower in state.followers { follower.remove(id) }
             let variants = state.variantQueues.removeValue(forKey: id) ?? [:]
             return [state.queues.removeValue(forKey: id)].compactMap(\.self) + variants.values
         }
         for queue in queues {
             queue.meet([])
             queue.refuseWaiting(
-                PlatformFault(.functionNotFound, "The function \(id) was deleted while the call waited for it.")
+                PlatformFault(.functionNotFound, "The function \(id) was deleted while the call waited for it."),
+                forGood: true
             )
         }
     }

@@ -3,42 +3,49 @@
 import DequeModule
 import NIOCore
 
-/// A call that has a slot at a replica and waits for a connection to it.
-final class ConnectionWaiter {
+/// What carries out a call that has a slot at a replica and no connection to it yet: nobody, until there is one.
+final class ConnectionWaiter: Origin {
     /// Nil when it has one, or does not want one any more.
-    private var front: FrontConnection?
-    private var local: LocalReplica?
+    private var exchange: Exchange?
+    private let pool: UpstreamPool
     /// Whether only a connection will do that has not carried a call yet.
     let isFresh: Bool
     let since: NIODeadline
 
-    init(_ front: FrontConnection, at local: LocalReplica, isFresh: Bool) {
-        (self.front, self.local, self.isFresh) = (front, local, isFresh)
+    init(_ exchange: Exchange, at pool: UpstreamPool, isFresh: Bool) {
+        (self.exchange, self.pool, self.isFresh) = (exchange, pool, isFresh)
         since = .now()
     }
 
-    var isWaiting: Bool { front != nil }
+    var isWaiting: Bool { exchange != nil }
 
+    /// There is a connection.
     func fulfil(with connection: UpstreamConnection) {
-        guard let front = take() else { return }
-        front.connected(connection)
+        guard let exchange = exchange.take() else { return }
+        connection.carryOut(exchange)
     }
 
+    /// There is none to be had.
     func fail(_ error: any Error) {
-        guard let front = take() else { return }
-        front.notConnected(error)
+        guard let exchange = exchange.take() else { return }
+        exchange.connectionRefused(error)
     }
 
-    /// The call is over.
-    func giveUp() {
-        guard let local else { return }
-        _ = take()
-        local.waiters.noteGivenUp()
-    }
+    // MARK: Origin
 
-    private func take() -> FrontConnection? {
-        local = nil
-        return front.take()
+    var isWritable: Bool { false }
+
+    func takeBody(_ piece: ByteBuffer) {}
+
+    func endBody(trailers: ByteBuffer?) {}
+
+    func flush() {}
+
+    func resumeAnswer() {}
+
+    func abandon() {
+        guard exchange.take() != nil else { return }
+        pool.waiters.noteGivenUp()
     }
 }
 

@@ -23,13 +23,15 @@ final class UpstreamConnection: ChannelInboundHandler, Origin {
         case none
     }
 
-    let local: LocalReplica
+    let pool: UpstreamPool
     private let loopContext: LoopContext
     /// The way to the replica.
     let writeBuffer = WriteBuffer()
     private var context: ChannelHandlerContext?
+    /// The channels that are tried, one for each address of the server's name.
+    private var candidates: [any Channel] = []
     private var phase = Phase.idle
-    private var front: FrontConnection?
+    private var exchange: Exchange?
     private var buffer = ByteBuffer()
     private var scanner = HeadScanner()
     private var body = BodyDecoder(.none)
@@ -53,8 +55,8 @@ final class UpstreamConnection: ChannelInboundHandler, Origin {
     /// Shorter than any server's own limit, so that a call seldom meets a connection that is just being closed.
     private static let idleLimit = TimeAmount.milliseconds(1500)
 
-    init(_ local: LocalReplica, _ context: LoopContext) {
-        self.local = local
+    init(_ pool: UpstreamPool, _ context: LoopContext) {
+        self.pool = pool
         loopContext = context
     }
 
@@ -62,19 +64,25 @@ final class UpstreamConnection: ChannelInboundHandler, Origin {
 
     private(set) var isWritable = true
 
-    /// Begins a call, whose head has been written to `writeBuffer`.
-    func begin(_ front: FrontConnection, isToHEAD: Bool, sendsChunks: Bool) {
-        self.front = front
-        self.isToHEAD = isToHEAD
-        self.sendsChunks = sendsChunks
+    /// Carries a call out, beginning with its head.
+    func carryOut(_ exchange: Exchange) {
+        guard let head = exchange.head else { return close() }
+        self.exchange = exchange
+        isToHEAD = head.method == .head
+        sendsChunks = head.framing == .chunked
         phase = .head
         requestEnded = false
         sawByte = false
         scanner.reset()
         loopContext.timers.set(idleTimer, at: .distantFuture)
+        let request = ForwardedRequest(exchange, head, pool.server)
+        let fields = exchange.scanner.fields
+        exchange.headBytes.withUnsafeReadableBytes { request.write(to: &writeBuffer.bytes, from: $0, fields) }
+        exchange.origin = self
         // Closed between being chosen and being used.
         guard context != nil else { return fail() }
         read()
+        exchange.carryOut(by: self)
     }
 
     func takeBody(_ piece: ByteBuffer) {
@@ -105,7 +113,7 @@ final class UpstreamConnection: ChannelInboundHandler, Origin {
     }
 
     func abandon() {
-        front = nil
+        exchange = nil
         close()
     }
 
@@ -113,6 +121,8 @@ final class UpstreamConnection: ChannelInboundHandler, Origin {
     func close() {
         guard phase != .closed else { return }
         phase = .closed
+        for candidate in candidates { candidate.close(promise: nil) }
+        candidates = []
         guard let context else { return }
         noteEnd()
         context.close(promise: nil)
@@ -125,12 +135,12 @@ final class UpstreamConnection: ChannelInboundHandler, Origin {
     }
 
     /// Whether there is a channel to close.
-    var hasChannel: Bool { context != nil }
+    var hasChannel: Bool { context != nil || !candidates.isEmpty }
 
     /// Waits for a call that may want it: the one that it was opened for has another.
     func rest() {
         giveSlotBack()
-        guard phase == .idle, context != nil, local.replica.connections.areServedInParallel, local.keep(self) else {
+        guard phase == .idle, context != nil, pool.replica.connections.areServedInParallel, pool.keep(self) else {
             return close()
         }
         loopContext.timers.set(idleTimer, at: .now() + Self.idleLimit)
@@ -140,8 +150,8 @@ final class UpstreamConnection: ChannelInboundHandler, Origin {
     /// There is no connection any more, or will be none.
     func noteEnd() {
         switch standing {
-        case .unanswered: local.replica.connections.noteClosedUnanswered()
-        case .answered: local.replica.connections.noteClosed()
+        case .unanswered: pool.replica.connections.noteClosedUnanswered()
+        case .answered: pool.replica.connections.noteClosed()
         case .none: break
         }
         standing = .none
@@ -149,14 +159,28 @@ final class UpstreamConnection: ChannelInboundHandler, Origin {
     }
 
     private func giveSlotBack() {
-        if let slot = slot.take() { local.replica.connections.openings.noteEnded(slot) }
+        if let slot = slot.take() { pool.replica.connections.openings.noteEnded(slot) }
     }
 
     // MARK: Channel events
 
+    /// A channel begins to connect.
+    func begin(on channel: any Channel) { candidates.append(channel) }
+
+    /// A channel has connected, and is the one; throws where nobody waits for it any more.
+    func take(_ channel: any Channel, securing: () -> EventLoopFuture<Void>?) throws {
+        candidates = []
+        guard phase != .closed else {
+            channel.close(promise: nil)
+            throw ChannelError.ioOnClosedChannel
+        }
+        handshake = securing()
+        try channel.pipeline.syncOperations.addHandler(self)
+    }
+
     func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
-        writeBuffer.open(context, encodes: local.server?.isSecured ?? false)
+        writeBuffer.open(context, encodes: pool.server.isSecured)
         idleTimer.onExpiry = { [unowned self] in expire() }
     }
 
@@ -181,12 +205,12 @@ final class UpstreamConnection: ChannelInboundHandler, Origin {
     }
 
     func channelReadComplete(context: ChannelHandlerContext) {
-        front?.flushAnswer()
+        exchange?.flushAnswer()
     }
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
         isWritable = context.channel.isWritable
-        if isWritable { front?.originBecameWritable() }
+        if isWritable { exchange?.originBecameWritable() }
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
@@ -200,7 +224,7 @@ final class UpstreamConnection: ChannelInboundHandler, Origin {
         forgetContext()
         // The system hands over all that has come before the end, whether it was asked to or not; a client that takes its
         // time gets it as it takes it.
-        if let front, buffer.readableBytes > 0, !front.canTakeAnswer { return }
+        if let exchange, buffer.readableBytes > 0, !exchange.canTakeAnswer { return }
         endOfConnection()
     }
 
@@ -209,10 +233,10 @@ final class UpstreamConnection: ChannelInboundHandler, Origin {
         let ended = phase
         phase = .closed
         switch ended {
-        case .idle: local.drop(self)
+        case .idle: pool.drop(self)
         case .head: fail()
         case .body: endWithConnection()
-        case .tunnel: front.take()?.tunnelEnded()
+        case .tunnel: exchange.take()?.tunnelEnded()
         case .closed: break
         }
     }
@@ -223,38 +247,38 @@ final class UpstreamConnection: ChannelInboundHandler, Origin {
         do {
             try takeAnswer()
         } catch let error as WireError {
-            let front = front.take()
+            let exchange = exchange.take()
             close()
-            front?.failed(error.functionFault(front?.functionName ?? ""))
+            exchange?.failed(error.functionFault(exchange?.functionName ?? ""))
         } catch {
-            let front = front.take()
+            let exchange = exchange.take()
             close()
-            front?.failed(.unexpected(error, doing: "reading a function's answer"))
+            exchange?.failed(.unexpected(error, doing: "reading a function's answer"))
         }
     }
 
     private func takeAnswer() throws {
-        if let front { try takeAnswer(for: front) }
+        if let exchange { try takeAnswer(for: exchange) }
         // Nobody asked for what comes now.
         if phase == .idle, buffer.readableBytes > 0 { close() }
     }
 
-    private func takeAnswer(for front: FrontConnection) throws {
-        while self.front === front, front.canTakeAnswer {
+    private func takeAnswer(for exchange: Exchange) throws {
+        while self.exchange === exchange, exchange.canTakeAnswer {
             switch phase {
             case .head:
-                guard try takeHead(front) else { return readMore() }
+                guard try takeHead(exchange) else { return readMore() }
             case .body where body.isDone:
                 endAnswer(nil)
             case .body:
                 guard let event = try body.next(&buffer) else { return readMore() }
                 switch event {
-                case .data(let piece): front.answerBody(piece)
+                case .data(let piece): exchange.answerBody(piece)
                 case .end(let trailers): endAnswer(trailers)
                 }
             case .tunnel:
                 guard buffer.readableBytes > 0 else { return readMore() }
-                front.answerBody(buffer)
+                exchange.answerBody(buffer)
                 buffer = ByteBuffer()
             case .idle, .closed:
                 return
@@ -282,8 +306,8 @@ final class UpstreamConnection: ChannelInboundHandler, Origin {
     }
 
     /// Takes one head; false when it is not complete.
-    private func takeHead(_ front: FrontConnection) throws(WireError) -> Bool {
-        let limit = loopContext.settings.headLimit
+    private func takeHead(_ exchange: Exchange) throws(WireError) -> Bool {
+        let limit = loopContext.limits.headBytes
         let come = buffer
         let length = try come.withBytes { bytes throws(WireError) in
             try scanner.scan(bytes, limit: limit)
@@ -291,94 +315,95 @@ final class UpstreamConnection: ChannelInboundHandler, Origin {
         guard let length else { return false }
         buffer.moveReaderIndex(forwardBy: length)
         try come.withBytes { bytes throws(WireError) in
-            try takeHead(front, in: UnsafeRawBufferPointer(rebasing: bytes[..<length]))
+            try takeHead(exchange, in: UnsafeRawBufferPointer(rebasing: bytes[..<length]))
         }
         return true
     }
 
-    private func takeHead(_ front: FrontConnection, in bytes: UnsafeRawBufferPointer) throws(WireError) {
+    private func takeHead(_ exchange: Exchange, in bytes: UnsafeRawBufferPointer) throws(WireError) {
         let head = try ResponseHead(scanner.startLine, scanner.fields, in: bytes, toHEAD: isToHEAD)
         if head.options.namesFields { scanner.markNamedFields(in: bytes) }
         if head.status == 101 {
-            try switchProtocols(head, bytes, front)
+            try switchProtocols(head, bytes, exchange)
         } else if head.isInterim {
-            if head.status != 100 { front.answerInterim(head, scanner.fields, in: bytes) }
+            if head.status != 100 { exchange.answerInterim(head, scanner.fields, in: bytes) }
             scanner.reset()
         } else {
             body = BodyDecoder(head.framing)
             mayKeep = head.keepsAlive
             noteAnswer()
             phase = .body
-            front.answerHead(head, scanner.fields, in: bytes)
+            exchange.answerHead(head, scanner.fields, in: bytes)
         }
     }
 
     private func switchProtocols(
         _ head: ResponseHead,
         _ bytes: UnsafeRawBufferPointer,
-        _ front: FrontConnection
+        _ exchange: Exchange
     ) throws(WireError) {
-        guard front.askedForUpgrade, let chosen = head.upgrade, UpgradeList.offersMore(chosen, in: bytes) else {
+        guard exchange.head?.wantsUpgrade == true, let chosen = head.upgrade, UpgradeList.offersMore(chosen, in: bytes)
+        else {
             throw WireError("it switches protocols, which nobody asked for.")
         }
         mayKeep = true
         noteAnswer()
         phase = .tunnel
-        front.answerUpgrade(head, scanner.fields, in: bytes)
+        exchange.answerUpgrade(head, scanner.fields, in: bytes)
     }
 
     private func noteAnswer() {
         guard standing == .unanswered else { return }
         standing = mayKeep ? .answered : .none
-        local.replica.connections.noteFirstAnswer(staysOpen: mayKeep)
-        if let slot = slot.take() { local.replica.connections.openings.noteAnswered(slot) }
+        pool.replica.connections.noteFirstAnswer(staysOpen: mayKeep)
+        if let slot = slot.take() { pool.replica.connections.openings.noteAnswered(slot) }
     }
 
-    /// Gives the connection back before the front goes on: its next request may want it.
+    /// Gives the connection back before the exchange goes on: its next request may want it.
     private func endAnswer(_ trailers: ByteBuffer?) {
-        let front = front.take()
+        let exchange = exchange.take()
         letGoOfBuffer()
         phase = .idle
-        if mayKeep, requestEnded, buffer.readableBytes == 0, context != nil, failure == nil, local.keep(self) {
+        if mayKeep, requestEnded, buffer.readableBytes == 0, context != nil, failure == nil, pool.keep(self) {
             isReused = true
             loopContext.timers.set(idleTimer, at: loopContext.now + Self.idleLimit)
             read()
         } else {
             close()
         }
-        front?.answerEnded(trailers: trailers)
-        local.serveWaiters()
+        exchange?.answerEnded(trailers: trailers)
+        pool.serveWaiters()
     }
 
     private func expire() {
         guard phase == .idle else { return }
-        local.drop(self)
+        pool.drop(self)
         close()
     }
 
     private func endWithConnection() {
-        let front = front.take()
+        let exchange = exchange.take()
         if body.endsWithConnection, failure == nil {
-            front?.answerEnded(trailers: nil)
+            exchange?.answerEnded(trailers: nil)
         } else {
-            front?.answerBroke()
+            exchange?.answerBroke()
         }
-        front?.flushAnswer()
+        exchange?.flushAnswer()
     }
 
     /// The connection ended before an answer came.
     private func fail() {
         phase = .closed
-        let front = front.take()
-        if !sawByte, front?.retryOnFreshConnection() == true { return }
+        let exchange = exchange.take()
+        if !sawByte, let exchange, exchange.goesOutAgain() { return pool.wait(exchange, isFresh: true) }
         // Who knows why tells it better than what follows.
         if let fault = failure as? PlatformFault {
-            front?.failed(fault)
+            exchange?.failed(fault)
             return
         }
-        let name = front?.functionName ?? ""
-        let hint = front?.logHint
-        front?.failed(
+        let name = exchange?.functionName ?? ""
+        let hint = exchange?.logHint
+        exchange?.failed(
             PlatformFault(
                 .functionUnreachable,
                 sawByte

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import FaultModel
 import FunctionModel
 import NIOCore
 import NIOPosix
 import ProviderContract
 
 /// A server as calls need it, made ready when its route arrives.
-final class UpstreamServer: OriginSource {
+final class UpstreamServer {
     private let address: Upstream.Address
     /// What stands before each path, without a slash at its end.
     let pathPrefix: String
@@ -41,20 +40,16 @@ final class UpstreamServer: OriginSource {
         }
     }
 
-    /// Waits for a connection: one that is opened, or one that falls free before.
-    func begin(_ call: OriginCall) {
-        guard tls == nil || security != nil else {
-            return call.refuse(
-                PlatformFault(.functionUnreachable, "\(call.functionName) speaks TLS, which this program does not.")
-            )
-        }
-        call.front.connect()
-    }
+    /// Whether this program speaks what it speaks.
+    var isReachable: Bool { tls == nil || security != nil }
 
-    /// Connects on an event loop; the channel is there before the server is known to be the right one, as `secured` of
-    /// the handler tells.
+    /// Connects on an event loop; the channel is there before the server is known to be the right one, as the connection's
+    /// `handshake` tells.
+    ///
+    /// A name may have several addresses, which are tried side by side: only the channel that comes about first gets the
+    /// connection as its handler.
     func connect(_ connection: UpstreamConnection, in context: LoopContext) -> EventLoopFuture<any Channel> {
-        let limit = TimeAmount(context.settings.connectTimeout)
+        let limit = context.limits.connect
         let bound = NIOLoopBound((connection, self), eventLoop: context.loop)
         let bootstrap = ClientBootstrap(group: context.loop)
             .connectTimeout(limit)
@@ -65,12 +60,17 @@ final class UpstreamServer: OriginSource {
                 value: AdaptiveRecvByteBufferAllocator(minimum: 1024, initial: 1024, maximum: 65_536)
             )
             .channelInitializer { channel in
-                let (connection, server) = bound.value
-                connection.handshake = server.secure(channel, within: limit)
-                return channel.eventLoop.makeCompletedFuture {
-                    try channel.pipeline.syncOperations.addHandler(connection)
-                }
+                bound.value.0.begin(on: channel)
+                return channel.eventLoop.makeSucceededVoidFuture()
             }
+        return connect(bootstrap).flatMapThrowing { channel in
+            let (connection, server) = bound.value
+            try connection.take(channel) { server.secure(channel, within: limit) }
+            return channel
+        }
+    }
+
+    private func connect(_ bootstrap: ClientBootstrap) -> EventLoopFuture<any Channel> {
         switch address {
         case .unix(let path): return bootstrap.connect(unixDomainSocketPath: path)
         case .tcp(let host, let port):
@@ -99,18 +99,18 @@ extension Upstream.Address {
 struct AddedFields {
     /// As they go out.
     let lines: String
+    /// Whether `Host` is among them.
+    let replaceHost: Bool
     private let names: [[UInt8]]
 
     init(_ headers: [Upstream.Header]) {
         lines = headers.map { "\($0.name): \($0.value)\r\n" }.joined()
         names = headers.map { Array($0.name.utf8) }
+        replaceHost = headers.contains { $0.name.lowercased() == "host" }
     }
 
     /// Whether one of them stands in for a client's field.
     func replace(_ name: UnsafeRawBufferPointer) -> Bool {
         names.contains { own in own.withUnsafeBytes { equalsIgnoringCase($0, name) } }
     }
-
-    /// Whether `Host` is among them.
-    var replaceHost: Bool { Array("host".utf8).withUnsafeBytes { replace($0) } }
 }

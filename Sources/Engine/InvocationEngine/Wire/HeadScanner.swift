@@ -60,6 +60,14 @@ struct HeadScanner {
         fields = []
     }
 
+    /// Begins with the fields: what stands before them is known.
+    mutating func begin(behind start: Int) {
+        reset()
+        hasStartLine = true
+        lineStart = start
+        searched = start
+    }
+
     /// Marks the fields that `Connection` names (RFC 9110 §7.6.1); called when the head was parsed.
     mutating func markNamedFields(in head: UnsafeRawBufferPointer) {
         for list in fields where list.name == .connection {

@@ -44,6 +44,12 @@ struct FramingFields {
         contentLength = length
     }
 
+    /// Takes a length that no field tells.
+    mutating func takeLength(_ length: Int) throws(WireError) {
+        guard contentLength == nil else { throw WireError("it has more than one Content-Length.") }
+        contentLength = length
+    }
+
     /// Ten times this, and a digit, is still a number.
     private static let farTooLong = 100_000_000_000_000_000
 

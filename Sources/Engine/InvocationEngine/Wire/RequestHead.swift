@@ -105,6 +105,28 @@ struct RequestHead {
         guard hasHost || isVersion10 else { throw WireError("it has no Host.") }
     }
 
+    /// A request of the platform's own: what its line says is known, and its body is there.
+    init(
+        ownMethod method: Range<Int>,
+        target: Range<Int>,
+        pathEnd: Int,
+        _ fields: ContiguousArray<HeadField>,
+        bodyLength: Int,
+        in head: UnsafeRawBufferPointer
+    ) throws(WireError) {
+        methodRange = method
+        self.method = RequestMethod(UnsafeRawBufferPointer(rebasing: head[method]))
+        self.target = target
+        self.pathEnd = pathEnd
+        for field in fields where field.name != .other { try take(field, in: head) }
+        try options.takeLength(bodyLength)
+        try takeFraming()
+        // No line of its fields tells it.
+        needsLength = true
+        expectsContinue = false
+        guard hasHost else { throw WireError("it has no Host.") }
+    }
+
     /// The body was read whole and goes on with its length.
     mutating func noteBuffered(length: Int) {
         if framing == .chunked { needsLength = true }
