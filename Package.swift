@@ -392,7 +392,7 @@ let package = Package(
         tests(
             .engine,
             of: "InvocationEngine",
-            ["FaultModel", "FunctionModel", "ProviderContract", "TestSupport", nioCore, nioPosix]
+            ["FaultModel", "FunctionModel", "ProcessControl", "ProviderContract", "TestSupport", nioCore, nioPosix]
         ),
         tests(
             .engine,

@@ -27,6 +27,14 @@ public final class TLSConnector: UpstreamSecurity {
     /// - Throws: `badSettings` for certificates and keys that cannot be used.
     public func prepare(_ tls: UpstreamTLS) throws(PlatformFault) { _ = try context(of: tls) }
 
+    /// Lets new connections that are to be made by one description be made by another; those that are open keep what they
+    /// began with.
+    ///
+    /// Blocks. - Throws: `badSettings` for certificates and keys that cannot be used; then everything is as before.
+    public func renew(_ tls: UpstreamTLS, as fresh: UpstreamTLS) throws(PlatformFault) {
+        keep(try Self.makeContext(fresh), for: tls)
+    }
+
     /// See `UpstreamSecurity`.
     public func secure(
         _ channel: any Channel,
@@ -48,18 +56,24 @@ public final class TLSConnector: UpstreamSecurity {
 
     private func context(of tls: UpstreamTLS) throws(PlatformFault) -> NIOSSLContext {
         if let known = entries.withLock({ $0.first { $0.tls === tls }?.context }) { return known }
+        let context = try Self.makeContext(tls)
+        keep(context, for: tls)
+        return context
+    }
+
+    private func keep(_ context: NIOSSLContext, for tls: UpstreamTLS) {
+        entries.withLock { entries in
+            entries.removeAll { $0.tls == nil || $0.tls === tls }
+            entries.append(Entry(tls: tls, context: context))
+        }
+    }
+
+    private static func makeContext(_ tls: UpstreamTLS) throws(PlatformFault) -> NIOSSLContext {
         var configuration = try TLSConfiguration.client(tls)
         configuration.applicationProtocols = ["http/1.1"]
         // Whoever does not answer our goodbye is not waited for.
         configuration.shutdownTimeout = .seconds(1)
-        do {
-            let context = try NIOSSLContext(configuration: configuration)
-            entries.withLock { entries in
-                entries.removeAll { $0.tls == nil }
-                entries.append(Entry(tls: tls, context: context))
-            }
-            return context
-        } catch {
+        do { return try NIOSSLContext(configuration: configuration) } catch {
             throw PlatformFault(
                 .badSettings,
                 "The certificate and the private key for a server elsewhere do not belong together.",

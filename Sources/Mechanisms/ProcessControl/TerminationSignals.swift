@@ -10,6 +10,7 @@ import Synchronization
 public final class TerminationSignals: Sendable {
     private let received = Outcome<Void>()
     private let endsAtNext = Atomic<Bool>(false)
+    private let onHangUp = Mutex<[@Sendable () -> Void]>([])
 
     /// Takes the signals over.
     public init() {
@@ -27,12 +28,25 @@ public final class TerminationSignals: Sendable {
     }
 
     /// Calls back on SIGHUP, each time, on a thread of its own; without this SIGHUP ends the program.
+    ///
+    /// Several are called one after another.
     public func onHangUp(_ body: @escaping @Sendable () -> Void) {
+        let isFirst = onHangUp.withLock { bodies in
+            bodies.append(body)
+            return bodies.count == 1
+        }
+        if isFirst { listenForHangUps() }
+    }
+
+    private func listenForHangUps() {
         let bell = eventfd(0, Int32(EFD_CLOEXEC) | Int32(EFD_SEMAPHORE))
         hangUpBell.store(bell, ordering: .sequentiallyConsistent)
-        NamedThread.start("hang-up") {
+        NamedThread.start("hang-up") { [self] in
             var count: eventfd_t = 0
-            while true { if eventfd_read(bell, &count) == 0 { body() } }
+            while true {
+                guard eventfd_read(bell, &count) == 0 else { continue }
+                for body in onHangUp.withLock({ $0 }) { body() }
+            }
         }
         signal(SIGHUP, noteSignal)
     }

@@ -121,9 +121,22 @@ extension SettingsReader {
         return urls
     }
 
-    private mutating func checkedURL(_ setting: Setting, _ text: String) -> String {
+    /// The same, or that of a socket in the file system.
+    public mutating func server(_ setting: Setting) -> String { checkedServer(setting, text(setting)) }
+
+    /// The same; nil where there is none.
+    public mutating func optionalServer(_ setting: Setting) -> String? {
+        optionalText(setting).map { checkedServer(setting, $0) }
+    }
+
+    private mutating func checkedServer(_ setting: Setting, _ text: String) -> String {
+        UnixURL(text) == nil ? checkedURL(setting, text, or: ", nor unix:///PATH") : text
+    }
+
+    /// `words` are of what else it may be.
+    private mutating func checkedURL(_ setting: Setting, _ text: String, or words: String = "") -> String {
         guard let server = ServerURL(text), server.query == nil else {
-            return refuse(setting.name, "is not a URL, as http://HOST:PORT with a port from 1 to 65535", text)
+            return refuse(setting.name, "is not a URL, as http://HOST:PORT with a port from 1 to 65535\(words)", text)
         }
         return text
     }

@@ -48,17 +48,24 @@ public struct SystemClient: Sendable {
     public let baseURL: String
     /// The same as it was read; nil where it is no server's.
     private let target: ServerURL?
+    /// The same where it is a socket in the file system.
+    private let socket: UnixURL?
     /// What it is asked by where that is not the URL's own host.
     private let serverName: String?
     private let login: Login?
+    /// Whether the login is the URL's own.
+    private let hasOwnLogin: Bool
+    private let tls: ClientTLS?
     private let http: HTTPClient
     private let timeout: TimeAmount
     let clock: any Clock<Duration>
 
     /// Makes a client; the HTTP client stays the caller's, who shuts it down.
     ///
-    /// A user and a password in the URL go before `login`. `serverName` is what the server is asked by in place of the
+    /// The URL is `http://HOST:PORT`, `https://HOST:PORT` or `unix:///PATH`. A user and a password in it go before `login`.
+    /// `serverName` is what the server is asked by in place of the
     /// URL's host; the HTTP client has to know the way there (`makeHTTPClient(_:of:)`).
+    /// `tls` is what connections are made by in place of what the HTTP client was made with.
     /// `clock` measures how long a server is silent that gives signs of life.
     public init(
         baseURL: String,
@@ -66,6 +73,7 @@ public struct SystemClient: Sendable {
         http: HTTPClient,
         timeout: Duration = .seconds(60),
         serverName: String? = nil,
+        tls: ClientTLS? = nil,
         clock: any Clock<Duration> = ContinuousClock()
     ) {
         let url = baseURL.hasSuffix("/") ? String(baseURL.dropLast()) : baseURL
@@ -74,7 +82,10 @@ public struct SystemClient: Sendable {
         self.baseURL =
             target.map { own == nil ? url : $0.base + ($0.target == "/" ? "" : $0.target) } ?? ServerURL.shown(url)
         self.target = target
+        socket = UnixURL(url)
         self.serverName = serverName
+        self.tls = tls
+        hasOwnLogin = own != nil
         self.login = own.map { Login(user: $0.user, password: $0.password) } ?? login
         self.http = http
         self.clock = clock
@@ -139,7 +150,11 @@ public struct SystemClient: Sendable {
     ) async throws(PlatformFault) -> Answer {
         var request = HTTPClientRequest(url: try url(path))
         request.method = HTTPMethod(rawValue: method)
+        request.tlsConfiguration = tls?.configuration
         for (name, value) in headers { request.headers.add(name: name, value: value) }
+        if socket != nil, !request.headers.contains(name: "host") {
+            request.headers.add(name: "host", value: "localhost")
+        }
         if withLogin, let login, !request.headers.contains(name: "authorization") {
             request.headers.add(name: "authorization", value: login.authorization)
         }
@@ -159,20 +174,31 @@ public struct SystemClient: Sendable {
         }
     }
 
-    /// What calls of functions have to bring to get past the server's door, as `Authorization` says it; nil where it lets
-    /// them in without.
+    /// What calls of functions have to bring to get past a server's door.
+    public enum CallLogin: Sendable, Equatable {
+        /// Nothing.
+        case none
+        /// What `Authorization` has to say.
+        case authorization(String)
+        /// The login, which is not told to whoever may tell it to functions.
+        case withheld
+    }
+
+    /// What calls of functions have to bring.
     ///
-    /// Asked by an address that is no function's: none hears of the login.
+    /// Asked by an address that is no function's: none hears of the login. A server that is not known to keep a login from
+    /// its functions is told none but that of its own URL, whose author has meant it for that server.
     ///
     /// - Throws: as `send`; `providerUnreachable` also for an answer that says nothing of logins, as of a server that is
     ///   busy or away.
-    public func authorizationOfCalls() async throws(PlatformFault) -> String? {
-        guard let login else { return nil }
+    public func loginOfCalls(isKept: Bool) async throws(PlatformFault) -> CallLogin {
+        guard let login else { return .none }
         let answer = try await send("GET", "/function/", withLogin: false)
         // What it says to that is of no interest; a connection whose answer was read is kept.
         _ = try? await collect(answer, upTo: 65_536)
         try Self.checkTellsOfLogins(answer.status, of: baseURL)
-        return answer.status == 401 ? login.authorization : nil
+        guard answer.status == 401 else { return .none }
+        return isKept || hasOwnLogin ? .authorization(login.authorization) : .withheld
     }
 
     /// 501 says that there is nothing to ask for, with a login or without.
@@ -191,13 +217,20 @@ public struct SystemClient: Sendable {
         return serverName.map { "\($0.lowercased()):\(target.port)" } ?? target.authority
     }
 
+    /// The address of a function as people use it.
+    public func address(ofFunction name: String) -> String {
+        guard let socket else { return "\(baseURL)/function/\(name)" }
+        return "http://localhost/function/\(name) on \(socket.path)"
+    }
+
     /// Where a request goes; the path begins with a slash, so that it cannot become part of the port.
     private func url(_ path: String) throws(PlatformFault) -> String {
+        if let socket, path.hasPrefix("/") { return socket.httpBase + path }
         guard let target, let authority, target.query == nil, path.hasPrefix("/") else {
             throw PlatformFault(
                 .badSettings,
                 "\(NameRule.printable(baseURL)) is not an address of a gateway.",
-                hint: "Write it as http://HOST:PORT, with a port from 1 to 65535."
+                hint: "Write it as http://HOST:PORT, with a port from 1 to 65535, or as unix:///PATH."
             )
         }
         return "\(target.scheme)://\(authority)" + (target.path == "/" ? "" : target.path) + path

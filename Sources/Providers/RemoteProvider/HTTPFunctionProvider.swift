@@ -17,12 +17,13 @@ public struct HTTPFunctionProvider: FunctionProvider {
     private let upstream: Upstream
     private let pollInterval: Duration
     private let time: RemoteTime
-    private let warn: @Sendable (FunctionID, String) -> Void
+    private let warn: @Sendable (FunctionID?, String) -> Void
 
-    /// Makes a provider of an API at `http://HOST:PORT` or `https://HOST:PORT`; `tls` is how the latter is reached.
+    /// Makes a provider of an API at `http://HOST:PORT`, `unix:///PATH`, or `https://HOST:PORT`, which is reached by `tls`.
     ///
     /// `clock` measures pauses between questions, and how long a function has been missing.
-    /// `warn` is told, once for each function, what of its deployment cannot be parsed here and counts as absent.
+    /// `warn` is told, once for each function, what of its deployment cannot be parsed here and counts as absent; and,
+    /// without a function, what is wrong with the whole.
     ///
     /// - Throws: `badSettings` for a URL that is none.
     public init(
@@ -30,24 +31,29 @@ public struct HTTPFunctionProvider: FunctionProvider {
         pollInterval: Duration = .seconds(1),
         clock: some Clock<Duration> = ContinuousClock(),
         tls: UpstreamTLS? = nil,
-        warn: @escaping @Sendable (FunctionID, String) -> Void = { _, _ in }
+        warn: @escaping @Sendable (FunctionID?, String) -> Void = { _, _ in }
     ) throws(PlatformFault) {
-        guard let server = ServerURL(client.baseURL), server.query == nil else {
-            throw PlatformFault(
-                .badSettings,
-                "\(client.baseURL) is not a provider's address.",
-                hint: "Write http://HOST:PORT/ or https://HOST:PORT/"
-            )
-        }
         self.client = client
         self.pollInterval = pollInterval
         time = RemoteTime(clock)
         self.warn = warn
+        upstream = try Self.upstream(of: client, tls)
+    }
+
+    private static func upstream(of client: SystemClient, _ tls: UpstreamTLS?) throws(PlatformFault) -> Upstream {
+        if let socket = UnixURL(client.baseURL) { return Upstream(.unix(path: socket.path)) }
+        guard let server = ServerURL(client.baseURL), server.query == nil else {
+            throw PlatformFault(
+                .badSettings,
+                "\(client.baseURL) is not a provider's address.",
+                hint: "Write http://HOST:PORT/, https://HOST:PORT/ or unix:///PATH"
+            )
+        }
         var upstream = Upstream(server, tls: tls)
         // Behind one address by TLS there may be several servers, which are told apart by what they are asked by.
         let host = client.authority.flatMap { Upstream.Header(name: "Host", value: $0) }
         if upstream.tls != nil, let host { upstream.headers = [host] }
-        self.upstream = upstream
+        return upstream
     }
 
     /// How the other side behaves: everything is possible until `watch` has found out.
@@ -161,7 +167,7 @@ public struct HTTPFunctionProvider: FunctionProvider {
             learned: learned,
             time: time,
             feed: feed,
-            warn: warn
+            warner: RemoteWarner(warn)
         )
         // Unowned: the end of the sequence cancels it.
         let task = Task {

@@ -18,9 +18,7 @@ actor RemoteRoutes {
     private let learned: LearnedCapabilities
     private let time: RemoteTime
     private let feed: RouteFeed
-    private let warn: @Sendable (FunctionID, String) -> Void
-    /// Functions whose deployments were complained about.
-    private var warned: Set<FunctionID> = []
+    private var warner: RemoteWarner
     private var replicas: [FunctionID: Replica] = [:]
     /// What was last told of the functions that are known.
     private var known: [FunctionID: WatchRecord.Function] = [:]
@@ -44,7 +42,7 @@ actor RemoteRoutes {
         learned: LearnedCapabilities,
         time: RemoteTime,
         feed: RouteFeed,
-        warn: @escaping @Sendable (FunctionID, String) -> Void
+        warner: RemoteWarner
     ) {
         self.client = client
         self.upstream = upstream
@@ -52,7 +50,7 @@ actor RemoteRoutes {
         self.learned = learned
         self.time = time
         self.feed = feed
-        self.warn = warn
+        self.warner = warner
     }
 
     /// Follows until the task is cancelled.
@@ -93,8 +91,9 @@ actor RemoteRoutes {
     ///
     /// Its end is no loss of contact, which the next attempt shows; one that brought nothing is.
     private func followPushes() async throws(PlatformFault) {
-        try await learnCredentials()
         let records = try await client.watch()
+        // Whoever tells so is a Martlet, which keeps its own login from its functions.
+        try await learnCredentials(isKept: true)
         var hasSeen = false
         do {
             for try await record in records {
@@ -111,9 +110,14 @@ actor RemoteRoutes {
     }
 
     /// Whatever stands before the provider may want a login for calls too.
-    private func learnCredentials() async throws(PlatformFault) {
-        let wanted = try await client.withinSilenceLimit { [client] in try await client.authorizationOfCalls() }
-        let header = wanted.flatMap { Upstream.Header(name: "Authorization", value: $0) }
+    private func learnCredentials(isKept: Bool) async throws(PlatformFault) {
+        var header: Upstream.Header?
+        let wanted = try await client.withinSilenceLimit { [client] in try await client.loginOfCalls(isKept: isKept) }
+        switch wanted {
+        case .none: break
+        case .authorization(let value): header = Upstream.Header(name: "Authorization", value: value)
+        case .withheld: warner.tellOfLogin()
+        }
         guard header != credentials else { return }
         credentials = header
         for id in Array(replicas.keys) { renew(id) }
@@ -146,6 +150,7 @@ actor RemoteRoutes {
     private func poll() async throws(PlatformFault) {
         let end = time.now() + Self.pollingSpan
         let questions = CapabilityQuestions(client: client)
+        try await learnCredentials(isKept: false)
         let found = try await client.withinSilenceLimit { try await questions.ask() }
         while !Task.isCancelled, time.now() < end {
             let list = try await client.withinSilenceLimit { [client] in try await Self.list(client) }
@@ -173,7 +178,7 @@ actor RemoteRoutes {
     private func record(_ status: FunctionStatus) -> WatchRecord.Function {
         var faults: [String] = []
         let spec = FunctionSpec(received: status) { faults.append($0) }
-        if !faults.isEmpty, warned.insert(spec.id).inserted { warn(spec.id, faults.joined(separator: " ")) }
+        if !faults.isEmpty { warner.tell(of: spec.id, faults.joined(separator: " ")) }
         return WatchRecord.Function(status, spec)
     }
 
@@ -186,7 +191,7 @@ actor RemoteRoutes {
             } catch {
                 let (name, namespace) = (NameRule.printable(function.name), NameRule.printable(function.namespace))
                 let id = FunctionID(name: name, namespace: namespace)
-                if warned.insert(id).inserted { warn(id, "\(error.message) The function is left out.") }
+                warner.tell(of: id, "\(error.message) The function is left out.")
                 return false
             }
         }
@@ -270,6 +275,30 @@ actor RemoteRoutes {
         known[id] = nil
         missing[id] = nil
         feed.remove(id)
+    }
+}
+
+/// Tells once of what whoever runs the gateway should know.
+struct RemoteWarner: Sendable {
+    private let warn: @Sendable (FunctionID?, String) -> Void
+    /// Functions whose deployments were complained about.
+    private var warned: Set<FunctionID> = []
+    private var hasToldOfLogin = false
+
+    init(_ warn: @escaping @Sendable (FunctionID?, String) -> Void) { self.warn = warn }
+
+    mutating func tell(of id: FunctionID, _ why: String) {
+        if warned.insert(id).inserted { warn(id, why) }
+    }
+
+    mutating func tellOfLogin() {
+        guard !hasToldOfLogin else { return }
+        hasToldOfLogin = true
+        warn(
+            nil,
+            "The provider refuses calls without a login. It is not told the gateway's, since it may tell functions; "
+                + "a user and a password in the provider's address are told."
+        )
     }
 }
 

@@ -24,7 +24,7 @@ public struct RemoteSettings: SettingsSection {
         authorities = reader.optionalText(
             Setting(
                 "provider-ca",
-                "File of the authorities (PEM) that the certificate of the provider, or of a queue worker's gateway, must lead to; those that the machine trusts by default.",
+                "File of the authorities (PEM) that the certificate of the provider, or of a queue worker's gateway, must lead to; those that the machine trusts by default. Read again on SIGHUP.",
                 flag: .value
             )
         )

@@ -41,7 +41,7 @@ public struct Gateway: Sendable {
     ) {
         let setting = GatewaySetting(settings, provider, counts, asynchrony, stopping, group, logger, clock)
         let work = GatewayWork(setting, scaling)
-        let doors = Doors(ControlPlane(setting, work))
+        let doors = Doors(ControlPlane(setting, work), SocketFiles(areKept: settings.keepsSockets))
         services = work.services + [ListenerService(doors, setting)]
         handOver = HandOver(doors, work.worker, setting.streams)
         known = setting.known

@@ -83,6 +83,8 @@ extension Gateway {
         public var exportsUsage: Bool
         /// Sockets that listen already; nil where all are to be opened.
         public var inherited: InheritedSockets?
+        /// Whether somebody else keeps the listening sockets over this program's end, so that their files stay.
+        public var keepsSockets: Bool
         /// How the page for people is known; nil where no listener has it.
         public var page: Page?
 
@@ -97,6 +99,7 @@ extension Gateway {
             listensAtOnce: Bool = false,
             exportsUsage: Bool = false,
             inherited: InheritedSockets? = nil,
+            keepsSockets: Bool = false,
             page: Page? = nil
         ) {
             self.listeners = listeners
@@ -108,6 +111,7 @@ extension Gateway {
             self.listensAtOnce = listensAtOnce
             self.exportsUsage = exportsUsage
             self.inherited = inherited
+            self.keepsSockets = keepsSockets
             self.page = page
         }
     }

@@ -5,6 +5,7 @@ import FunctionModel
 import InvocationEngine
 import NIOCore
 import NIOPosix
+import ProcessControl
 import ProviderContract
 import Synchronization
 import TestSupport
@@ -88,6 +89,11 @@ final class EngineFixture: Sendable {
         try await door.listen(host: "127.0.0.1", port: 0, offer: offer).port ?? 0
     }
 
+    /// Listens at a path of the file system.
+    func listen(at path: String) async throws {
+        _ = try await door.listen(on: SocketFile.listen(at: path, mode: 0o600).socket)
+    }
+
     /// Calls as the platform itself does.
     func call(_ request: DirectRequest, done: @escaping @Sendable (DirectAnswer) -> Void) -> DirectCall {
         door.call(request, done: done)
@@ -96,6 +102,17 @@ final class EngineFixture: Sendable {
     func metrics() async throws -> FunctionMetrics? { try await door.metrics().first }
 
     func drain(within limit: Duration = .seconds(5)) async { await door.drain(within: limit) }
+}
+
+/// An access log that keeps what it is told, but of calls with the status 299.
+final class RecordedCalls: AccessLog {
+    private let calls = Mutex<[AccessRecord]>([])
+
+    var all: [AccessRecord] { calls.withLock { $0 } }
+
+    func wants(status: Int) -> Bool { status != 299 }
+
+    func note(_ call: AccessRecord) { calls.withLock { $0.append(call) } }
 }
 
 /// Counts across threads, and lets a test wait for the count.

@@ -203,16 +203,8 @@ struct ObservingTests {
         #expect(seen.matches(of: trace).count == 1, "\(seen)")
     }
 
-    private final class Records: AccessLog {
-        let all = Mutex<[AccessRecord]>([])
-
-        func wants(status: Int) -> Bool { status != 299 }
-
-        func note(_ call: AccessRecord) { all.withLock { $0.append(call) } }
-    }
-
     @Test func `the access log hears of every call, refused ones too, and of nothing else`() async throws {
-        let records = Records()
+        let records = RecordedCalls()
         let fixture = try await EngineFixture(
             settings: EngineSettings(servedBy: "martlet/test", accessLog: records)
         ) { request in
@@ -223,7 +215,7 @@ struct ObservingTests {
         for target in ["/function/fn/a?b", "/function/nobody", "/system/info", "/function/fn/quiet"] {
             _ = try await fixture.exchange(EngineFixture.request("GET \(target) HTTP/1.1", fields))
         }
-        let all = records.all.withLock { $0 }
+        let all = records.all
         #expect(all.map(\.target) == ["/function/fn/a?b", "/function/nobody"])
         #expect(all.map(\.status) == [200, 404] && all.map(\.function) == ["fn.openfaas-fn", nil])
         #expect(all.allSatisfy { $0.callID == "mine" && $0.userAgent == "me" && $0.clientAddress == "127.0.0.1" })

@@ -51,6 +51,26 @@ struct ForwardingTests {
         }
     }
 
+    @Test(arguments: [
+        ("", nil), ("X-Forwarded-For: 9.9.9.9\r\n", "9.9.9.9"), ("X-Forwarded-For:\r\n", nil),
+        ("X-Forwarded-For: 9.9.9.9\r\nX-Forwarded-For: 8.8.8.8, 7.7.7.7\r\n", "9.9.9.9, 8.8.8.8, 7.7.7.7"),
+    ])
+    func `a client on a socket in the file system has no address to add, and only what it tells is told`(
+        fields: String,
+        told: String?
+    ) async throws {
+        let folder = TemporaryFolder()
+        let log = RecordedCalls()
+        let fixture = try await EngineFixture(settings: EngineSettings(servedBy: "martlet/test", accessLog: log))
+        try await fixture.listen(at: folder.path + "/s")
+        let connection = try RawConnection(path: folder.path + "/s")
+        try await connection.send(EngineFixture.request("GET /function/fn HTTP/1.1", fields))
+        #expect(try await connection.receive().hasSuffix("\r\n\r\nok"))
+        let seen = await fixture.origin.nextRequest().split(separator: "\r\n")
+        #expect(seen.filter { $0.hasPrefix("X-Forwarded-For:") } == told.map { ["X-Forwarded-For: \($0)"] } ?? [])
+        #expect(log.all.map(\.clientAddress) == [""])
+    }
+
     @Test func `a client without a call id gets a random one`() async throws {
         let fixture = try await EngineFixture()
         let answer = try await fixture.exchange(EngineFixture.request("GET /function/fn HTTP/1.1", "X-Call-Id:\r\n"))

@@ -15,11 +15,12 @@ final class SecuredEngine: Sendable {
     let port: Int
     private let door: FrontDoor
     private let table = RoutingTable { _, _ in }
+    let connector = TLSConnector()
 
     init(_ upstream: Upstream) async throws {
         let settings = EngineSettings(
             servedBy: "martlet/test",
-            origins: OriginFactories(security: TLSConnector())
+            origins: OriginFactories(security: connector)
         )
         door = FrontDoor(
             group: .singletonMultiThreadedEventLoopGroup,

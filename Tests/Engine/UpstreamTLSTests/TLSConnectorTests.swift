@@ -164,6 +164,23 @@ struct TLSConnectorTests {
         #expect(refused.hasPrefix("HTTP/1.1 503 ") && refused.contains("does not accept the certificate"), "\(refused)")
     }
 
+    @Test func `certificates that are renewed hold for new connections, and such that cannot be used for none`()
+        async throws
+    {
+        let authority = try await TestAuthority()
+        let stranger = try await TestAuthority()
+        let server = try await server(try ServerSecurity(await authority.issue("IP:127.0.0.1")))
+        let tls = try UpstreamTLS(authority: stranger)
+        let engine = try await SecuredEngine(Upstream(address(server), tls: tls))
+        #expect(try await engine.exchange().hasPrefix("HTTP/1.1 503 "))
+        #expect(throws: PlatformFault.self) { try engine.connector.renew(tls, as: UpstreamTLS(roots: "no PEM")) }
+        #expect(try await engine.exchange().hasPrefix("HTTP/1.1 503 "))
+        try engine.connector.renew(tls, as: try UpstreamTLS(authority: authority))
+        #expect(try await engine.exchange().hasSuffix("\r\n\r\nok"))
+        try engine.connector.renew(tls, as: try UpstreamTLS(authority: stranger))
+        #expect(try await engine.exchange().hasSuffix("\r\n\r\nok"), "a kept connection is what it was")
+    }
+
     @Test func `a server that does not speak TLS, or hangs up, is told of`() async throws {
         let authority = try await TestAuthority()
         let tls = try UpstreamTLS(authority: authority)

@@ -40,6 +40,26 @@ struct SystemClientTests {
         #expect(fault?.code == .badSettings && fault?.message.contains("swordfish") == false)
     }
 
+    @Test(arguments: ["unix://", "http+unix://"])
+    func `a server on a socket in the file system is asked by a Host that says nothing`(scheme: String) async throws {
+        let folder = TemporaryFolder()
+        let path = folder.path + "/a b.sock"
+        let server = try await ScriptedOrigin(path: path) { _ in Self.answer("200 OK", "{}") }
+        let encoded = path.replacing("/", with: "%2F").replacing(" ", with: "%20")
+        let url = scheme + (scheme == "unix://" ? path : encoded)
+        let client = client(url, login: Self.login)
+        _ = try await client.info()
+        let request = await server.nextRequest()
+        #expect(
+            request.hasPrefix("GET /system/info HTTP/1.1\r\n") && request.lowercased().contains("host: localhost\r\n")
+        )
+        #expect(request.lowercased().contains("authorization: basic "))
+        #expect(client.address(ofFunction: "env") == "http://localhost/function/env on \(path)")
+        let nobody = self.client("unix://\(folder.path)/none")
+        let fault = await #expect(throws: PlatformFault.self) { try await nobody.info() }
+        #expect(fault?.code == .providerUnreachable && fault?.message.contains("/none") == true)
+    }
+
     @Test func `a followed log that gives signs of life and then none for 30 s ends with a fault`() async throws {
         let clock = ManualClock()
         let server = try await ScriptedOrigin { request in

@@ -102,4 +102,23 @@ struct PlatformOwnerTests {
         }
         try lock.close()
     }
+
+    @Test func `a socket in the file system is told the password where the process with the lock listens`() throws {
+        folder.write("basic-auth-password", "secret\n")
+        let path = folder.path + "/s.sock"
+        let login = LocalLogin(environment: ["MARTLET_DATA_DIR": folder.path])
+        let (_, socket) = try SocketFile.listen(at: path, mode: 0o600)
+        defer { close(socket) }
+        guard case .withheld = login.answer(for: "unix://\(path)") else {
+            Issue.record("a look-alike was told the password")
+            return
+        }
+        let lock = try lock(saying: getpid())
+        guard case .login = login.answer(for: "unix://\(path)") else {
+            Issue.record("the platform was not told the password")
+            return
+        }
+        #expect(!owner.holds(socket: folder.path + "/none"))
+        try lock.close()
+    }
 }

@@ -252,6 +252,37 @@ struct PlatformSettingsTests {
         #expect(PageSite(page, apiPort: 0, isEncrypted: false) { nil }.page(asSeenBy: nil) == "http://\(text):5/ui/")
     }
 
+    @Test func `a socket in the file system is named by its absolute path, with the rights of its file`() throws {
+        #expect(try settings().listeners.socket == nil)
+        let socket = try settings(flags: ["socket": "~/m.sock"], file: "listeners:\n  socket-mode: 660").listeners
+            .socket
+        #expect(socket?.path == "/home/u/m.sock" && socket?.mode == 0o660)
+        for flags in [
+            ["socket": "m.sock"], ["socket": "@m"], ["socket": "/"],
+            ["socket": "/" + String(repeating: "x", count: 107)], ["socket-mode": "1777"], ["socket-mode": "8"],
+            ["socket-mode": "0o600"], ["socket-mode": "-600"],
+        ] {
+            let name = try #require(flags.keys.first)
+            let fault = #expect(throws: PlatformFault.self) { try settings(flags: flags) }
+            #expect(fault?.message.contains("- \(name) = ") == true, "\(flags)")
+        }
+    }
+
+    @Test func `a provider and a gateway may be on sockets in the file system`() throws {
+        let all = try settings(flags: [
+            "functions-provider-url": "unix:///run/p.sock", "gateway-url": "http+unix://%2Frun%2Fg.sock",
+        ])
+        #expect(
+            all.gateway.providerURL == "unix:///run/p.sock"
+                && all.queueWorker.gatewayURL == "http+unix://%2Frun%2Fg.sock"
+        )
+        for name in ["functions-provider-url", "gateway-url"] {
+            let fault = #expect(throws: PlatformFault.self) { try settings(flags: [name: "unix://run/p.sock"]) }
+            #expect(fault?.message.contains("nor unix:///PATH") == true)
+        }
+        #expect(throws: PlatformFault.self) { try settings(flags: ["public-url": "unix:///run/p.sock"]) }
+    }
+
     @Test func `every setting has a variable of its own`() {
         let variables = PlatformSettings.readings.map(\.setting.variables[0])
         #expect(Set(variables).count == variables.count)

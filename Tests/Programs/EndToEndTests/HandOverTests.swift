@@ -37,16 +37,17 @@ struct HandOverTests {
 
     @Test(.timeLimit(.minutes(10)))
     func `calls go on while one program takes another's place, again and again, and none fails`() async throws {
-        var martlet = try await start()
+        let path = folder.path + "/m.sock"
+        var martlet = try await start("--socket", path)
         try await deploy(on: martlet)
         let port = martlet.port
-        let crowd = Crowd(port: port)
+        let crowd = Crowd(port: port, path: path)
         let rate = await crowd.measure() / 2
         crowd.begin(rate: rate)
         #expect(await eventually { crowd.answered > rate / 2 })
         for _ in 0..<upgrades {
             let before = crowd.answered
-            let successor = try await start("--replace")
+            let successor = try await start("--replace", "--socket", path)
             #expect(successor.port == port && successor.pagePort == martlet.pagePort)
             #expect(successor.metricsPort == martlet.metricsPort)
             #expect(await martlet.exitCode() == 0, "\(martlet.output)")
@@ -60,7 +61,7 @@ struct HandOverTests {
         for id in accepted {
             #expect(try await eventually { try await martlet.client.call(id).state == "succeeded" }, "\(id)")
         }
-        #expect(await martlet.stop() == 0)
+        #expect(await martlet.stop() == 0 && access(path, F_OK) != 0)
         print("\(upgrades) upgrades: \(crowd.answered) calls at \(rate)/s, \(crowd.failures.count) failed")
     }
 
@@ -202,11 +203,16 @@ private final class Crowd: Sendable {
     }
 
     private let port: Int
+    private let path: String
     private let state = Mutex(State())
     private let tasks = Mutex<[Task<Void, Never>]>([])
     private static let users = 9
 
-    init(port: Int) { self.port = port }
+    /// Half of them come by a port, the others by a socket in the file system.
+    init(port: Int, path: String) {
+        self.port = port
+        self.path = path
+    }
 
     var answered: Int { state.withLock { $0.answered } }
     var failures: [String] { state.withLock { $0.failures } }
@@ -216,7 +222,7 @@ private final class Crowd: Sendable {
         let begun = ContinuousClock.now
         await withTaskGroup(of: Void.self) { group in
             for user in 0..<Self.users {
-                group.addTask { await self.user(Kind.allCases[user % 3]) { ContinuousClock.now - begun < .seconds(1) } }
+                group.addTask { await self.user(user) { ContinuousClock.now - begun < .seconds(1) } }
             }
         }
         return max(answered, 10)
@@ -227,7 +233,7 @@ private final class Crowd: Sendable {
         state.withLock { $0.answered = 0 }
         let tasks = (0..<Self.users).map { user in
             let pace = Pace(interval: Double(Self.users) / Double(rate))
-            return Task { await self.user(Kind.allCases[user % 3]) { await pace.next() && !self.isOver } }
+            return Task { await self.user(user) { await pace.next() && !self.isOver } }
         }
         self.tasks.withLock { $0 = tasks }
     }
@@ -241,11 +247,16 @@ private final class Crowd: Sendable {
         return state.withLock { $0.accepted }
     }
 
-    private func user(_ kind: Kind, whileTrue goesOn: () async -> Bool) async {
+    private func connect(_ user: Int) throws -> RawConnection {
+        try user % 2 == 0 ? RawConnection(port: port) : RawConnection(path: path)
+    }
+
+    private func user(_ user: Int, whileTrue goesOn: () async -> Bool) async {
+        let kind = Kind.allCases[user % 3]
         var connection: RawConnection?
         while await goesOn() {
             do {
-                let current = try connection ?? RawConnection(port: port)
+                let current = try connection ?? connect(user)
                 let answer = try await call(kind, on: current)
                 note(answer, kind)
                 let ends = kind == .fresh || answer.lowercased().contains("connection: close")

@@ -192,4 +192,98 @@ struct SecuredPartsTests {
         #expect(failure?.output.contains("authorities") == true, "\(failure?.output ?? "")")
         #expect(await provider.stop() == 0)
     }
+
+    @Test func `a provider's authorities are read again on SIGHUP, and broken ones leave the old in use`()
+        async throws
+    {
+        let (first, second) = (try await TestAuthority(), try await TestAuthority())
+        let port = try ReservedPort.claim()
+        func copy(_ path: String, to name: String) throws {
+            folder.write(name, try String(contentsOfFile: path, encoding: .utf8))
+        }
+        func provider(_ authority: TestAuthority) async throws -> RunningMartlet {
+            let identity = try await authority.issue("IP:127.0.0.1")
+            return try await RunningMartlet(
+                ["provider", "process"],
+                dataDirectory: folder.path + "/data",
+                arguments: ["--port", "\(port)", "--tls-cert", identity.certificate, "--tls-key", identity.key]
+            )
+        }
+        let one = try await provider(first)
+        try copy(first.certificate, to: "ca.pem")
+        let gateway = try await gateway(one, "--provider-ca", folder.path + "/ca.pem")
+        try await gateway.client.create(FunctionDeployment(service: "env", image: "host", envProcess: "env"))
+        #expect(try await gateway.call("env").status == 200)
+        folder.write("ca.pem", "no certificate")
+        gateway.hangUp()
+        #expect(await gateway.prints("stay the old ones"))
+        #expect(try await gateway.client.functions(in: nil).count == 1)
+
+        #expect(await one.stop() == 0)
+        let two = try await provider(second)
+        #expect(try await eventually { try await gateway.ask("GET", "/system/functions").body.contains("verified") })
+        try copy(second.certificate, to: "ca.pem")
+        gateway.hangUp()
+        #expect(await gateway.prints("were read again"))
+        #expect(try await eventually { try await gateway.call("env").status == 200 })
+        #expect(try await gateway.client.functions(in: nil).count == 1)
+        #expect(await gateway.stop() == 0)
+        #expect(await two.stop() == 0)
+        withExtendedLifetime((first, second)) {}
+    }
+}
+
+/// `martlet queue-worker` before a gateway that it does not reach by plain TCP.
+@Suite(.enabled(if: RunningNATS.isThere))
+struct SecuredWorkerTests {
+    private let folder = TemporaryFolder()
+
+    /// Calls for later that a worker alone carries out.
+    private func work(at address: (RunningMartlet) -> String, _ gateway: [String], _ worker: [String]) async throws {
+        let variables = [
+            "MARTLET_NATS_URL": try await RunningNATS.shared.value.url,
+            "queue_name": "t\(UInt64.random(in: 0 ... .max))",
+        ]
+        let martlet = try await RunningMartlet(
+            dataDirectory: folder.path + "/data",
+            arguments: ["--async-worker", "false"] + gateway,
+            environment: variables
+        )
+        try await martlet.client.create(FunctionDeployment(service: "env", image: "host", envProcess: "env"))
+        let worker = try await RunningMartlet(
+            ["queue-worker"],
+            dataDirectory: folder.path + "/data",
+            arguments: ["--gateway-url", address(martlet)] + worker,
+            environment: variables
+        )
+        let fields = [(name: "X-Call-Id", value: "later")]
+        let sent = try await martlet.ask("POST", "/async-function/env", "", headers: fields, withLogin: false)
+        #expect(sent.status == 202)
+        #expect(
+            try await eventually { try await martlet.client.call("later").state == "succeeded" },
+            "\(worker.output)"
+        )
+        let answer = try await martlet.ask("GET", "/system/calls/later/result")
+        #expect(answer.body.contains("Http_X_Call_Id=later"), "\(answer)")
+        #expect(!answer.body.contains("Authorization"), "the worker's login is no function's business")
+        #expect(await worker.stop() == 0)
+        #expect(await martlet.stop() == 0)
+    }
+
+    @Test(.enabled("needs openssl: scripts/test --with-peers", OpenSSL.isThere))
+    func `a worker alone carries calls out through a gateway that speaks TLS`() async throws {
+        let authority = try await TestAuthority()
+        let identity = try await authority.issue("DNS:gateway.example")
+        try await work(
+            at: { "https://127.0.0.1:\($0.port)" },
+            ["--tls-cert", identity.certificate, "--tls-key", identity.key],
+            ["--provider-ca", authority.certificate, "--provider-server-name", "gateway.example"]
+        )
+        withExtendedLifetime(authority) {}
+    }
+
+    @Test func `a worker alone carries calls out through a gateway on a socket in the file system`() async throws {
+        let path = folder.path + "/g.sock"
+        try await work(at: { _ in "unix://\(path)" }, ["--socket", path], [])
+    }
 }

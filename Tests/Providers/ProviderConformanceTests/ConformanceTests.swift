@@ -244,7 +244,7 @@ private struct RemoteSubject<Inner: StoppableSubject>: StoppableSubject {
         logger.logLevel = .critical
         let gateway = Gateway(
             Gateway.Settings(
-                listeners: [Listener(.api, host: "127.0.0.1", port: 0, [.functions, .management])],
+                listeners: [Listener(.api, .tcp(host: "127.0.0.1", port: 0), [.functions, .management])],
                 defaultNamespace: NameRule.defaultNamespace,
                 version: ProviderInfo.Version(release: "test", sha: "test"),
                 authenticator: nil,

@@ -24,30 +24,83 @@ struct StrangeProviderTests {
         return []
     }
 
-    @Test(arguments: [true, false])
-    func `calls bring the login where what stands before the provider wants it, and nowhere else`(
-        isWanted: Bool
-    ) async throws {
+    /// Whoever stands before a provider: whether it wants a login for calls, and whether the provider is a Martlet.
+    enum Door: CaseIterable {
+        case open, openMartlet, locked, lockedMartlet
+
+        var isMartlet: Bool { self == .openMartlet || self == .lockedMartlet }
+        var isLocked: Bool { self == .locked || self == .lockedMartlet }
+    }
+
+    private func provider(behind door: Door) async throws -> ScriptedOrigin {
         let function = """
             {"name":"fn","namespace":"openfaas-fn","revision":1,"replicas":1,"availableReplicas":1,"queueDepth":1,\
             "minReplicas":1,"notReadyReason":""}
             """
-        let body = "{\"kind\":\"snapshot\",\"functions\":[\(function)]}\n"
-        let provider = try await ScriptedOrigin { request in
-            guard request.contains("Basic bWU6cHc=") else {
-                return [.send("HTTP/1.1 \(isWanted ? 401 : 404) No\r\nContent-Length: 0\r\n\r\n")]
+        return try await ScriptedOrigin { request in
+            let path = request.split(separator: " ").dropFirst().first.map(String.init) ?? ""
+            var body: String?
+            switch path {
+            case "/system/watch" where door.isMartlet: body = "{\"kind\":\"snapshot\",\"functions\":[\(function)]}\n"
+            case "/system/namespaces": body = #"["openfaas-fn"]"#
+            case "/system/functions?namespace=openfaas-fn": body = "[\(function)]"
+            default: break
             }
-            return [.send("HTTP/1.1 200 OK\r\nContent-Length: \(body.utf8.count)\r\n\r\n\(body)")]
+            let isLetIn = request.contains("Basic bWU6cHc=") || path.hasPrefix("/function/") && !door.isLocked
+            let status = isLetIn ? (body == nil ? "404 Not Found" : "200 OK") : "401 Unauthorized"
+            let text = isLetIn ? body ?? "" : ""
+            return [.send("HTTP/1.1 \(status)\r\nContent-Length: \(text.utf8.count)\r\n\r\n\(text)")]
         }
-        let url = "http://me:pw@127.0.0.1:\(provider.port)/"
-        let client = SystemClient(baseURL: url, login: nil, http: RunningMartlet.http)
+    }
+
+    @Test(arguments: Door.allCases, [true, false])
+    func `calls bring the login where what stands before the provider wants it, and nobody can tell functions`(
+        door: Door,
+        isInAddress: Bool
+    ) async throws {
+        let provider = try await provider(behind: door)
+        let url = "http://\(isInAddress ? "me:pw@" : "")127.0.0.1:\(provider.port)/"
+        let login = isInAddress ? nil : SystemClient.Login(user: "me", password: "pw")
+        let client = SystemClient(baseURL: url, login: login, http: RunningMartlet.http)
         #expect(client.baseURL == "http://127.0.0.1:\(provider.port)", "what is printed has no password")
-        for await case .snapshot(let routes) in try HTTPFunctionProvider(client: client).watch() {
+        let told = Mutex<[String]>([])
+        let remote = try HTTPFunctionProvider(client: client) { id, why in
+            if id == nil { told.withLock { $0.append(why) } }
+        }
+        for await case .snapshot(let routes) in remote.watch() {
             let upstream = try #require(routes.first?.replicas.first?.target as? Upstream)
-            #expect(upstream.headers.map(\.value) == (isWanted ? ["Basic bWU6cHc="] : []))
+            let isTold = door.isLocked && (door.isMartlet || isInAddress)
+            #expect(upstream.headers.map(\.value) == (isTold ? ["Basic bWU6cHc="] : []))
+            #expect(upstream.address == .tcp(host: "127.0.0.1", port: provider.port), "and nobody else")
             break
         }
-        #expect(await provider.nextRequest().hasPrefix("GET /function/ HTTP/1.1\r\n"), "it is no function's address")
+        let isWithheld = door == .locked && !isInAddress
+        #expect(told.withLock { $0.map { $0.contains("may tell functions") } } == (isWithheld ? [true] : []))
+        var asked: [String] = []
+        for await request in provider.requests {
+            asked.append(request)
+            if request.hasPrefix("GET /function/") { break }
+        }
+        let question = try #require(asked.last)
+        #expect(question.hasPrefix("GET /function/ HTTP/1.1\r\n"), "it is no function's address")
+        #expect(!question.lowercased().contains("authorization"))
+    }
+
+    @Test func `a provider that sends elsewhere is not followed, and nobody there hears the login`() async throws {
+        let heard = Mutex(0)
+        let elsewhere = try await ScriptedOrigin { _ in
+            heard.withLock { $0 += 1 }
+            return [.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]")]
+        }
+        let to = "Location: http://127.0.0.1:\(elsewhere.port)/system/functions\r\n"
+        let provider = try await ScriptedOrigin { _ in
+            [.send("HTTP/1.1 307 Temporary Redirect\r\n\(to)Content-Length: 0\r\n\r\n")]
+        }
+        let url = "http://me:pw@127.0.0.1:\(provider.port)"
+        let remote = try HTTPFunctionProvider(client: SystemClient(baseURL: url, login: nil, http: RunningMartlet.http))
+        await #expect(throws: PlatformFault.self) { try await remote.functions(in: "openfaas-fn") }
+        await #expect(throws: PlatformFault.self) { try await remote.info() }
+        #expect(heard.withLock { $0 } == 0)
     }
 
     @Test(arguments: ["1e300", "-1e300", "1e19", "-1", "0", "0.5"])
@@ -108,7 +161,7 @@ struct StrangeProviderTests {
         let client = SystemClient(baseURL: "http://127.0.0.1:\(provider.port)", login: nil, http: RunningMartlet.http)
         let warnings = Mutex<[String]>([])
         let remote = try HTTPFunctionProvider(client: client) { id, why in
-            warnings.withLock { $0.append("\(id) \(why)") }
+            warnings.withLock { $0.append("\(id.map { "\($0)" } ?? "") \(why)") }
         }
         var seen: [String] = []
         for await update in remote.watch() {
@@ -155,7 +208,7 @@ struct StrangeProviderTests {
         let client = SystemClient(baseURL: url, login: nil, http: RunningMartlet.http)
         let told = Mutex<[String]>([])
         let remote = try HTTPFunctionProvider(client: client, pollInterval: .milliseconds(1)) { id, why in
-            told.withLock { $0.append("\(id) \(why)") }
+            told.withLock { $0.append("\(id.map { "\($0)" } ?? "") \(why)") }
         }
         let updates = remote.watch()
         var first: FunctionRoute?

@@ -79,7 +79,7 @@ struct AccessTests {
 
     private func doors(_ shape: Shape) -> [Door] {
         var settings = Gateway.Settings(
-            listeners: shape.surfaces.map { GatewayService.Listener($0, host: "127.0.0.1", port: 0, $1) },
+            listeners: shape.surfaces.map { GatewayService.Listener($0, .tcp(host: "127.0.0.1", port: 0), $1) },
             defaultNamespace: NameRule.defaultNamespace,
             version: ProviderInfo.Version(release: "test", sha: "test"),
             authenticator: Words(),

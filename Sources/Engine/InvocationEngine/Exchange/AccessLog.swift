@@ -26,7 +26,7 @@ public struct AccessRecord: Sendable {
     public let duration: Duration
     /// `name.namespace`; nil where there is no such function.
     public let function: String?
-    /// The client's address without port.
+    /// The client's address without port; empty for one on a socket in the file system.
     public let clientAddress: String
 
     fileprivate let head: ByteBuffer

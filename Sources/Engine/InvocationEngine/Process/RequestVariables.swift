@@ -56,7 +56,9 @@ struct RequestVariables {
     ) {
         var addresses = fields.filter { $0.name == .xForwardedFor }.map { Self.text($0.valueBytes(in: bytes)) }
         addresses.append(clientAddress)
-        add("Http_X_Forwarded_For", addresses.filter { !$0.isEmpty }.joined(separator: ", "))
+        // A client on a socket in the file system has none.
+        let known = addresses.filter { !$0.isEmpty }.joined(separator: ", ")
+        if !known.isEmpty { add("Http_X_Forwarded_For", known) }
         let host = Self.text(UnsafeRawBufferPointer(rebasing: bytes[head.host]))
         if !head.hasForwardedHost, !host.isEmpty { add("Http_X_Forwarded_Host", host) }
         add("Http_X_Call_Id", facts.callID.text)

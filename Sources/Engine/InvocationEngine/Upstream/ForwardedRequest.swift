@@ -112,23 +112,44 @@ struct ForwardedRequest {
         }
     }
 
-    /// `X-Forwarded-For` is appended to (contract §28); `X-Forwarded-Host` is the client's `Host` unless it is there.
+    /// `X-Forwarded-For` is appended to (contract §28), but by a client without an address, on a socket in the file system;
+    /// `X-Forwarded-Host` is the client's `Host` unless it is there.
     private func writeForwarding(
         to out: inout HeadWriter,
         from bytes: UnsafeRawBufferPointer,
         _ fields: ContiguousArray<HeadField>
     ) {
-        out.write("X-Forwarded-For: ")
-        for field in fields where field.name == .xForwardedFor && field.valueEnd > field.valueStart {
-            out.write(field.valueBytes(in: bytes))
-            out.write(", ")
+        if clientAddress.isEmpty {
+            writeAddressesTold(to: &out, from: bytes, fields)
+        } else {
+            out.write("X-Forwarded-For: ")
+            for field in fields where field.name == .xForwardedFor && field.valueEnd > field.valueStart {
+                out.write(field.valueBytes(in: bytes))
+                out.write(", ")
+            }
+            out.writeString(clientAddress)
+            out.write("\r\n")
         }
-        out.writeString(clientAddress)
-        out.write("\r\n")
         guard !head.hasForwardedHost, !head.host.isEmpty else { return }
         out.write("X-Forwarded-Host: ")
         out.write(bytes, head.host)
         out.write("\r\n")
+    }
+
+    /// The addresses that a client has told, and nothing where it told none.
+    @inline(never)
+    private func writeAddressesTold(
+        to out: inout HeadWriter,
+        from bytes: UnsafeRawBufferPointer,
+        _ fields: ContiguousArray<HeadField>
+    ) {
+        var mark: StaticString = "X-Forwarded-For: "
+        for field in fields where field.name == .xForwardedFor && field.valueEnd > field.valueStart {
+            out.write(mark)
+            out.write(field.valueBytes(in: bytes))
+            mark = ", "
+        }
+        if mark.utf8CodeUnitCount == 2 { out.write("\r\n") }
     }
 }
 

@@ -12,6 +12,7 @@ import ProcessControl
 import ProcessProvider
 import SQLiteSchema
 import SystemClient
+import UpstreamTLS
 
 /// `martlet doctor`: why an installation does not start, or will not do all it should.
 struct DoctorCommand: AsyncParsableCommand {
@@ -69,7 +70,7 @@ private struct Diagnosis {
     var findings: [Finding] {
         let owner = StateInspection.owner(ofDataDirectory: settings.dataDirectory)
         return [dataDirectory, ownership(owner), deployments, calls]
-            + ports.map { port($0, $1, isOurs: owner != nil) }
+            + ports.map { port($0, $1, isOurs: owner != nil) } + socket(owner)
             + [limits, mounts] + languages
     }
 
@@ -98,28 +99,49 @@ private struct Diagnosis {
     var provider: [Finding] {
         get async {
             guard let url = settings.gateway.providerURL else { return [] }
-            let http = SystemClient.makeHTTPClient()
-            defer { http.shutdown { _ in } }
-            let client = SystemClient(baseURL: url, login: nil, http: http, timeout: .seconds(5))
-            do throws(PlatformFault) { try await client.checkHealth() } catch {
-                return [Finding(.problem, "provider", error.message)] + (await loss(http))
+            do throws(PlatformFault) {
+                let address = try await askProvider(url)
+                return [Finding(.good, "provider", "\(address) answers")] + (await loss)
+            } catch {
+                return [Finding(.problem, "provider", error.message)] + (await loss)
             }
-            return [Finding(.good, "provider", "\(client.baseURL) answers")] + (await loss(http))
         }
     }
 
-    /// Nothing where no gateway runs here, or where it hears its provider.
-    private func loss(_ http: HTTPClient) async -> [Finding] {
-        let client = SystemClient(
-            baseURL: "\(settings.listeners.scheme)://127.0.0.1:\(settings.listeners.port)",
-            login: try? settings.credentials.login(),
-            http: http,
-            timeout: .seconds(5)
-        )
-        guard let lost = (try? await client.info())?.lost else { return [] }
-        return [
-            Finding(.problem, "provider", "the gateway has heard nothing of it since \(lost.since): \(lost.reason)")
-        ]
+    /// Its address without a password, where it answers.
+    private func askProvider(_ url: String) async throws(PlatformFault) -> String {
+        let security = try RemoteSecurity(url, settings.remote, TLSConnector())
+        let http =
+            try security.map { known throws(PlatformFault) in
+                try SystemClient.makeHTTPClient(known.tls, of: url)
+            } ?? SystemClient.makeHTTPClient()
+        defer { http.shutdown { _ in } }
+        let plain = SystemClient(baseURL: url, login: nil, http: http, timeout: .seconds(5))
+        let client = security?.client(of: url, login: nil, http, timeout: .seconds(5)) ?? plain
+        try await client.checkHealth()
+        return client.baseURL
+    }
+
+    /// Nothing where no gateway of this data directory is there, which alone is told the password, or where it hears its
+    /// provider.
+    private var loss: [Finding] {
+        get async {
+            let listeners = settings.listeners
+            let owner = PlatformOwner(dataDirectory: "\(settings.dataDirectory)/gateway")
+            let port = listeners.managementPort ?? listeners.port
+            guard owner.holds(port: port) else { return [] }
+            let http = SystemClient.makeHTTPClient(ownCertificate: listeners.tlsFiles?.certificate)
+            defer { http.shutdown { _ in } }
+            let client = SystemClient(
+                baseURL: "\(listeners.scheme)://127.0.0.1:\(port)",
+                login: try? settings.credentials.login(),
+                http: http,
+                timeout: .seconds(5)
+            )
+            guard let lost = (try? await client.info())?.lost else { return [] }
+            let words = "the gateway has heard nothing of it since \(lost.since): \(lost.reason)"
+            return [Finding(.problem, "provider", words)]
+        }
     }
 
     private func replicas(_ count: Int, isThere: Bool) -> Finding {
@@ -172,6 +194,23 @@ private struct Diagnosis {
         guard port != 0, !PortPool.isFree(port) else { return Finding(.good, name, "\(port) can be taken") }
         if isOurs { return Finding(.note, name, "\(port) is taken, as it should be while Martlet runs") }
         return Finding(.problem, name, "\(port) is taken by another program; choose another by --\(name)")
+    }
+
+    /// Nothing where none is wanted.
+    private func socket(_ owner: Int32?) -> [Finding] {
+        guard let path = settings.listeners.socket?.path else { return [] }
+        let folder = (path as NSString).deletingLastPathComponent
+        let advice = "choose another by --socket"
+        guard access(folder, W_OK | X_OK) == 0 else {
+            return [Finding(.problem, "socket", "\(folder) is no folder that this user can write; \(advice)")]
+        }
+        guard let listener = SocketFile.listener(at: path) else {
+            return [Finding(.good, "socket", "\(path) can be taken")]
+        }
+        guard listener == owner else {
+            return [Finding(.problem, "socket", "\(path) is taken by process \(listener); \(advice)")]
+        }
+        return [Finding(.note, "socket", "\(path) is taken, as it should be while Martlet runs")]
     }
 
     private var limits: Finding {

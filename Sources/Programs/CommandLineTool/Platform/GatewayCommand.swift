@@ -35,11 +35,11 @@ struct GatewayCommand: AsyncParsableCommand {
         let providerURL: String?
 
         init(_ reader: inout SettingsReader) {
-            providerURL = reader.optionalURL(
+            providerURL = reader.optionalServer(
                 Setting(
                     "functions-provider-url",
                     also: ["functions_provider_url"],
-                    "Gateway alone: the provider's address, as https://provider.example:8081/; a user and a password in it go before those of files.",
+                    "Gateway alone: the provider's address, as https://provider.example:8081/ or unix:///run/provider.sock; a user and a password in it go before those of files.",
                     flag: .value(named: "provider-url")
                 )
             )
@@ -67,7 +67,7 @@ struct GatewayCommand: AsyncParsableCommand {
         let credentials = settings.access.requiresCredentials ? try settings.credentials.readOrMake() : nil
         let login = settings.access.requiresCredentials ? try settings.credentials.login() : nil
         let queue = try PlatformQueue.ofGateway(settings, logger: log.logger)
-        let remote = try RemoteSide(providerURL, settings.remote, login: login, connector: front.connector, log)
+        let remote = try RemoteSide(providerURL, settings.remote, login: login, front: front, program)
         let gateway = Gateway(
             front.gateway(
                 settings,
@@ -97,7 +97,8 @@ struct GatewayCommand: AsyncParsableCommand {
             let page = addresses.page?.port.map { "\n  Page      \(listeners.url(of: .page, port: $0))" } ?? ""
             let manage = listeners.url(of: .management, port: addresses.management?.port ?? 0)
             let management = manage == url ? "" : "\n  Manage    \(manage)"
-            log.say("The gateway is ready at \(url), \(who)\(management)\(page)")
+            let socket = listeners.socket.map { "\n  Socket    \($0.path)" } ?? ""
+            log.say("The gateway is ready at \(url), \(who)\(management)\(socket)\(page)")
             ServiceNotification.ready()
         }
         try await program.run(keeping + gateway.services + [telling])

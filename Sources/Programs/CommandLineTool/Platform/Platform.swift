@@ -54,7 +54,8 @@ struct Platform: Sendable {
                 credentials: credentials,
                 isProvider: !isWhole,
                 exportsUsage: true,
-                inherited: predecessor?.listeners ?? ServiceSockets.take()
+                inherited: predecessor?.listeners ?? ServiceSockets.take(),
+                keepsSockets: ServiceNotification.isHeard
             ),
             provider: provider,
             counts: try log.counts(in: directory),

@@ -42,7 +42,8 @@ struct PlatformFront: Sendable {
         isProvider: Bool = false,
         listensAtOnce: Bool = false,
         exportsUsage: Bool = false,
-        inherited: InheritedSockets? = nil
+        inherited: InheritedSockets? = nil,
+        keepsSockets: Bool = false
     ) -> Gateway.Settings {
         // A gateway brings the login that whatever stands before a provider wants: it is no function's business.
         var isOwnLogin: (@Sendable (String) -> Bool)?
@@ -62,6 +63,7 @@ struct PlatformFront: Sendable {
             listensAtOnce: listensAtOnce,
             exportsUsage: exportsUsage,
             inherited: inherited,
+            keepsSockets: keepsSockets,
             page: isProvider ? nil : settings.listeners.page
         )
     }
@@ -96,7 +98,9 @@ struct PlatformFront: Sendable {
             Listener(.management, host: settings.host, port: $0, both, prepare: prepare)
         }
         let pages = page.map { Listener(.page, host: $0.host, port: $0.port, [.page], prepare: prepare) }
-        return [api] + [management, pages].compactMap(\.self)
+        // What goes by it does not leave this machine: there is nothing to encrypt.
+        let socket = settings.socket.map { Listener(.socket, .unix(path: $0.path, mode: $0.mode), all) }
+        return [api] + [management, socket, pages].compactMap(\.self)
     }
 }
 

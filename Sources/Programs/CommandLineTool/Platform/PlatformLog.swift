@@ -51,8 +51,9 @@ final class PlatformLog: Sendable {
     /// Says on standard error, outside the log's form, what whoever started the platform should know.
     func warn(_ text: String) { errors.write(text) }
 
-    /// Logs what of a function elsewhere cannot be parsed here.
-    func warnOfFunction(_ id: FunctionID, _ why: String) {
+    /// Logs what of a function elsewhere cannot be parsed here, or, without a function, what is wrong with its provider.
+    func warnOfProvider(_ id: FunctionID?, _ why: String) {
+        guard let id else { return logger.warning("\(why)") }
         logger.warning(
             "a part of a function's deployment counts as absent",
             metadata: ["function": "\(id)", "why": "\(why)"]

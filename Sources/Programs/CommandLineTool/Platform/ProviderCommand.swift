@@ -43,6 +43,7 @@ struct ProcessProviderCommand: AsyncParsableCommand {
                 try await platform.run { addresses in
                     let address = settings.listeners.url(of: .functions, port: addresses.api?.port ?? 0)
                     log.say("The process provider is ready at \(address)/")
+                    if let socket = settings.listeners.socket { log.say("  Socket    \(socket.path)") }
                     log.say("Functions run with the rights of this user: deploy only what you trust.")
                 }
             }

@@ -34,12 +34,12 @@ struct QueueWorkerCommand: AsyncParsableCommand {
         let gatewayURL: String
 
         init(_ reader: inout SettingsReader) {
-            gatewayURL = reader.url(
+            gatewayURL = reader.server(
                 Setting(
                     "gateway-url",
                     also: ["gateway_url"],
                     default: "http://127.0.0.1:8080/",
-                    "Queue worker alone: the gateway that calls go to.",
+                    "Queue worker alone: the gateway that calls go to; unix:///PATH for a socket in the file system.",
                     flag: .value
                 )
             )
@@ -72,7 +72,7 @@ struct QueueWorkerCommand: AsyncParsableCommand {
         let front = try PlatformFront(settings, signals: program.signals, log: log)
         let login = settings.access.requiresCredentials ? try settings.credentials.login() : nil
         let url = settings.queueWorker.gatewayURL
-        let remote = try RemoteSide(url, settings.remote, login: login, connector: front.connector, log)
+        let remote = try RemoteSide(url, settings.remote, login: login, front: front, program)
         let queue = try PlatformQueue(settings, asynchrony, jetStream, isAlone: true, log.logger)
         // To a worker the gateway is what a provider is to a gateway: there the functions are.
         let worker = Gateway(

@@ -3,6 +3,8 @@
 import AsyncHTTPClient
 import FaultModel
 import FunctionModel
+import Logging
+import ProcessControl
 import RemoteProvider
 import Synchronization
 import SystemClient
@@ -24,14 +26,42 @@ struct RemoteSide {
     /// Where it is, without a password.
     var address: String { client.baseURL }
 
+    /// Reads certificates again on SIGHUP.
+    ///
     /// - Throws: `badSettings` for an address that is none, and for files that cannot be used.
     init(
         _ url: String,
         _ settings: RemoteSettings,
         login: SystemClient.Login?,
-        connector: TLSConnector,
-        _ log: PlatformLog
+        front: PlatformFront,
+        _ program: ServingProgram
     ) throws(PlatformFault) {
+        let log = program.log
+        guard let security = try RemoteSecurity(url, settings, front.connector) else {
+            client = SystemClient(baseURL: url, login: login, http: Self.keep(SystemClient.makeHTTPClient()))
+            provider = try HTTPFunctionProvider(client: client, warn: log.warnOfProvider)
+            return
+        }
+        let http = Self.keep(try SystemClient.makeHTTPClient(security.tls, of: url))
+        client = security.client(of: url, login: login, http)
+        provider = try HTTPFunctionProvider(client: client, tls: security.tls, warn: log.warnOfProvider)
+        program.signals.onHangUp { security.reload(log.logger) }
+    }
+}
+
+/// How a server elsewhere is told from others by TLS, as its files have it.
+struct RemoteSecurity: Sendable {
+    let tls: UpstreamTLS
+    private let current: ClientTLS
+    private let settings: RemoteSettings
+    private let connector: TLSConnector
+
+    /// Nil for an address without TLS.
+    ///
+    /// - Throws: `badSettings` for files that cannot be used, or are of no use.
+    init?(_ url: String, _ settings: RemoteSettings, _ connector: TLSConnector) throws(PlatformFault) {
+        self.settings = settings
+        self.connector = connector
         guard ServerURL(url)?.scheme == "https" else {
             guard settings.isEmpty else {
                 throw PlatformFault(
@@ -40,18 +70,33 @@ struct RemoteSide {
                     hint: "Write the address as https://HOST:PORT/, or leave them out."
                 )
             }
-            client = SystemClient(baseURL: url, login: login, http: Self.keep(SystemClient.makeHTTPClient()))
-            provider = try HTTPFunctionProvider(client: client, warn: log.warnOfFunction)
-            return
+            return nil
         }
-        let tls = try settings.tls()
+        tls = try settings.tls()
         try connector.prepare(tls)
-        client = SystemClient(
-            baseURL: url,
-            login: login,
-            http: Self.keep(try SystemClient.makeHTTPClient(tls, of: url)),
-            serverName: tls.serverName
-        )
-        provider = try HTTPFunctionProvider(client: client, tls: tls, warn: log.warnOfFunction)
+        current = try ClientTLS(tls)
+    }
+
+    func client(
+        of url: String,
+        login: SystemClient.Login?,
+        _ http: HTTPClient,
+        timeout: Duration = .seconds(60)
+    ) -> SystemClient {
+        SystemClient(baseURL: url, login: login, http: http, timeout: timeout, serverName: tls.serverName, tls: current)
+    }
+
+    /// Reads the files again; what is wrong with them leaves the old ones in use.
+    ///
+    /// Blocks.
+    func reload(_ logger: Logger) {
+        do throws(PlatformFault) {
+            let fresh = try settings.tls()
+            try connector.renew(tls, as: fresh)
+            try current.renew(fresh)
+            logger.notice("the certificates for the server elsewhere were read again")
+        } catch {
+            logger.error("the certificates for the server elsewhere stay the old ones", metadata: ["why": "\(error)"])
+        }
     }
 }

@@ -6,6 +6,9 @@ import ProcessControl
 
 /// Tells systemd about our state (sd_notify(3)); does nothing where nobody listens.
 enum ServiceNotification {
+    /// Whether there is a service manager, which is given the sockets to keep.
+    static var isHeard: Bool { getenv("NOTIFY_SOCKET") != nil }
+
     static func ready() { send("READY=1") }
 
     /// The same of a process that took another's place.

@@ -22,6 +22,7 @@ struct StartText {
         let management = listeners.url(of: .management, port: addresses.management?.port ?? 0)
         var lines = ["", "Martlet \(Release.number) is ready at \(url)", ""]
         if management != url { lines.append("  Manage    \(management)") }
+        if let socket = settings.listeners.socket { lines.append("  Socket    \(socket.path)") }
         if let page = addresses.page?.port {
             lines.append("  Page      \(listeners.url(of: .page, port: page))")
         }

@@ -5,12 +5,16 @@ import AsyncHTTPClient
 import FaultModel
 import Foundation
 import FunctionBuilder
+import FunctionModel
 import GatewayService
 import SystemClient
 
 /// The flags that all user verbs share.
 struct ClientOptions: ParsableArguments {
-    @Option(name: [.short, .long], help: "The gateway's URL (the stack file's, $OPENFAAS_URL, http://127.0.0.1:8080).")
+    @Option(
+        name: [.short, .long],
+        help: "The gateway's URL, or unix:///PATH (the stack file's, $OPENFAAS_URL, http://127.0.0.1:8080)."
+    )
     var gateway: String?
 
     @Option(name: [.short, .long], help: "The namespace of functions and secrets.")
@@ -28,6 +32,7 @@ struct ClientOptions: ParsableArguments {
         // A file that names the default names nothing: that is what `new` writes into it.
         let file = stack?.gateway.flatMap { $0 == Self.defaultGateway ? nil : $0 }
         let url = gateway ?? file ?? variable ?? Self.localGateway(environment)
+        if let socket = UnixURL(url) { return socket.text }
         let complete = url.contains("://") ? url : "http://\(url)"
         return complete.hasSuffix("/") ? String(complete.dropLast()) : complete
     }

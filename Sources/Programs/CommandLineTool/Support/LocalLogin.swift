@@ -29,13 +29,21 @@ struct LocalLogin {
 
     /// The password for a gateway, if it is the Martlet of the data directory.
     func answer(for url: String) -> Answer {
-        guard let address = ServerURL(url), ["127.0.0.1", "localhost", "::1"].contains(address.host),
+        let owner = PlatformOwner(dataDirectory: dataDirectory)
+        guard let isOurs = Self.question(url, owner),
             let password = try? String(contentsOfFile: passwordPath, encoding: .utf8)
         else { return .none }
-        guard PlatformOwner(dataDirectory: dataDirectory).holds(port: address.port) else { return .withheld }
+        guard isOurs() else { return .withheld }
         return .login(
             SystemClient.Login(user: "admin", password: password.trimmingCharacters(in: .whitespacesAndNewlines))
         )
+    }
+
+    /// Finds out whether the owner of the data directory is at an address; nil for an address elsewhere.
+    private static func question(_ url: String, _ owner: PlatformOwner) -> (() -> Bool)? {
+        if let socket = UnixURL(url) { return { owner.holds(socket: socket.path) } }
+        guard let address = ServerURL(url), ["127.0.0.1", "localhost", "::1"].contains(address.host) else { return nil }
+        return { owner.holds(port: address.port) }
     }
 
     /// Why a gateway that wants a password was not told the one that there is.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Foundation
+import ProcessControl
 
 /// The Martlet that runs on a data directory of this machine.
 ///
@@ -16,6 +17,14 @@ struct PlatformOwner {
         guard let processID = processID, let listeners = ListeningSockets.inodes(port: port), !listeners.isEmpty
         else { return false }
         return listeners.isSubset(of: ListeningSockets.inodes(ofProcess: processID))
+    }
+
+    /// Whether the directory's Martlet listens on a socket in the file system.
+    ///
+    /// False where that cannot be found out. Blocks.
+    func holds(socket path: String) -> Bool {
+        guard let processID else { return false }
+        return SocketFile.listener(at: path) == processID
     }
 
     /// The process that has the lock: the one that says so in the file, if it has that very file open.

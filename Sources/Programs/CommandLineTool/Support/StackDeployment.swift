@@ -88,6 +88,6 @@ struct StackDeployment {
 
     private func url(of deployment: FunctionDeployment) -> String {
         let namespace = deployment.namespace.map { ".\($0)" } ?? ""
-        return "\(client.baseURL)/function/\(deployment.service)\(namespace)"
+        return client.address(ofFunction: "\(deployment.service)\(namespace)")
     }
 }

@@ -58,13 +58,14 @@ struct DescribeCommand: AsyncParsableCommand {
         try await options.withClient { client in
             let function = try await client.function(name, in: options.namespace, includingUsage: true)
             guard output == .text else { return try printJSON(function) }
-            for (name, value) in Self.lines(function, gateway: client.baseURL) where !value.isEmpty {
+            for (name, value) in Self.lines(function, at: client.address(ofFunction: "\(function.id)"))
+            where !value.isEmpty {
                 print("\(name.padding(toLength: 14, withPad: " ", startingAt: 0))\(value)")
             }
         }
     }
 
-    private static func lines(_ function: FunctionStatus, gateway: String) -> [(String, String)] {
+    private static func lines(_ function: FunctionStatus, at address: String) -> [(String, String)] {
         func pairs(_ map: [String: String]?) -> String {
             (map ?? [:]).sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }.joined(separator: "  ")
         }
@@ -82,7 +83,7 @@ struct DescribeCommand: AsyncParsableCommand {
             ("Invocations", "\(function.invocations)"),
             ("Image", function.image),
             ("Process", function.envProcess ?? ""),
-            ("URL", "\(gateway)/function/\(function.id)"),
+            ("URL", address),
             ("Environment", pairs(function.envVars)),
             ("Labels", pairs(function.labels)),
             ("Annotations", pairs(function.annotations)),

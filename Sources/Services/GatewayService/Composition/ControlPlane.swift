@@ -43,7 +43,7 @@ struct ControlPlane {
         let api = setting.settings.listeners.first { $0.surfaces.contains(.functions) }
         guard let page = setting.settings.page, let api else { return nil }
         let addresses = setting.addresses
-        return PageSite(page, apiPort: api.port, isEncrypted: api.prepare != nil) { addresses.value }
+        return PageSite(page, apiPort: api.address.port ?? 0, isEncrypted: api.prepare != nil) { addresses.value }
     }
 
     // MARK: Doors

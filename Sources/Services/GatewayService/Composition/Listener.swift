@@ -9,16 +9,19 @@ public enum ListenerRole: String, Sendable, CaseIterable {
     case api
     /// Management.
     case management
+    /// Functions and management, on a socket in the file system.
+    case socket
     /// Metrics, health and readiness.
     case metrics
     /// The page for people.
     case page
 
-    /// By which flag another port is chosen.
+    /// By which flag another address is chosen.
     var flag: String {
         switch self {
         case .api: "--port"
         case .management: "--management-port"
+        case .socket: "--socket"
         case .metrics: "--metrics-port"
         case .page: "--ui-port"
         }
@@ -39,12 +42,32 @@ public struct Listener: Sendable {
         case page
     }
 
+    /// Where it listens.
+    public enum Address: Sendable, Hashable, CustomStringConvertible {
+        /// A host's name or address, and a port; 0 takes a free one.
+        case tcp(host: String, port: Int)
+        /// A socket in the file system at an absolute path; its file has the rights of a mode.
+        case unix(path: String, mode: UInt32)
+
+        /// As people write it.
+        public var description: String {
+            switch self {
+            case .tcp(let host, let port): "\(host):\(port)"
+            case .unix(let path, _): path
+            }
+        }
+
+        /// The port, where there is one.
+        var port: Int? {
+            guard case .tcp(_, let port) = self else { return nil }
+            return port
+        }
+    }
+
     /// Which one it is; a gateway has at most one of each.
     public var role: ListenerRole
-    /// The address to listen on.
-    public var host: String
-    /// The port to listen on; 0 takes a free one.
-    public var port: Int
+    /// Where it listens.
+    public var address: Address
     /// What is found there.
     public var surfaces: Set<Surface>
     /// Puts what decodes bytes before they are HTTP, TLS say, into each connection.
@@ -53,16 +76,25 @@ public struct Listener: Sendable {
     /// Describes it.
     public init(
         _ role: ListenerRole,
+        _ address: Address,
+        _ surfaces: Set<Surface>,
+        prepare: (@Sendable (any Channel) throws -> Void)? = nil
+    ) {
+        self.role = role
+        self.address = address
+        self.surfaces = surfaces
+        self.prepare = prepare
+    }
+
+    /// Describes one on a port; 0 takes a free one.
+    public init(
+        _ role: ListenerRole,
         host: String,
         port: Int,
         _ surfaces: Set<Surface>,
         prepare: (@Sendable (any Channel) throws -> Void)? = nil
     ) {
-        self.role = role
-        self.host = host
-        self.port = port
-        self.surfaces = surfaces
-        self.prepare = prepare
+        self.init(role, .tcp(host: host, port: port), surfaces, prepare: prepare)
     }
 
     /// Whether nothing but the program itself can be asked about there, or looked at.
@@ -74,12 +106,12 @@ extension [Listener] {
     ///
     /// - Throws: `badSettings` naming both.
     public func checkPorts() throws(PlatformFault) {
-        for (index, listener) in enumerated() where listener.port != 0 {
-            let twin = prefix(index).first { $0.port == listener.port && $0.meets(listener) }
-            guard let twin else { continue }
+        for (index, listener) in enumerated() {
+            guard let port = listener.address.port, port != 0, let twin = prefix(index).first(where: listener.meets)
+            else { continue }
             throw PlatformFault(
                 .badSettings,
-                "\(twin.role.flag) and \(listener.role.flag) are both \(listener.port).",
+                "\(twin.role.flag) and \(listener.role.flag) are both \(port).",
                 hint: "Choose another port by one of them; 0 takes a free one."
             )
         }
@@ -87,8 +119,11 @@ extension [Listener] {
 }
 
 extension Listener {
-    /// Whether its host is, or may be, the other one's.
+    /// Whether its port is the other one's, and its host is, or may be.
     fileprivate func meets(_ other: Listener) -> Bool {
-        host == other.host || [host, other.host].contains(where: HostName.isAnywhere)
+        guard case (.tcp(let host, let port), .tcp(let otherHost, let otherPort)) = (address, other.address) else {
+            return false
+        }
+        return port == otherPort && (host == otherHost || [host, otherHost].contains(where: HostName.isAnywhere))
     }
 }

@@ -1,11 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import FunctionModel
 public import RuntimeSettings
 
 /// Where is listened, and what for.
 public struct ListenerSettings: SettingsSection {
     /// Below which they stand in the file.
     public static let name: String? = "listeners"
+
+    /// A socket in the file system.
+    public struct Socket: Sendable, Equatable {
+        /// Its absolute path.
+        public let path: String
+        /// The rights of its file.
+        public let mode: UInt32
+    }
 
     /// The address to listen on.
     public let host: String
@@ -19,6 +28,8 @@ public struct ListenerSettings: SettingsSection {
     public let pagePort: Int?
     /// The address that the page listens on.
     public let pageHost: String
+    /// The socket where functions and management are, too; nil where there is none.
+    public let socket: Socket?
     /// The address by which others reach the gateway; nil where none is told.
     public let publicURL: String?
     /// The certificate and its key; nil where TLS is off.
@@ -68,6 +79,7 @@ public struct ListenerSettings: SettingsSection {
         )
         let page = Setting("ui-host", "Address that the page listens on; that of the API by default.", flag: .value)
         pageHost = reader.optionalText(page) ?? host
+        socket = Self.socket(&reader)
         publicURL = reader.optionalURL(
             Setting(
                 "public-url",
@@ -83,5 +95,34 @@ public struct ListenerSettings: SettingsSection {
             ),
             Setting("tls-key", "File of the certificate's private key (PEM).", flag: .value)
         )
+    }
+
+    private static func socket(_ reader: inout SettingsReader) -> Socket? {
+        let name = Setting(
+            "socket",
+            "Absolute path of a socket in the file system where functions are called and managed, too, without TLS; none by default.",
+            flag: .value
+        )
+        let rights = Setting(
+            "socket-mode",
+            default: "600",
+            "Rights of that socket's file, in octal digits: who may connect. The password is wanted there, too.",
+            flag: .value
+        )
+        let text = reader.optionalText(name)
+        let mode =
+            mode(reader.text(rights)) ?? reader.refuse(rights.name, "is not a file's rights, as 600 or 660", 0)
+        guard let text else { return nil }
+        let path = reader.absolutePath(text)
+        if text.hasPrefix("/") || text.hasPrefix("~/"), UnixURL.isPath(path) { return Socket(path: path, mode: mode) }
+        let why = "is not an absolute path of at most \(UnixURL.longestPath) bytes, as /run/martlet/martlet.sock"
+        return reader.refuse(name.name, why, nil)
+    }
+
+    private static func mode(_ digits: String) -> UInt32? {
+        guard (3...4).contains(digits.utf8.count), digits.utf8.allSatisfy({ (0x30...0x37).contains($0) }),
+            let mode = UInt32(digits, radix: 8), mode <= 0o777
+        else { return nil }
+        return mode
     }
 }

@@ -54,6 +54,7 @@ public struct HandOver: Sendable {
     /// by then are given back to the queue. `take` closes what it is given.
     public func letGo(_ take: @escaping @Sendable (ListenerRole, CInt) -> Void) async {
         streams.end()
+        doors.files.leave()
         let fronts = [doors.engine, doors.questions]
         for front in fronts {
             await front.handOn { [doors] offer, socket in

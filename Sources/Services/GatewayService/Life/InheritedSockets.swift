@@ -46,7 +46,7 @@ public final class InheritedSockets: Sendable {
         choose(for: listeners)
         for listener in listeners where state.withLock({ $0.chosen[listener.role] == nil }) {
             do {
-                guard let socket = try open(listener.resolved()) else { continue }
+                guard let socket = try open(listener) else { continue }
                 state.withLock { $0.chosen[listener.role] = socket }
             } catch {
                 throw listener.conflict(error)
@@ -55,7 +55,11 @@ public final class InheritedSockets: Sendable {
     }
 
     /// Nil where one that nobody asks for is in the way, and will not be for long.
-    private func open(_ address: SocketAddress) throws -> CInt? {
+    private func open(_ listener: Listener) throws -> CInt? {
+        if case .unix(let path, let mode) = listener.address {
+            return try SocketFile.listen(at: path, mode: mode).socket
+        }
+        let address = try listener.resolved()
         do { return try Self.listen(on: address) } catch let error as IOError where error.errnoCode == EADDRINUSE {
             let ports = state.withLock { state in state.rest.map { SocketName.port(of: $0.socket) } }
             guard ports.contains(address.port) else { throw error }
@@ -93,9 +97,11 @@ public final class InheritedSockets: Sendable {
             return state.rest
         }
         for (_, socket) in rest {
+            let path = SocketAddress(boundTo: socket)?.pathname
             // Others may have it, too, who would keep it open.
             shutdown(socket, CInt(SHUT_RDWR))
             close(socket)
+            if let path { SocketFile.removeLeftover(at: path) }
         }
     }
 
@@ -137,6 +143,12 @@ extension SocketAddress {
         switch CInt(storage.ss_family) {
         case AF_INET: self.init(withUnsafeBytes(of: storage) { $0.load(as: sockaddr_in.self) })
         case AF_INET6: self.init(withUnsafeBytes(of: storage) { $0.load(as: sockaddr_in6.self) })
+        case AF_UNIX:
+            let path = withUnsafeBytes(of: storage) { bytes in
+                bytes.prefix(Int(length)).dropFirst(MemoryLayout<sa_family_t>.size).prefix { $0 != 0 }
+            }
+            guard !path.isEmpty else { return nil }
+            try? self.init(unixDomainSocketPath: String(decoding: path, as: UTF8.self))
         default: return nil
         }
     }

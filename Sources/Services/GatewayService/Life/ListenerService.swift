@@ -4,7 +4,9 @@ import FaultModel
 import Glibc
 import InvocationEngine
 import NIOCore
+import ProcessControl
 import ServiceLifecycle
+import Synchronization
 import SystemAPI
 
 /// A way into a front door: a listener, and what is found there.
@@ -13,15 +15,20 @@ struct Door: Sendable {
     let front: FrontDoor
     let offer: ListenerOffer
 
-    /// Begins to listen, on a socket that listens already if there is one.
+    /// Begins to listen, on a socket that listens already if there is one; `files` keeps the file of one that has a file.
     ///
-    /// - Throws: `conflict` naming the port that is taken.
-    func open(_ inherited: InheritedSockets?) async throws(PlatformFault) -> SocketAddress {
+    /// - Throws: `conflict` naming the address that is taken.
+    func open(_ inherited: InheritedSockets?, _ files: SocketFiles) async throws(PlatformFault) -> SocketAddress {
         do {
             if let socket = inherited?.take(listener.role) {
+                files.adopt(socket, listener.address)
                 return try await front.listen(on: socket, offer: offer)
             }
-            return try await front.listen(host: listener.host, port: listener.port, offer: offer)
+            switch listener.address {
+            case .tcp(let host, let port): return try await front.listen(host: host, port: port, offer: offer)
+            case .unix(let path, let mode):
+                return try await front.listen(on: files.listen(at: path, mode: mode), offer: offer)
+            }
         } catch {
             throw listener.conflict(error)
         }
@@ -32,14 +39,19 @@ extension Listener {
     /// The address to listen on, which is that of the first answer to its name.
     ///
     /// Blocks where it is a name. - Throws: what NIO says of a name that is nobody's.
-    func resolved() throws -> SocketAddress { try .makeAddressResolvingHost(host, port: port) }
+    func resolved() throws -> SocketAddress {
+        switch address {
+        case .tcp(let host, let port): try .makeAddressResolvingHost(host, port: port)
+        case .unix(let path, _): try SocketAddress(unixDomainSocketPath: path)
+        }
+    }
 
     /// What is told where it cannot be listened on.
     func conflict(_ cause: any Error) -> PlatformFault {
         PlatformFault(
             .conflict,
-            "Martlet cannot listen on \(host):\(port): \(Self.words(for: cause)).",
-            hint: "Choose another port by \(role.flag), or stop what uses it.",
+            "Martlet cannot listen on \(address): \(Self.words(for: cause)).",
+            hint: "Choose another \(address.port == nil ? "path" : "port") by \(role.flag), or stop what uses it.",
             cause: cause
         )
     }
@@ -50,13 +62,48 @@ extension Listener {
     }
 }
 
+/// The files of sockets that are listened on, which go when nobody listens there any more.
+final class SocketFiles: Sendable {
+    private let files = Mutex<[SocketFile]>([])
+    /// Whether somebody else keeps the sockets for the next start: then files and their rights are theirs.
+    private let areKept: Bool
+
+    init(areKept: Bool) { self.areKept = areKept }
+
+    /// Listens on a new socket, which is the caller's to close.
+    func listen(at path: String, mode: UInt32) throws -> CInt {
+        let (file, socket) = try SocketFile.listen(at: path, mode: mode)
+        files.withLock { $0.append(file) }
+        return socket
+    }
+
+    /// Goes on with the file of a socket that listens already, if it has one.
+    func adopt(_ socket: CInt, _ address: Listener.Address) {
+        guard case .unix(let path, let mode) = address,
+            let file = SocketFile.adopt(socket, at: path, mode: areKept ? nil : mode)
+        else { return }
+        files.withLock { $0.append(file) }
+    }
+
+    /// Leaves them to whoever listens there from now on.
+    func leave() { files.withLock { $0 = [] } }
+
+    /// Nobody listens there any more.
+    func end() {
+        if !areKept { for file in files.withLock({ $0 }) { file.remove() } }
+        leave()
+    }
+}
+
 /// All ways into a gateway.
 struct Doors: Sendable {
     let all: [Door]
     let engine: FrontDoor
     let questions: FrontDoor
+    let files: SocketFiles
 
-    init(_ control: ControlPlane) {
+    init(_ control: ControlPlane, _ files: SocketFiles) {
+        self.files = files
         all = control.doors
         engine = control.engine
         questions = control.questions
@@ -97,7 +144,14 @@ struct ListenerService: Service {
     private func open() async throws(PlatformFault) -> Gateway.Addresses {
         setting.settings.inherited?.settle(for: setting.settings.listeners)
         var taken: [(listener: Listener, address: SocketAddress)] = []
-        for door in doors.all { taken.append((door.listener, try await door.open(setting.settings.inherited))) }
+        do throws(PlatformFault) {
+            for door in doors.all {
+                taken.append((door.listener, try await door.open(setting.settings.inherited, doors.files)))
+            }
+        } catch {
+            doors.files.end()
+            throw error
+        }
         return Gateway.Addresses(taken)
     }
 
@@ -105,6 +159,8 @@ struct ListenerService: Service {
     /// asked for until then.
     private func drain() async {
         setting.streams.end()
+        // Before calls have ended: the next start finds its place free.
+        doors.files.end()
         await doors.engine.drain(within: setting.stopping.left)
         await doors.questions.drain(within: Self.limitOfQuestions)
     }
