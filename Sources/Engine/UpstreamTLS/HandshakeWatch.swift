@@ -26,8 +26,18 @@ final class HandshakeWatch: ChannelInboundHandler {
         self.secured = secured
     }
 
+    func handlerAdded(context: ChannelHandlerContext) {
+        if context.channel.isActive { begin(context) }
+    }
+
     func channelActive(context: ChannelHandlerContext) {
         context.fireChannelActive()
+        begin(context)
+    }
+
+    /// A channel on this machine may be connected before this handler is there, another one is not.
+    private func begin(_ context: ChannelHandlerContext) {
+        guard isLate == nil else { return }
         // Nobody behind this handler reads before the handshake is over.
         context.read()
         let channel = context.channel

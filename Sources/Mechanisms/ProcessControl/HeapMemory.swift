@@ -7,6 +7,8 @@ import Glibc
 public enum HeapMemory {
     /// How often it is looked at.
     private static let interval: Duration = .seconds(5)
+    /// When it is first looked at: whoever has begun by then may have its first load soon.
+    private static let firstLook: Duration = .milliseconds(500)
 
     /// Lets few heaps exist, and gives what is free in them back to the system some seconds after a load has fallen.
     ///
@@ -15,10 +17,11 @@ public enum HeapMemory {
         martlet_bound_heaps(CInt(clamping: threads + 2))
         NamedThread.start("heap-trim") {
             var watch = HeapWatch()
+            sleep(firstLook)
+            watch.note(resident: resident())
             var used = cpuTime()
             while true {
-                var pause = timespec(tv_sec: Int(interval.components.seconds), tv_nsec: 0)
-                nanosleep(&pause, nil)
+                sleep(interval)
                 let now = cpuTime()
                 let (size, load) = (resident(), (now - used) / interval)
                 used = now
@@ -34,6 +37,12 @@ public enum HeapMemory {
         let fields = SystemFile.text("/proc/self/statm")?.split(separator: " ") ?? []
         guard fields.count > 1, let pages = Int(fields[1]) else { return 0 }
         return pages * Int(sysconf(Int32(_SC_PAGESIZE)))
+    }
+
+    private static func sleep(_ time: Duration) {
+        let (seconds, attoseconds) = time.components
+        var pause = timespec(tv_sec: Int(seconds), tv_nsec: Int(attoseconds / 1_000_000_000))
+        nanosleep(&pause, nil)
     }
 
     private static func cpuTime() -> Duration {
@@ -62,9 +71,12 @@ struct HeapWatch {
 
     init() {}
 
+    /// Notes a resident size in bytes, before there is a load.
+    mutating func note(resident: Int) { lowest = min(lowest, resident) }
+
     /// Asked every few seconds with the resident size in bytes and the CPUs used since.
     mutating func isWorthTrimming(resident: Int, load: Double) -> Bool {
-        lowest = min(lowest, resident)
+        note(resident: resident)
         highestLoad = max(load, highestLoad * 0.9)
         left = max(0, left - 1)
         return left == 0 && resident - lowest >= Self.leastGrowth && load < max(Self.quiet, highestLoad / 2)

@@ -122,11 +122,11 @@ extension SettingsReader {
     }
 
     /// The same, or that of a socket in the file system.
-    public mutating func server(_ setting: Setting) -> String { checkedServer(setting, text(setting)) }
+    public mutating func server(_ setting: Setting) -> String { checkedServer(setting, addressText(setting) ?? "") }
 
     /// The same; nil where there is none.
     public mutating func optionalServer(_ setting: Setting) -> String? {
-        optionalText(setting).map { checkedServer(setting, $0) }
+        addressText(setting).map { checkedServer(setting, $0) }
     }
 
     private mutating func checkedServer(_ setting: Setting, _ text: String) -> String {

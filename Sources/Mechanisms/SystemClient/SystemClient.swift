@@ -79,10 +79,12 @@ public struct SystemClient: Sendable {
         let url = baseURL.hasSuffix("/") ? String(baseURL.dropLast()) : baseURL
         let target = ServerURL(url)
         let own = target?.login
+        let socket = UnixURL(url)
         self.baseURL =
-            target.map { own == nil ? url : $0.base + ($0.target == "/" ? "" : $0.target) } ?? ServerURL.shown(url)
+            target.map { own == nil ? url : $0.base + ($0.target == "/" ? "" : $0.target) }
+            ?? (socket == nil ? ServerURL.shown(url) : url)
         self.target = target
-        socket = UnixURL(url)
+        self.socket = socket
         self.serverName = serverName
         self.tls = tls
         hasOwnLogin = own != nil

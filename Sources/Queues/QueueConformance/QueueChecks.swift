@@ -160,7 +160,8 @@ public enum QueueChecks {
             let early = try await subject.queue.take(from: function, atMost: 1, lease: .seconds(60))
             if early.calls.isEmpty {
                 let wait = try required(early.nextDue, "the queue does not know when it is due")
-                try expect(wait <= .milliseconds(300), "it is due in \(wait)")
+                // The clock is read more than once.
+                try expect(wait <= .milliseconds(301), "it is due in \(wait)")
                 try expect(try await awaitCall(subject).lease.id == "later", "another call was taken")
             }
             try expect(ContinuousClock.now - begun >= .milliseconds(300), "it was taken too early")

@@ -230,7 +230,8 @@ final class CallbackSender: Sendable {
                 body: callback.result.body,
                 clientAddress: "127.0.0.1",
                 callID: callback.callID,
-                answerLimit: 0
+                answerLimit: 0,
+                isAdmitted: false
             )
             return await withCheckedContinuation { continuation in
                 _ = call(request) { continuation.resume(returning: CallbackAnswer($0)) }

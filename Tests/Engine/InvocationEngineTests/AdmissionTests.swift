@@ -115,6 +115,8 @@ struct AdmissionTests {
         try await connection.send(EngineFixture.request(line, "Content-Length: 4\r\n", body: "ab"))
         #expect(try await eventually { try await fixture.metrics()?.started == 1 })
         fixture.table.apply(.removed(FunctionID(name: "fn", namespace: "openfaas-fn")))
+        // Every event loop has heard of it.
+        _ = try await fixture.metrics()
         try await connection.send("cd")
         let answer = try await connection.receive()
         #expect(answer.hasPrefix("HTTP/1.1 404 ") && answer.contains("was deleted"), "\(answer)")

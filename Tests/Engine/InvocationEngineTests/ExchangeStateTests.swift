@@ -166,7 +166,8 @@ struct CallDeadlineTests {
         #expect(deadline.owner == .gateway)
         deadline.shorten(to: .milliseconds(1500), from: begun, by: .request)
         #expect(deadline.moment == begun + .milliseconds(1500))
-        #expect(deadline.sentence("f", begun: begun) == "f did not answer within 1.5s, the X-Timeout of the request.")
+        let sentence = deadline.sentence("f", begun: begun)
+        #expect(sentence == "f did not answer within 1s500ms, the X-Timeout of the request.")
     }
 
     @Test func `a stream has none`() {

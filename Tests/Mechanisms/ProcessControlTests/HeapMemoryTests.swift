@@ -17,6 +17,12 @@ struct HeapMemoryTests {
         #expect(answers == [false, false, false, true, true])
     }
 
+    @Test func `a load that comes before the first question is seen by what was noted before it`() {
+        var watch = HeapWatch()
+        watch.note(resident: 50 << 20)
+        #expect(answers(&watch, [(100, 0)]) == [true])
+    }
+
     @Test func `little growth is not worth it`() {
         var watch = HeapWatch()
         #expect(answers(&watch, [(0, 0), (7, 0), (8, 0)]) == [false, false, true])

@@ -58,18 +58,18 @@ struct HandOverMailTests {
     @Test func `who wants to close what is being closed waits until it is`() async {
         let closing = Closing()
         let (begun, end) = (Outcome<Void>(), Outcome<Void>())
-        let closed = Mutex(0)
+        let closed = Tally()
         async let first: Void = closing.close {
             begun.resolve(())
             await end.value()
-            closed.withLock { $0 += 1 }
+            closed.sum.withLock { $0 += 1 }
         }
         await begun.value()
         async let second: Int = {
-            await closing.close { closed.withLock { $0 += 10 } }
-            return closed.withLock { $0 }
+            await closing.close { closed.sum.withLock { $0 += 10 } }
+            return closed.sum.withLock { $0 }
         }()
-        #expect(closed.withLock { $0 } == 0)
+        #expect(closed.sum.withLock { $0 } == 0)
         end.resolve(())
         await first
         #expect(await second == 1)
@@ -88,4 +88,9 @@ struct HandOverMailTests {
         #expect(fault?.code == .badSettings)
         try check(["MARTLET_AUTH": "false"])
     }
+}
+
+/// A number that several tasks add to.
+private final class Tally: Sendable {
+    let sum = Mutex(0)
 }

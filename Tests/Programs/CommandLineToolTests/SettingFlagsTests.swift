@@ -11,6 +11,7 @@ struct SettingFlagsTests {
         "host", "port", "management-port", "metrics-port", "ui-port", "ui-host", "public-url", "data-dir", "no-auth",
         "provider", "drain-timeout", "require-limits", "tls-cert", "tls-key", "autoscaler", "async-body-limit",
         "nats-url", "gateway-url", "async-worker", "access-log", "log-level", "log-format", "show-settings",
+        "socket", "socket-mode",
     ]
     private static let remote = ["provider-ca", "provider-cert", "provider-key", "provider-server-name"]
 

@@ -11,7 +11,7 @@ struct HandOverCallTests {
     private let folder = TemporaryFolder()
 
     private func start(_ arguments: String...) async throws -> RunningMartlet {
-        let arguments = arguments + ["--drain-timeout", "60s"]
+        let arguments = ["--drain-timeout", "60s"] + arguments
         return try await RunningMartlet(dataDirectory: folder.path, arguments: arguments)
     }
 
@@ -92,7 +92,7 @@ struct HandOverCallTests {
         let held = try RawConnection(port: old.port)
         try await held.send("POST /function/fixed HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nab")
         #expect(try await eventually { try await old.metric(inFlight) == 1 })
-        let new = try await start("--replace")
+        let new = try await start("--replace", "--drain-timeout", "1s")
         #expect(await new.stop() == 0, "\(new.output)")
         try await held.send("cde")
         #expect(try await held.receive(until: "cde").contains("cde"))

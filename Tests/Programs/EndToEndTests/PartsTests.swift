@@ -70,6 +70,31 @@ struct PartsTests {
         #expect(await again.stop() == 0)
     }
 
+    @Test func `doctor hears of a lost provider where the gateway has management`() async throws {
+        let provider = try await RunningMartlet(
+            ["provider", "process"],
+            dataDirectory: folder.path + "/data",
+            arguments: ["--no-auth"]
+        )
+        let gateway = try await RunningMartlet(
+            ["gateway"],
+            dataDirectory: folder.path + "/gateway",
+            arguments: ["--provider-url", "http://127.0.0.1:\(provider.port)/", "--management-port", "0"]
+        )
+        let settings = [
+            "MARTLET_PORT": "\(gateway.port)", "MARTLET_MANAGEMENT_PORT": "\(gateway.managementPort)",
+            "MARTLET_METRICS_PORT": "0", "MARTLET_UI_PORT": "off",
+            "functions_provider_url": "http://127.0.0.1:\(provider.port)/",
+        ]
+        let heard = try await gateway.run("doctor", environment: settings)
+        #expect(heard.output.contains("provider: http://127.0.0.1:\(provider.port) answers"), "\(heard)")
+        await provider.kill()
+        #expect(try await eventually { try await gateway.client.info().lost != nil })
+        let lost = try await gateway.run("doctor", environment: settings)
+        #expect(lost.code == 1 && lost.output.contains("the gateway has heard nothing of it since"), "\(lost)")
+        #expect(await gateway.stop() == 0)
+    }
+
     @Test(arguments: ["true", "false"])
     func `a gateway starts on a machine that has no data directory yet`(async: String) async throws {
         let provider = try await RunningMartlet(
@@ -172,6 +197,14 @@ struct SecuredPartsTests {
         let trust = ["--provider-ca", authority.certificate, "--provider-server-name", "provider.example"]
         let gateway = try await gateway(provider, trust[0], trust[1], trust[2], trust[3])
         #expect(gateway.output.contains("provider https://127.0.0.1:\(provider.port)"))
+        let doctor = try await gateway.run(
+            "doctor",
+            environment: [
+                "functions_provider_url": "https://127.0.0.1:\(provider.port)/",
+                "MARTLET_PROVIDER_CA": authority.certificate, "MARTLET_PROVIDER_SERVER_NAME": "provider.example",
+            ]
+        )
+        #expect(doctor.output.contains("provider: https://127.0.0.1:\(provider.port) answers"), "\(doctor)")
         try await gateway.client.create(FunctionDeployment(service: "cat", image: "host", envProcess: "cat"))
         let large = String(repeating: "0123456789abcdef", count: 65_536)
         let call = try await gateway.call("cat", method: "POST", body: large)

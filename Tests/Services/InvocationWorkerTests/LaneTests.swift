@@ -3,6 +3,7 @@
 import FaultModel
 import FunctionModel
 import Logging
+import NIOCore
 import QueueConformance
 import QueueContract
 import Synchronization
@@ -137,6 +138,9 @@ struct LaneTests {
         }
     }
 
+    /// What no request may be without.
+    private static let fields = ByteBuffer(string: "Host: gw\r\n")
+
     private func worker(
         _ queue: MemoryQueue,
         limits: @escaping @Sendable (FunctionID) -> WorkerLimits?,
@@ -160,7 +164,7 @@ struct LaneTests {
         let slots = Mutex(0)
         let worker = worker(queue, limits: { _ in WorkerLimits(slots: slots.withLock { $0 }) }, call: function.call)
         worker.functionRemoved(Self.function)
-        _ = try await queue.accept(NewCall(function: Self.function, callID: "a"))
+        _ = try await queue.accept(NewCall(function: Self.function, fields: Self.fields, callID: "a"))
         let running = Task { await worker.run() }
         #expect(await eventually { worker.laneCount == 1 })
         slots.withLock { $0 = 1 }
@@ -197,7 +201,7 @@ struct LaneTests {
         let function = try await CalledFunction { _ in [] }
         let queue = MemoryQueue()
         let worker = worker(queue, limits: { _ in WorkerLimits(slots: 1) }, call: function.call)
-        _ = try await queue.accept(NewCall(function: Self.function, callID: "a"))
+        _ = try await queue.accept(NewCall(function: Self.function, fields: Self.fields, callID: "a"))
         let running = Task { await worker.run() }
         _ = await function.nextRequest()
         let patient = Task { await worker.stop(within: .seconds(3600)) }

@@ -155,7 +155,7 @@ extension SocketAddress {
 
     /// Whether it is what is asked for, where port 0 is any.
     fileprivate func fits(_ wanted: SocketAddress) -> Bool {
-        guard wanted.port == 0 else { return self == wanted }
+        guard wanted.port == 0, port != nil else { return self == wanted }
         var anywhere = self
         anywhere.port = 0
         return anywhere == wanted
