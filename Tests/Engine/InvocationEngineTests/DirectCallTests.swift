@@ -12,6 +12,8 @@ struct DirectCallTests {
     private func call(
         _ name: String = "fn",
         method: String = "POST",
+        target: String = "/a?b=c",
+        fields: String = "X-Thing: 7\r\n",
         limit: Int = 1000,
         answer: @escaping @Sendable (String) -> [ScriptedOrigin.Step]
     ) async throws -> DirectAnswer {
@@ -19,8 +21,8 @@ struct DirectCallTests {
         let request = DirectRequest(
             function: FunctionID(name: name, namespace: "openfaas-fn"),
             method: method,
-            target: "/a?b=c",
-            fields: ByteBuffer(string: "Host: gw\r\nX-Thing: 7\r\n"),
+            target: target,
+            fields: ByteBuffer(string: "Host: gw\r\n\(fields)"),
             body: ByteBuffer(string: "Hi"),
             clientAddress: "10.0.0.9",
             callID: "the-call",
@@ -88,5 +90,31 @@ struct DirectCallTests {
         let answer = try await call("nobody") { _ in [] }
         #expect(answer.status == 404 && answer.isPlatformAnswer && answer.fault?.code == .functionNotFound)
         #expect(String(buffer: answer.body).contains("nobody.openfaas-fn"))
+    }
+
+    /// Kept calls may be anybody's who writes to a queue.
+    @Test(arguments: ["/a HTTP/1.1\r\nX-In: 1\r\nX-Rest: b", "/a b", "/a#b", "/a\n", "/\u{0}"])
+    func `a path that is none is refused, and reaches nobody`(target: String) async throws {
+        let answer = try await call(target: target) { _ in
+            Issue.record("it was called")
+            return []
+        }
+        #expect(answer.status == 400 && answer.isPlatformAnswer && answer.fault?.code == .malformedRequest)
+    }
+
+    @Test func `what told of a kept call's connection means nothing any more, and what was named there ends`()
+        async throws
+    {
+        let fields =
+            "Content-Length: 9\r\nTransfer-Encoding: chunked\r\nExpect: x\r\nConnection: Upgrade, X-Own\r\n"
+            + "Upgrade: websocket\r\nX-Own: 1\r\nX-Thing: 7\r\n"
+        let answer = try await call(method: "GET", fields: fields) { request in
+            #expect(request.contains("Content-Length: 2\r\n") && request.contains("X-Thing: 7\r\n"), "\(request)")
+            for field in ["Transfer-Encoding", "Expect", "Connection", "Upgrade", "X-Own", "Content-Length: 9"] {
+                #expect(!request.contains("\r\n\(field)"), "\(request)")
+            }
+            return [.send("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")]
+        }
+        #expect(answer.status == 502 && answer.fault != nil, "nobody asked for another protocol")
     }
 }

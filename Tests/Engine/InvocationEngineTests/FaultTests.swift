@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Foundation
+import FunctionModel
 import InvocationEngine
+import NIOCore
 import ProviderContract
 import Synchronization
 import TestSupport
@@ -221,5 +223,28 @@ struct ObservingTests {
         #expect(all.allSatisfy { $0.callID == "mine" && $0.userAgent == "me" && $0.clientAddress == "127.0.0.1" })
         #expect(all.first?.bytes == 2 && all.first?.method == "GET" && all.first?.traceID.count == 32)
         #expect(all.allSatisfy { $0.duration > .zero && $0.duration < .seconds(10) })
+    }
+
+    @Test func `the access log names a call of the platform's own by the id that it was accepted with`() async throws {
+        let records = RecordedCalls()
+        let fixture = try await EngineFixture(settings: EngineSettings(servedBy: "martlet/test", accessLog: records))
+        for name in ["fn", "nobody"] {
+            let request = DirectRequest(
+                function: FunctionID(name: name, namespace: "openfaas-fn"),
+                method: "POST",
+                target: "/a?b",
+                fields: ByteBuffer(string: "Host: gw\r\n"),
+                body: ByteBuffer(),
+                clientAddress: "10.0.0.9",
+                callID: "accepted",
+                answerLimit: 100
+            )
+            await withCheckedContinuation { continuation in
+                _ = fixture.call(request) { _ in continuation.resume() }
+            }
+        }
+        let all = records.all
+        #expect(all.map(\.target) == ["/function/fn.openfaas-fn/a?b", "/function/nobody.openfaas-fn/a?b"])
+        #expect(all.map(\.status) == [200, 404] && all.allSatisfy { $0.callID == "accepted" && $0.bytes > 0 })
     }
 }

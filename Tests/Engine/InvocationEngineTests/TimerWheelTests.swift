@@ -55,13 +55,13 @@ struct TimerWheelTests {
         let names = try await run { (wheel, promise: EventLoopPromise<[String]>) in
             let (start, fired) = (NIODeadline.now(), Fired())
             let timers = (0..<100_000).map { _ in Self.timer { fired.add("kept too long") } }
-            for timer in timers { wheel.set(timer, at: start + .seconds(3)) }
-            for timer in timers.reversed() { wheel.set(timer, at: start + .seconds(2)) }
-            let last = Self.timer { promise.succeed(fired.names) }
-            timers[70_000].onExpiry = { fired.add("sooner") }
-            wheel.set(timers[70_000], at: start + .milliseconds(20))
+            for timer in timers { wheel.set(timer, at: start + .seconds(9)) }
+            for timer in timers.reversed() { wheel.set(timer, at: start + .seconds(8)) }
             for timer in timers[..<50_000] { wheel.cancel(timer) }
-            wheel.set(last, at: start + .milliseconds(60))
+            timers[70_000].onExpiry = { fired.add("sooner") }
+            let now = NIODeadline.now()
+            wheel.set(timers[70_000], at: now + .milliseconds(20))
+            wheel.set(Self.timer { promise.succeed(fired.names) }, at: now + .milliseconds(200))
         }
         #expect(names == ["sooner"])
     }

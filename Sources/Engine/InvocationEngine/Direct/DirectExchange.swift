@@ -81,10 +81,12 @@ final class DirectExchange: Exchange {
                 in: bytes
             )
         }
+        if head?.options.namesFields == true { headBytes.withUnsafeReadableBytes { scanner.markNamedFields(in: $0) } }
     }
 
     /// Breaks the call off.
     func cancel() {
+        loopContext.readClock()
         giveUp()
         over()
     }
@@ -135,7 +137,10 @@ final class DirectExchange: Exchange {
     override func send(_ fault: PlatformFault, fields: [(name: StaticString, value: String)]) {
         let answer = FaultAnswer(fault, further: fields, of: self)
         caller?.take(fault, state.status, answer)
-        if head?.method != .head { caller?.takeBody(ByteBuffer(string: answer.text)) }
+        if head?.method != .head {
+            answerBytes += answer.text.utf8.count
+            caller?.takeBody(ByteBuffer(string: answer.text))
+        }
         caller?.endBody()
     }
 

@@ -48,8 +48,10 @@ public struct AccessRecord: Sendable {
 
     /// `X-Call-Id`; empty where there is none.
     public var callID: String {
-        if case .made = madeID { return madeID.text }
-        return text(ranges.callID)
+        switch madeID {
+        case .made, .kept: madeID.text
+        case .none, .client: text(ranges.callID)
+        }
     }
 
     /// The trace that the call is part of, 32 hexadecimal digits; empty where there is none.

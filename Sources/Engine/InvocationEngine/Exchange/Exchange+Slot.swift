@@ -58,6 +58,7 @@ extension Exchange {
     /// What the call waited for will not be: another variant is drawn, with its own rules.
     private func takeSlotAnew(_ entry: FunctionEntry) {
         guard let head else { return }
+        guard !entry.isVariant || entry.whole != nil else { return refuse(AdmissionQueue.deleted(entry.id)) }
         let drawn = (entry.whole ?? entry).drawn(loopContext.nextRandom())
         self.entry = drawn
         if drawn.isGuarded, drawn !== entry, !isAdmitted(drawn, head) { return }

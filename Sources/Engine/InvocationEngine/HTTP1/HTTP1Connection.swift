@@ -204,6 +204,7 @@ final class HTTP1Connection: Exchange, ChannelInboundHandler {
     }
 
     func channelInactive(context: ChannelHandlerContext) {
+        loopContext.readClock()
         phase = .closed
         self.context = nil
         writeBuffer.close()

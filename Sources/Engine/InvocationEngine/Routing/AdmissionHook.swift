@@ -5,9 +5,10 @@ import NIOCore
 
 /// Decides whether calls of one function are let in, before they cost it anything.
 ///
-/// Asked on event loops, once for each call that a client sends, an asynchronous one when it is accepted and not again when
-/// it is carried out; and for the callbacks that clients name. It must not block, nor take longer than a look into a table. A call that it
-/// refuses is none: it is neither counted nor queued, and no autoscaler sees it. A function without a hook costs nothing.
+/// Asked on event loops, once for each call that a client sends, and again where another variant is drawn for it; about an
+/// asynchronous one when it is accepted, and not again when it is carried out; and for the callbacks that clients name. It
+/// must not block, nor take longer than a look into a table. A call that it refuses is none: it is neither counted nor
+/// queued, and no autoscaler sees it. A function without a hook costs nothing.
 public protocol AdmissionHook: Sendable {
     /// Why a call is not let in; nil lets it in.
     func refusal(of call: AdmissionQuestion) -> AdmissionRefusal?

@@ -197,6 +197,11 @@ final class AdmissionQueue: Sendable {
     /// was deleted.
     func refuseWaiting(_ fault: PlatformFault, forGood: Bool = false) { endWaiting(.refused(fault), forGood: forGood) }
 
+    /// What calls are told whose function is gone.
+    static func deleted(_ id: FunctionID) -> PlatformFault {
+        PlatformFault(.functionNotFound, "The function \(id) was deleted while the call waited for it.")
+    }
+
     private func endWaiting(_ outcome: WaitingCall.Outcome, forGood: Bool) {
         let calls = state.withLock { state in
             if forGood { state.end = outcome }

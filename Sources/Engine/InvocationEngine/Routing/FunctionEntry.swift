@@ -19,8 +19,10 @@ final class FunctionEntry {
     private(set) var replicas: [LocalReplica] = []
     /// The variants among which calls are split; none where one gets all, as mostly.
     private(set) var variants: [FunctionEntry] = []
-    /// The function that this is a variant of.
+    /// The function that this is a variant of; nil for a whole one, and where that is gone.
     private(set) weak var whole: FunctionEntry?
+    /// Whether it is a variant, of a function that may be gone.
+    let isVariant: Bool
     /// The share of a variant.
     private let weight: Int
     /// Further paths at which it is called.
@@ -46,6 +48,7 @@ final class FunctionEntry {
         makeAdmission = admission
         counters = FunctionCounters()
         weight = 1
+        isVariant = false
         self.queue = queue
         self.cell = cell
         self.origins = origins
@@ -62,6 +65,7 @@ final class FunctionEntry {
         counters = whole.counters
         cell = whole.cell
         weight = min(variant.weight, Int(Int32.max))
+        isVariant = true
         self.whole = whole
         self.queue = queue
         self.replicas = replicas

@@ -198,10 +198,7 @@ public final class RoutingTable: Sendable {
         }
         for queue in queues {
             queue.meet([])
-            queue.refuseWaiting(
-                PlatformFault(.functionNotFound, "The function \(id) was deleted while the call waited for it."),
-                forGood: true
-            )
+            queue.refuseWaiting(AdmissionQueue.deleted(id), forGood: true)
         }
     }
 }

@@ -165,7 +165,9 @@ final class UpstreamConnection: ChannelInboundHandler, Origin {
     // MARK: Channel events
 
     /// A channel begins to connect.
-    func begin(on channel: any Channel) { candidates.append(channel) }
+    func begin(on channel: any Channel) {
+        if phase == .closed { channel.close(promise: nil) } else { candidates.append(channel) }
+    }
 
     /// A channel has connected, and is the one; throws where nobody waits for it any more.
     func take(_ channel: any Channel, securing: () -> EventLoopFuture<Void>?) throws {
@@ -219,6 +221,7 @@ final class UpstreamConnection: ChannelInboundHandler, Origin {
     }
 
     func channelInactive(context: ChannelHandlerContext) {
+        loopContext.readClock()
         noteEnd()
         loopContext.timers.cancel(idleTimer)
         forgetContext()

@@ -161,7 +161,7 @@ extension UpstreamPool {
     /// True when there was any.
     private func giveDroppedUp(_ context: LoopContext) -> Bool {
         let limit = context.limits.connect
-        let patience = max(leastPatience, .nanoseconds(Int64(clamping: openings.patience)))
+        let patience = max(server.leastPatience, .nanoseconds(Int64(clamping: openings.patience)))
         for index in attempts.indices { attempts[index].looks += 1 }
         guard patience < limit else { return false }
         let dropped = attempts.filter {
@@ -181,11 +181,6 @@ extension UpstreamPool {
         guard let oldest = waiters.oldest, NIODeadline.now() - oldest >= limit else { return }
         suspect()
         waiters.next(isFresh: true)?.fail(ChannelError.connectTimeout(limit))
-    }
-
-    /// On this machine a connection comes about at once or not at all.
-    private var leastPatience: TimeAmount {
-        .milliseconds(server.isNear ? 25 : 250)
     }
 
     private static var now: UInt64 { NIODeadline.now().uptimeNanoseconds }

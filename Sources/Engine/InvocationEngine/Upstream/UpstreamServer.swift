@@ -16,6 +16,8 @@ final class UpstreamServer {
     let added: AddedFields?
     /// Bytes that all of these take in a head, at most.
     let room: Int
+    /// Less is no sign that a connection will not come about.
+    let leastPatience: TimeAmount
     private let tls: UpstreamTLS?
     private let security: (any UpstreamSecurity)?
 
@@ -25,20 +27,13 @@ final class UpstreamServer {
         host = upstream.address.authority
         added = upstream.headers.isEmpty ? nil : AddedFields(upstream.headers)
         room = pathPrefix.utf8.count + host.utf8.count + (added?.lines.utf8.count ?? 0)
+        leastPatience = upstream.address.leastPatience
         tls = upstream.tls
         self.security = security
     }
 
     /// Whether what is sent has to be encrypted.
     var isSecured: Bool { tls != nil }
-
-    /// Whether it is on this machine, where a connection comes about at once or not at all.
-    var isNear: Bool {
-        switch address {
-        case .tcp(let host, _): host.hasPrefix("127.") || host == "::1"
-        case .unix: true
-        }
-    }
 
     /// Whether this program speaks what it speaks.
     var isReachable: Bool { tls == nil || security != nil }
@@ -88,6 +83,16 @@ final class UpstreamServer {
 }
 
 extension Upstream.Address {
+    /// On this machine a connection comes about at once or not at all; where a name has several addresses, each is given a
+    /// while.
+    fileprivate var leastPatience: TimeAmount {
+        switch self {
+        case .tcp(let host, _) where host.hasPrefix("127.") || host == "::1": .milliseconds(25)
+        case .tcp: .milliseconds(name == nil ? 250 : 1000)
+        case .unix: .milliseconds(25)
+        }
+    }
+
     /// The name that a certificate may be for; nil for an address without one.
     fileprivate var name: String? {
         guard case .tcp(let host, _) = self, (try? SocketAddress(ipAddress: host, port: 0)) == nil else { return nil }

@@ -45,10 +45,7 @@ struct FramingFields {
     }
 
     /// Takes a length that no field tells.
-    mutating func takeLength(_ length: Int) throws(WireError) {
-        guard contentLength == nil else { throw WireError("it has more than one Content-Length.") }
-        contentLength = length
-    }
+    mutating func takeLength(_ length: Int) { contentLength = length }
 
     /// Ten times this, and a digit, is still a number.
     private static let farTooLong = 100_000_000_000_000_000

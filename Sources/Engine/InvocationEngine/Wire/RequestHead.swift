@@ -106,6 +106,8 @@ struct RequestHead {
     }
 
     /// A request of the platform's own: what its line says is known, and its body is there.
+    ///
+    /// Whoever kept it may have kept fields that told of its framing, or asked for another protocol: they mean nothing here.
     init(
         ownMethod method: Range<Int>,
         target: Range<Int>,
@@ -118,12 +120,14 @@ struct RequestHead {
         self.method = RequestMethod(UnsafeRawBufferPointer(rebasing: head[method]))
         self.target = target
         self.pathEnd = pathEnd
-        for field in fields where field.name != .other { try take(field, in: head) }
-        try options.takeLength(bodyLength)
+        guard head[target].allSatisfy(ByteClass.isTarget) else {
+            throw WireError("its target has a character that no target has.")
+        }
+        for field in fields where field.name.isHeard { try take(field, in: head) }
+        options.takeLength(bodyLength)
         try takeFraming()
         // No line of its fields tells it.
         needsLength = true
-        expectsContinue = false
         guard hasHost else { throw WireError("it has no Host.") }
     }
 
@@ -276,4 +280,14 @@ func contains(_ bytes: UnsafeRawBufferPointer, _ lowerCase: StaticString) -> Boo
         return true
     }
     return false
+}
+
+extension FieldName {
+    /// Whether a request of the platform's own has a meaning for the field.
+    fileprivate var isHeard: Bool {
+        switch self {
+        case .other, .contentLength, .transferEncoding, .expect, .upgrade: false
+        default: true
+        }
+    }
 }
