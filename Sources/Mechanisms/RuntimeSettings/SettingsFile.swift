@@ -62,7 +62,9 @@ private struct FileInspection {
         guard let why = refusal(of: key, value, below: section) else { return }
         let place = section.map { "below \"\($0)\" " } ?? ""
         let end = why.hasSuffix("?") ? "" : "."
-        problems.append("martlet.yaml: the setting \"\(NameRule.printable(key))\" \(place)\(why)\(end)")
+        // Where a value has become a key, by a typing mistake, it may hold a password.
+        let shown = key.contains("@") ? "…" : NameRule.printable(key)
+        problems.append("martlet.yaml: the setting \"\(shown)\" \(place)\(why)\(end)")
     }
 
     /// Why a setting cannot be where it is, or what it is; nil where it can.

@@ -48,13 +48,30 @@ public enum YAMLMapping {
         _ constructor: Constructor
     ) throws(Problem) -> [String: Any]? {
         let root: Node?
-        do { root = try Yams.compose(yaml: text, resolver, constructor) } catch { throw .syntax("\(error)") }
+        do { root = try Yams.compose(yaml: text, resolver, constructor) } catch { throw .syntax(sentence(of: error)) }
         guard let root else { return nil }
         try requireTextKeys(root)
         let value = root.any
         if value is NSNull { return nil }
         guard let mapping = value as? [String: Any] else { throw .noMapping }
         return mapping
+    }
+
+    /// Where the mistake is and what, without the text around it: it may hold what is nobody's business.
+    private static func sentence(of error: any Error) -> String {
+        switch error as? YamlError {
+        case .scanner(let context, let problem, let mark, _), .parser(let context, let problem, let mark, _),
+            .composer(let context, let problem, let mark, _):
+            let what = [context?.text, problem].compactMap(\.self).joined(separator: " ")
+            return "line \(mark.line), column \(mark.column): \(what)"
+        case .reader(let problem, let offset, _, _):
+            return problem + (offset.map { " at character \($0 + 1)" } ?? "")
+        case .duplicatedKeysInMapping(let duplicates, _):
+            let key = duplicates.sorted().first { $0.allSatisfy { $0.isLetter || $0.isNumber || "-_.".contains($0) } }
+            return key.map { "the key \"\($0)\" is there twice" } ?? "a key is there twice"
+        default:
+            return "it cannot be read"
+        }
     }
 
     private static func requireTextKeys(_ node: Node) throws(Problem) {

@@ -69,6 +69,18 @@ struct YAMLMappingTests {
         #expect("\(problem!)".hasPrefix("the key in line "))
     }
 
+    @Test(arguments: [
+        ("port: 1\nurl: nats://u:secret@h:4222\nport: 2\n", "the key \"port\" is there twice"),
+        ("nats://u:secret@h: 1\nnats://u:secret@h: 2\n", "a key is there twice"),
+        ("a: 1\nurl: \"nats://u:secret@h\n", "line "), ("url: nats://u:secret@h:4222: x\n", "line 1, "),
+        ("url: nats://u:secret@h\n\tb: 1\n", "line "),
+    ])
+    func `what is no YAML is told without what stands there`(text: String, beginning: String) {
+        let problem = #expect(throws: YAMLMapping.Problem.self) { try YAMLMapping.readTexts(text) }
+        let words = "\(problem!)"
+        #expect(words.hasPrefix(beginning) && !words.contains("secret") && !words.contains("\n"), "\(words)")
+    }
+
     @Test func `what is no YAML is told with its place`() {
         let problem = #expect(throws: YAMLMapping.Problem.self) { try YAMLMapping.read("a: [1\nb: 2\n") }
         #expect("\(problem!)".contains("line") || "\(problem!)".contains("2:"))

@@ -21,12 +21,29 @@ public final class TemporaryFolder: Sendable {
         let file = "\(path)/\(name)"
         let folder = (file as NSString).deletingLastPathComponent
         try? FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        // A program is written by another process: whoever this one starts meanwhile would hold the file open for writing, and
+        // the system runs no such file.
+        let written = isExecutable ? file + ".text" : file
         _ = FileManager.default.createFile(
-            atPath: file,
+            atPath: written,
             contents: Data(text.utf8),
             attributes: [.posixPermissions: isExecutable ? 0o755 : 0o644]
         )
+        if isExecutable {
+            Self.copy(written, to: file)
+            try? FileManager.default.removeItem(atPath: written)
+        }
         return file
+    }
+
+    private static func copy(_ file: String, to copy: String) {
+        var arguments: [UnsafeMutablePointer<CChar>?] = []
+        for argument in ["cp", "-p", file, copy] { arguments.append(strdup(argument)) }
+        defer { for argument in arguments { free(argument) } }
+        var process = pid_t()
+        guard posix_spawn(&process, "/bin/cp", nil, nil, arguments + [nil], environ) == 0 else { return }
+        var status = CInt()
+        waitpid(process, &status, 0)
     }
 
     /// Removes a file.
