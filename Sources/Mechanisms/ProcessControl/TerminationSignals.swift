@@ -6,7 +6,8 @@ import Synchronization
 
 /// SIGINT and SIGTERM as events: a handler rings an eventfd, a thread hears it.
 ///
-/// From the moment this exists no signal is lost. There is one per program.
+/// SIGHUP, which a terminal sends that is closed, is one of them where it has no meaning of its own; whoever has started the
+/// program with SIGHUP ignored (nohup) keeps it so. From the moment this exists no signal is lost. There is one per program.
 public final class TerminationSignals: Sendable {
     private let received = Outcome<Void>()
     private let endsAtNext = Atomic<Bool>(false)
@@ -25,9 +26,17 @@ public final class TerminationSignals: Sendable {
             }
         }
         for number in [SIGINT, SIGTERM] { signal(number, noteSignal) }
+        if !Self.isIgnored(SIGHUP) { signal(SIGHUP, noteSignal) }
     }
 
-    /// Calls back on SIGHUP, each time, on a thread of its own; without this SIGHUP ends the program.
+    private static func isIgnored(_ number: Int32) -> Bool {
+        var action = sigaction()
+        sigaction(number, nil, &action)
+        return unsafeBitCast(action.__sigaction_handler.sa_handler, to: Int.self)
+            == unsafeBitCast(SIG_IGN, to: Int.self)
+    }
+
+    /// Calls back on SIGHUP, each time, on a thread of its own; without this SIGHUP is as SIGTERM.
     ///
     /// Several are called one after another.
     public func onHangUp(_ body: @escaping @Sendable () -> Void) {
@@ -68,6 +77,6 @@ private let signalBell = Atomic<Int32>(-1)
 
 private func noteSignal(_ number: Int32) {
     var one: UInt64 = 1
-    let bell = number == SIGHUP ? hangUpBell.load(ordering: .relaxed) : signalBell.load(ordering: .relaxed)
-    _ = write(bell, &one, 8)
+    let hangUp = number == SIGHUP ? hangUpBell.load(ordering: .relaxed) : -1
+    _ = write(hangUp >= 0 ? hangUp : signalBell.load(ordering: .relaxed), &one, 8)
 }

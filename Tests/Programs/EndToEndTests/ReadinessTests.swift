@@ -49,6 +49,26 @@ struct ReadinessTests {
         #expect(await martlet.exitCode() == 0)
     }
 
+    @Test func `a terminal that is closed is what Ctrl-C is, and under nohup nothing`() async throws {
+        let folder = TemporaryFolder()
+        let martlet = try await RunningMartlet(dataDirectory: folder.path)
+        try await martlet.client.create(FunctionDeployment(service: "held", image: "host", envProcess: "cat"))
+        let held = try RawConnection(port: martlet.port)
+        try await held.send("POST /function/held HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nab")
+        let inFlight = "gateway_function_invocation_inflight{function_name=\"held.openfaas-fn\"}"
+        #expect(try await eventually { try await martlet.metric(inFlight) == 1 })
+        kill(martlet.processID, SIGHUP)
+        #expect(await eventually { martlet.output.contains("Stopping") })
+        try await held.send("cde")
+        #expect(try await held.receive(until: "cde").hasPrefix("HTTP/1.1 200 "))
+        #expect(await martlet.exitCode() == 0)
+
+        let deaf = try await RunningMartlet(dataDirectory: folder.path, launcher: ["/usr/bin/nohup"])
+        kill(deaf.processID, SIGHUP)
+        #expect(try await deaf.ask("GET", "/readyz", withLogin: false).status == 200)
+        #expect(await deaf.stop() == 0)
+    }
+
     @Test func `systemd hears of it when the platform is ready, and when it stops`() async throws {
         let path = folder.path + "/notify"
         let socket = try NotifySocket(path: path)
