@@ -190,6 +190,11 @@ let package = Package(
         ),
         module(
             .providers,
+            "DockerProvider",
+            ["FaultModel", "FunctionModel", "ProviderContract", "RuntimeSettings"]
+        ),
+        module(
+            .providers,
             "RemoteProvider",
             ["FaultModel", "FunctionModel", "ProviderContract", "RuntimeSettings", "SystemClient"]
         ),
@@ -352,6 +357,11 @@ let package = Package(
                 "StoreContract", "TestSupport", logging, nioCore, nioPosix,
             ]
         ),
+        tests(
+            .providers,
+            of: "DockerProvider",
+            ["FaultModel", "FunctionModel", "ProviderContract", "TestSupport"]
+        ),
         tests(.providers, of: "ProviderContract", ["FaultModel", "FunctionModel", "TestSupport"]),
         tests(
             .providers,
@@ -405,7 +415,7 @@ let package = Package(
         tests(
             .engine,
             of: "FunctionProcesses",
-            ["ProcessControl", "ProviderContract", "TestSupport", nioCore, nioPosix]
+            ["FunctionModel", "ProcessControl", "ProviderContract", "TestSupport", nioCore, nioPosix]
         ),
         tests(.mechanisms, of: "SQLiteSchema", ["FaultModel", "TestSupport", sqlite]),
         tests(.mechanisms, of: "ScalingPolicy", ["FunctionModel", "TestSupport"]),

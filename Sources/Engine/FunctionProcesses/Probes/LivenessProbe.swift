@@ -2,13 +2,14 @@
 
 public import FunctionModel
 public import NIOCore
+public import ProviderContract
 
 /// Asks a ready replica from time to time whether it still answers (contract §14.2 `com.openfaas.health.http.*`).
 ///
 /// Only for functions that name a path: a process that lives but hangs is noticed by nothing else.
 public final class LivenessProbe {
     private let loop: any EventLoop
-    private let port: Int
+    private let address: Upstream.Address
     private let probe: ProbeSpec
     private let whenDead: () -> Void
     private var failures = 0
@@ -18,8 +19,13 @@ public final class LivenessProbe {
     private static let usualPeriod = Duration.seconds(10)
 
     /// Describes a probe; everything happens on the loop, `whenDead` at most once.
-    public init(port: Int, probe: ProbeSpec, on loop: any EventLoop, whenDead: @escaping () -> Void) {
-        self.port = port
+    public init(
+        _ address: Upstream.Address,
+        probe: ProbeSpec,
+        on loop: any EventLoop,
+        whenDead: @escaping () -> Void
+    ) {
+        self.address = address
         self.probe = probe
         self.loop = loop
         self.whenDead = whenDead
@@ -34,7 +40,7 @@ public final class LivenessProbe {
     private func schedule(after delay: Duration) {
         loop.assumeIsolated().scheduleTask(in: TimeAmount(delay)) { [self] in
             guard !isOver else { return }
-            ProbeQuestion.ask(ProbeQuestion.own(port), probe: probe, on: loop) { [self] in answered($0) }
+            ProbeQuestion.ask(address, probe: probe, on: loop) { [self] in answered($0) }
         }
     }
 

@@ -10,9 +10,6 @@ import ProviderContract
 enum ProbeQuestion {
     private static let ownMachine = "127.0.0.1"
 
-    /// Where what runs on this machine listens.
-    static func own(_ port: Int) -> Upstream.Address { .tcp(host: ownMachine, port: port) }
-
     /// Calls back once, on the loop.
     static func ask(
         _ address: Upstream.Address,
@@ -29,7 +26,10 @@ enum ProbeQuestion {
         }
         let answer = loop.makePromise(of: Bool.self)
         let limit = TimeAmount(probe.timeout)
-        let handler = NIOLoopBound(ProbeHandler(request: request, answer: answer), eventLoop: loop)
+        let handler = NIOLoopBound(
+            ProbeHandler(request: request, acceptsAnyStatus: probe.acceptsAnyStatus, answer: answer),
+            eventLoop: loop
+        )
         let bootstrap = ClientBootstrap(group: loop)
             .connectTimeout(limit)
             .channelInitializer { channel in
@@ -64,11 +64,13 @@ private final class ProbeHandler: ChannelInboundHandler {
     typealias OutboundOut = ByteBuffer
 
     private let request: String?
+    private let acceptsAnyStatus: Bool
     private var answer: EventLoopPromise<Bool>?
     private var head = ByteBuffer()
 
-    init(request: String?, answer: EventLoopPromise<Bool>) {
+    init(request: String?, acceptsAnyStatus: Bool, answer: EventLoopPromise<Bool>) {
         self.request = request
+        self.acceptsAnyStatus = acceptsAnyStatus
         self.answer = answer
     }
 
@@ -83,7 +85,11 @@ private final class ProbeHandler: ChannelInboundHandler {
         var piece = unwrapInboundIn(data)
         head.writeBuffer(&piece)
         guard head.readableBytes >= 12, let line = head.getString(at: 0, length: 12) else { return }
-        finish(context, line.hasPrefix("HTTP/1.") && line.dropFirst(9).first == "2")
+        finish(context, line.hasPrefix("HTTP/1.") && isSuccess(line.dropFirst(9)))
+    }
+
+    private func isSuccess(_ status: Substring) -> Bool {
+        acceptsAnyStatus ? status != "503" : status.first == "2"
     }
 
     func channelInactive(context: ChannelHandlerContext) { finish(context, false) }

@@ -246,7 +246,7 @@ final class ReplicaProcess {
 
     private func watchForLife(_ port: Int) {
         guard let rule = revision.run.liveness else { return }
-        let liveness = LivenessProbe(port: port, probe: rule, on: parts.loop) { [self] in
+        let liveness = LivenessProbe(Self.address(port), probe: rule, on: parts.loop) { [self] in
             guard !isEnding, !isStopping else { return }
             failure = "did not answer \(rule.path ?? "") with 2xx, \(rule.failureThreshold) times in a row"
             // No new call goes to it while it is being ended.

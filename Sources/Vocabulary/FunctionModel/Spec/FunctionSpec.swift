@@ -140,6 +140,8 @@ extension RunSpec {
         startTimeout = reader.startTimeout()
         contentType = variables.contentType
         logLineLimit = variables.logLineLimit
+        port = reader.number(.port, in: 1...65_535) ?? reader.number(variable: "port", in: 1...65_535)
+        pullPolicy = reader.pullPolicy()
     }
 }
 
@@ -198,6 +200,20 @@ extension SpecReader {
         guard limit == .zero else { return limit }
         note("The label \(PlatformLabel.startTimeout.name) is 0.", hint: "Use more than 0, as 30s.")
         return nil
+    }
+}
+
+extension SpecReader {
+    fileprivate mutating func pullPolicy() -> PullPolicy? {
+        guard let word = text(.imagePull) else { return nil }
+        let policy = PullPolicy(rawValue: word)
+        if policy == nil {
+            note(
+                "\(PlatformLabel.imagePull.name) is \"\(NameRule.printable(word))\".",
+                hint: "Use \(PullPolicy.allCases.map(\.rawValue).joined(separator: ", "))."
+            )
+        }
+        return policy
     }
 }
 

@@ -69,8 +69,23 @@ public struct PlatformLabel: Sendable, Equatable {
         "who may call the function: `public`, which it is without it"
     )
 
+    /// When a container image is pulled.
+    public static let imagePull = PlatformLabel(
+        "image.pull",
+        .annotation,
+        "when a container image is pulled: `Always`, `IfNotPresent` or `Never`, over the setting"
+    )
+    /// The port on which a function listens in its container.
+    public static let port = PlatformLabel(
+        "port",
+        .annotation,
+        "the port on which the function listens in its container, 8080 without it"
+    )
+
     /// All of them, by name.
-    public static let all = [access, processLimit, methods, path, queueDepth, scaleQuery, startTimeout]
+    public static let all = [
+        access, imagePull, processLimit, methods, path, port, queueDepth, scaleQuery, startTimeout,
+    ]
 }
 
 extension SpecReader {

@@ -38,6 +38,20 @@ public struct RunSpec: Sendable, Equatable {
     public var contentType: String?
     /// The variable `log_buffer_size`: the longest line of a log in bytes; −1 means as long as can be kept.
     public var logLineLimit: Int?
+    /// The port on which it listens in a container, 1 to 65535.
+    public var port: Int?
+    /// When its container image is pulled.
+    public var pullPolicy: PullPolicy?
+}
+
+/// When a container image is pulled: the annotation `com.martlet.image.pull`.
+public enum PullPolicy: String, Sendable, CaseIterable {
+    /// At each deployment: what its name stands for in the registry is what runs.
+    case always = "Always"
+    /// When the engine has none of this name.
+    case ifNotPresent = "IfNotPresent"
+    /// Never: the engine has it, or the deployment fails.
+    case never = "Never"
 }
 
 /// Amounts of what a replica uses; nil and absent mean that nothing is said.
@@ -74,6 +88,8 @@ public struct ProbeSpec: Sendable, Equatable {
     public var successThreshold = 1
     /// Failures in a row that make it unready.
     public var failureThreshold = 3
+    /// Whether an answer of any status but 503 is a success, and not one of 2xx alone.
+    public var acceptsAnyStatus = false
 
     /// The probe of a path, or of a port that only has to accept.
     public init(path: String? = nil) { self.path = path.map { $0.hasPrefix("/") ? $0 : "/" + $0 } }
