@@ -17,6 +17,7 @@ let strict: [SwiftSetting] = [
 // Products of other packages, named once.
 let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
 let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
+let nioEmbedded: Target.Dependency = .product(name: "NIOEmbedded", package: "swift-nio")
 let nioFoundation: Target.Dependency = .product(name: "NIOFoundationCompat", package: "swift-nio")
 let nioTLS: Target.Dependency = .product(name: "NIOTLS", package: "swift-nio")
 let nioSSL: Target.Dependency = .product(name: "NIOSSL", package: "swift-nio-ssl")
@@ -402,7 +403,11 @@ let package = Package(
         tests(
             .engine,
             of: "InvocationEngine",
-            ["FaultModel", "FunctionModel", "ProcessControl", "ProviderContract", "TestSupport", nioCore, nioPosix]
+            [
+                "FaultModel", "FunctionModel", "ProcessControl", "ProviderContract", "TestSupport", nioCore,
+                nioEmbedded,
+                nioPosix,
+            ]
         ),
         tests(
             .engine,

@@ -115,15 +115,6 @@ final class RecordedCalls: AccessLog {
     func note(_ call: AccessRecord) { calls.withLock { $0.append(call) } }
 }
 
-/// Counts across threads, and lets a test wait for the count.
-final class Counter: Sendable {
-    private let value = Atomic<Int>(0)
-
-    var count: Int { value.load(ordering: .sequentiallyConsistent) }
-
-    func add() { value.add(1, ordering: .sequentiallyConsistent) }
-}
-
 /// Answers with what it was asked.
 struct EchoResponder: LocalResponder {
     func respond(to request: LocalRequest, body: LocalRequestBody, writer: any LocalResponseWriter) async {

@@ -31,76 +31,18 @@ public struct LimitSettings: SettingsSection {
 
     /// Reads them.
     public init(_ reader: inout SettingsReader) {
-        headerTimeout = reader.duration(
-            Setting(
-                "header-timeout",
-                also: ["header_timeout"],
-                default: "10s",
-                "Most that a client may take for a request's head, from its first byte on; at most the read-timeout."
-            )
-        )
-        readTimeout = reader.duration(
-            Setting("read-timeout", also: ["read_timeout"], default: "60s", "Longest pause of a client that sends.")
-        )
-        writeTimeout = reader.duration(
-            Setting("write-timeout", also: ["write_timeout"], default: "60s", "Longest pause of a client that reads.")
-        )
-        let upstream = reader.duration(
-            Setting(
-                "upstream-timeout",
-                also: ["upstream_timeout"],
-                default: "60s",
-                "The gateway's limit of one call; 0 means none."
-            ),
-            allowsZero: true
-        )
+        headerTimeout = reader.duration(Self.headerTimeout)
+        readTimeout = reader.duration(Self.readTimeout)
+        writeTimeout = reader.duration(Self.writeTimeout)
+        let upstream = reader.duration(Self.upstreamTimeout, allowsZero: true)
         upstreamTimeout = upstream == .zero ? nil : upstream
-        headLimit = reader.number(
-            Setting(
-                "head-limit",
-                default: "65536",
-                "Longest head of a request or an answer, in bytes, to which each field adds 32; fields have no other limit."
-            ),
-            in: 1024...16_777_216
-        )
-        let body = reader.number(
-            Setting("body-limit", default: "0", "Longest body of a call, in bytes; 0 means no limit."),
-            in: 0...Int.max
-        )
+        headLimit = reader.number(Self.headLimit, in: 1024...16_777_216)
+        let body = reader.number(Self.bodyLimit, in: 0...Int.max)
         bodyLimit = body == 0 ? nil : body
-        bodyMemory = reader.number(
-            Setting(
-                "body-memory",
-                default: "67108864",
-                "Memory for all bodies that are read whole before anybody hears of them, in bytes; a quarter is kept for reading back."
-            ),
-            in: 0...Int.max / 2
-        )
-        bodyDisk = reader.number(
-            Setting(
-                "body-disk",
-                default: "1073741824",
-                "Most bytes that such bodies take on disk when that memory is used up; beyond it calls get 503."
-            ),
-            in: 0...Int.max / 2
-        )
-        waitingLimit = reader.number(
-            Setting(
-                "waiting-limit",
-                default: "10000",
-                "Most calls of one function that wait for its first replica; beyond it calls get 503."
-            ),
-            in: 0...Int.max
-        )
-        drainTimeout = reader.duration(
-            Setting(
-                "drain-timeout",
-                default: "10s",
-                "How long calls may take to end when Martlet stops.",
-                flag: .value
-            ),
-            allowsZero: true
-        )
+        bodyMemory = reader.number(Self.bodyMemory, in: 0...Int.max / 2)
+        bodyDisk = reader.number(Self.bodyDisk, in: 0...Int.max / 2)
+        waitingLimit = reader.number(Self.waitingLimit, in: 0...Int.max)
+        drainTimeout = reader.duration(Self.drainTimeout, allowsZero: true)
     }
 
     /// What an engine is told of them.
@@ -118,4 +60,63 @@ public struct LimitSettings: SettingsSection {
             servedBy: name
         )
     }
+}
+
+/// The settings themselves.
+extension LimitSettings {
+    private static let headerTimeout = Setting(
+        "header-timeout",
+        also: ["header_timeout"],
+        default: "10s",
+        "Most that a client may take for a request's head, from its first byte on; at most the read-timeout."
+    )
+    private static let readTimeout = Setting(
+        "read-timeout",
+        also: ["read_timeout"],
+        default: "60s",
+        "Longest pause of a client that sends."
+    )
+    private static let writeTimeout = Setting(
+        "write-timeout",
+        also: ["write_timeout"],
+        default: "60s",
+        "Longest pause of a client that reads."
+    )
+    private static let upstreamTimeout = Setting(
+        "upstream-timeout",
+        also: ["upstream_timeout"],
+        default: "60s",
+        "The gateway's limit of one call; 0 means none."
+    )
+    private static let headLimit = Setting(
+        "head-limit",
+        default: "65536",
+        "Longest head of a request or an answer, in bytes, to which each field adds 32; fields have no other limit."
+    )
+    private static let bodyLimit = Setting(
+        "body-limit",
+        default: "0",
+        "Longest body of a call, in bytes; 0 means no limit."
+    )
+    private static let bodyMemory = Setting(
+        "body-memory",
+        default: "67108864",
+        "Memory for all bodies that are read whole before anybody hears of them, in bytes; a quarter is kept for reading back."
+    )
+    private static let bodyDisk = Setting(
+        "body-disk",
+        default: "1073741824",
+        "Most bytes that such bodies take on disk when that memory is used up; beyond it calls get 503."
+    )
+    private static let waitingLimit = Setting(
+        "waiting-limit",
+        default: "10000",
+        "Most calls of one function that wait for its first replica; beyond it calls get 503."
+    )
+    private static let drainTimeout = Setting(
+        "drain-timeout",
+        default: "10s",
+        "How long calls may take to end when Martlet stops.",
+        flag: .value
+    )
 }
