@@ -121,7 +121,7 @@ let package = Package(
             [
                 "AutoscalerService", "FaultModel", "FunctionBuilder", "FunctionModel", "GatewayService",
                 "InvocationEngine",
-                "InvocationWorker", "JetStreamQueue", "ProcessControl", "ProcessProvider",
+                "InvocationWorker", "JetStreamQueue", "ProcessControl", "ProcessProvider", "ReplicaSupervision",
                 "PrometheusClient", "QueueContract", "RemoteProvider", "RuntimeSettings", "SQLiteQueue", "SQLiteSchema",
                 "SQLiteStore", "SystemAPI", "SystemClient",
                 "Telemetry",
@@ -186,7 +186,15 @@ let package = Package(
             "ProcessProvider",
             [
                 "FaultModel", "FunctionModel", "FunctionProcesses", "ProcessControl", "ProviderContract",
-                "RuntimeSettings", "StoreContract", crypto, logging, nioCore, nioPosix,
+                "ReplicaSupervision", "RuntimeSettings", "StoreContract", crypto, logging, nioCore,
+            ]
+        ),
+        module(
+            .providers,
+            "ReplicaSupervision",
+            [
+                "FaultModel", "FunctionModel", "FunctionProcesses", "ProcessControl", "ProviderContract",
+                "StoreContract", logging, nioCore, nioPosix,
             ]
         ),
         module(
@@ -354,9 +362,14 @@ let package = Package(
             .providers,
             of: "ProcessProvider",
             [
-                "FaultModel", "FunctionBuilder", "FunctionModel", "ProcessControl", "ProviderContract", "SQLiteStore",
-                "StoreContract", "TestSupport", logging, nioCore, nioPosix,
+                "FaultModel", "FunctionBuilder", "FunctionModel", "ProcessControl", "ProviderContract",
+                "ReplicaSupervision", "SQLiteStore", "StoreContract", "TestSupport", logging,
             ]
+        ),
+        tests(
+            .providers,
+            of: "ReplicaSupervision",
+            ["FaultModel", "FunctionModel", "ProcessControl", "TestSupport", nioCore, nioPosix]
         ),
         tests(
             .providers,
@@ -369,6 +382,7 @@ let package = Package(
             of: "ProviderConformance",
             [
                 "FaultModel", "FunctionModel", "GatewayService", "InvocationEngine", "ProcessProvider",
+                "ReplicaSupervision",
                 "ProviderContract", "RemoteProvider", "SQLiteStore", "SystemClient", "TestSupport", lifecycle, logging,
                 nioCore,
                 nioPosix,

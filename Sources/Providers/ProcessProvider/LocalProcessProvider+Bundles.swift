@@ -1,19 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 
-public import FaultModel
+package import FaultModel
 import Foundation
-public import FunctionModel
+package import FunctionModel
 import Logging
-public import ProviderContract
+import ProviderContract
+package import ReplicaSupervision
 import StoreContract
 
 /// Images of our own: bundles, immutable and named by their content (martlet-api "Bundles").
-extension LocalProcessProvider: ImageFacet {
+extension SupervisingProvider: ImageFacet where Home == ProcessHome {
     /// See the contract's `bundles`.
-    public func bundles() async throws(PlatformFault) -> [BundleRecord] { try await store.images() }
+    package func bundles() async throws(PlatformFault) -> [BundleRecord] { try await store.images() }
 
     /// See the contract's `storeBundle`.
-    public func storeBundle(
+    package func storeBundle(
         name: String,
         tag: String,
         archive: some AsyncSequence<[UInt8], any Error> & Sendable
@@ -21,7 +22,7 @@ extension LocalProcessProvider: ImageFacet {
         try Self.checkImage(name: name, tag: tag)
         let contents = contents
         let path = try await contents.receive(archive)
-        let unpacked = try await Self.onDisk(unpacking) { () throws(PlatformFault) in try contents.unpack(path) }
+        let unpacked = try await Self.onDisk(home.unpacking) { () throws(PlatformFault) in try contents.unpack(path) }
         do throws(PlatformFault) {
             // Placed in the same change as named: whoever removes what nobody uses comes before or after both.
             return try await change { () throws(PlatformFault) in
@@ -37,13 +38,13 @@ extension LocalProcessProvider: ImageFacet {
                 return record
             }
         } catch {
-            unpacking.async { unpacked.discard() }
+            home.unpacking.async { unpacked.discard() }
             throw error
         }
     }
 
     /// See the contract's `deleteBundle`.
-    public func deleteBundle(name: String, tag: String) async throws(PlatformFault) {
+    package func deleteBundle(name: String, tag: String) async throws(PlatformFault) {
         try await change { () throws(PlatformFault) in
             let images = try await self.store.images()
             guard let image = images.first(where: { $0.name == name && $0.tag == tag }) else {
@@ -63,22 +64,6 @@ extension LocalProcessProvider: ImageFacet {
         }
     }
 
-    /// The digest that an image name stands for now.
-    func digest(of image: String, for id: FunctionID) async throws(PlatformFault) -> String {
-        let parts = ImageName(image)
-        if let found = try await store.images().first(where: { $0.name == parts.name && $0.tag == parts.tag }) {
-            return found.digest
-        }
-        throw PlatformFault(
-            .imageNotFound,
-            "The image \"\(NameRule.printable(image))\" is not in the local store.",
-            hint: """
-                Build it here: martlet build -f stack.yaml --filter \(id.name). \
-                Or run a program of this machine: martlet deploy \(id.name) --image host --fprocess "COMMAND".
-                """
-        )
-    }
-
     private static func checkImage(name: String, tag: String) throws(PlatformFault) {
         let letters = Set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
         let isName =
@@ -95,6 +80,13 @@ extension LocalProcessProvider: ImageFacet {
         }
     }
 
+    /// Removes what runs that have ended left of bundles, and those that nobody uses.
+    func tidyBundles(of generations: [Generation]) async {
+        discard(contents.leftovers(of: generations))
+        // Where the state is a successor's by now, so are the bundles.
+        try? await change { await self.removeUnusedBundles() }
+    }
+
     /// Removes content that neither a name, nor a revision in use, nor a replica that is still there refers to.
     ///
     /// Within a change. Replicas of another run are not known here: as long as there are any, all content stays. What is
@@ -106,7 +98,7 @@ extension LocalProcessProvider: ImageFacet {
             discard(try await Self.onDisk(parts.disk) { contents.retire(besides: used) })
         } catch {
             guard error.code != .shuttingDown else { return }
-            logger.warning("unused bundles were not removed", metadata: ["why": "\(error)"])
+            parts.logger.warning("unused bundles were not removed", metadata: ["why": "\(error)"])
         }
     }
 
@@ -120,12 +112,40 @@ extension LocalProcessProvider: ImageFacet {
 
     /// Removes folders that nobody finds any more.
     func discard(_ folders: [String]) {
-        unpacking.async {
+        home.unpacking.async {
             for folder in folders { try? FileManager.default.removeItem(atPath: folder) }
         }
     }
 
-    nonisolated var contents: BundleContents {
-        BundleContents(folder: settings.dataDirectory.file("bundles"), generation: settings.generation)
+    private nonisolated var store: any DesiredStore { parts.store }
+    private nonisolated var contents: BundleContents { home.contents }
+}
+
+extension FunctionSupervisor where Home == ProcessHome {
+    /// The bundles of all replicas, ending ones too, and of those that may yet be started.
+    fileprivate var bundleFolders: Set<String> {
+        Set((replicas.values.map(\.revision) + [newest, serving].compactMap { $0 }).compactMap(\.bundleFolder))
+    }
+}
+
+extension ProcessHome {
+    var contents: BundleContents {
+        BundleContents(folder: shared.directory.file("bundles"), generation: shared.generation)
+    }
+
+    /// The digest that an image name stands for now.
+    func digest(of image: String, for id: FunctionID) async throws(PlatformFault) -> String {
+        let parts = ImageName(image)
+        if let found = try await shared.store.images().first(where: { $0.name == parts.name && $0.tag == parts.tag }) {
+            return found.digest
+        }
+        throw PlatformFault(
+            .imageNotFound,
+            "The image \"\(NameRule.printable(image))\" is not in the local store.",
+            hint: """
+                Build it here: martlet build -f stack.yaml --filter \(id.name). \
+                Or run a program of this machine: martlet deploy \(id.name) --image host --fprocess "COMMAND".
+                """
+        )
     }
 }

@@ -7,6 +7,7 @@ import Testing
 
 @testable import FunctionBuilder
 @testable import ProcessProvider
+@testable import ReplicaSupervision
 
 /// What an archive may hold, and that nothing in it leads out.
 struct BundleArchiveTests {

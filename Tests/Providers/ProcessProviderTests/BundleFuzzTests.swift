@@ -6,6 +6,7 @@ import Testing
 
 @testable import FunctionBuilder
 @testable import ProcessProvider
+@testable import ReplicaSupervision
 
 struct BundleFuzzTests {
     /// A small archive with a file, a folder and names of every length.

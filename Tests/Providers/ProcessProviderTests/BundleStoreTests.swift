@@ -12,6 +12,7 @@ import Testing
 
 @testable import FunctionBuilder
 @testable import ProcessProvider
+@testable import ReplicaSupervision
 
 /// Bundles that come and go at the same time.
 struct BundleStoreTests {
@@ -32,10 +33,12 @@ struct BundleStoreTests {
         logger.logLevel = .critical
         return try await LocalProcessProvider(
             LocalProcessProvider.Settings(
-                dataDirectory: directory,
-                store: store,
-                platformURL: "http://127.0.0.1:8080",
-                version: ProviderInfo.Version(release: "test", sha: "test")
+                LocalProcessProvider.Basis(
+                    dataDirectory: directory,
+                    store: store,
+                    version: ProviderInfo.Version(release: "test", sha: "test")
+                ),
+                platformURL: "http://127.0.0.1:8080"
             ),
             logger: logger
         )
@@ -75,7 +78,7 @@ struct BundleStoreTests {
             let record = try await upload("new-\(round)", to: provider)
             try await removal
             #expect(contents().contains(record.digest), "round \(round)")
-            #expect(try BundleDescription(folder: provider.bundleFolder(record.digest)).fprocess == "cat")
+            #expect(try BundleDescription(folder: provider.home.contents.place(of: record.digest)).fprocess == "cat")
             try await provider.deleteBundle(name: "new-\(round)", tag: "latest")
             #expect(!contents().contains(record.digest))
         }

@@ -9,6 +9,7 @@ import TestSupport
 import Testing
 
 @testable import ProcessProvider
+@testable import ReplicaSupervision
 
 /// Functions as processes, from their creation to their last trace.
 struct FunctionLifeTests {

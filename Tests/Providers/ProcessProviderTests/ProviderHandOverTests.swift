@@ -10,6 +10,7 @@ import Testing
 
 @testable import FunctionBuilder
 @testable import ProcessProvider
+@testable import ReplicaSupervision
 
 /// Two providers on one data directory: one ends its calls while the other begins.
 struct ProviderHandOverTests {
@@ -69,7 +70,7 @@ struct ProviderHandOverTests {
         continuation.yield(Array(bytes.dropFirst(700)))
         continuation.finish()
         let digest = try await stored.digest
-        #expect(try BundleDescription(folder: new.provider.bundleFolder(digest)).fprocess == "cat")
+        #expect(try BundleDescription(folder: new.provider.home.contents.place(of: digest)).fprocess == "cat")
         #expect(await eventually { contents() == [digest] }, "\(contents())")
         await new.stop()
     }

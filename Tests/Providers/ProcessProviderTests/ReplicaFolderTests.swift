@@ -5,6 +5,7 @@ import TestSupport
 import Testing
 
 @testable import ProcessProvider
+@testable import ReplicaSupervision
 
 /// The folder of a replica, and what its function's next one finds in it.
 struct ReplicaFolderTests {

@@ -9,6 +9,7 @@ import SQLiteStore
 import TestSupport
 
 @testable import ProcessProvider
+@testable import ReplicaSupervision
 
 /// A provider of processes, with a data directory of its own.
 struct RunningProvider {
@@ -28,13 +29,15 @@ struct RunningProvider {
         directory = try DataDirectory(path: folder.path + "/data")
         provider = try await LocalProcessProvider(
             LocalProcessProvider.Settings(
-                dataDirectory: directory,
-                store: try await SQLiteDesiredStore.open(at: directory.file("martlet.sqlite")),
+                LocalProcessProvider.Basis(
+                    dataDirectory: directory,
+                    store: try await SQLiteDesiredStore.open(at: directory.file("martlet.sqlite")),
+                    version: ProviderInfo.Version(release: "test", sha: "test"),
+                    generation: generation,
+                    hasPredecessor: hasPredecessor
+                ),
                 platformURL: "http://127.0.0.1:8080",
-                requiresLimits: requiresLimits,
-                version: ProviderInfo.Version(release: "test", sha: "test"),
-                generation: generation,
-                hasPredecessor: hasPredecessor
+                requiresLimits: requiresLimits
             ),
             logger: logger
         )
@@ -46,7 +49,7 @@ struct RunningProvider {
         directory.release()
         return try await RunningProvider(
             in: folder,
-            generation: provider.settings.generation.other,
+            generation: provider.basis.generation.other,
             hasPredecessor: true
         )
     }

@@ -9,6 +9,7 @@ import TestSupport
 import Testing
 
 @testable import ProcessProvider
+@testable import ReplicaSupervision
 
 /// A secret's new value in replicas that run.
 struct SecretReplacementTests {
@@ -21,10 +22,12 @@ struct SecretReplacementTests {
         let directory = try DataDirectory(path: scratch.path + "/data")
         return try await LocalProcessProvider(
             LocalProcessProvider.Settings(
-                dataDirectory: directory,
-                store: try await SQLiteDesiredStore.open(at: directory.file("martlet.sqlite")),
-                platformURL: "http://127.0.0.1:8080",
-                version: ProviderInfo.Version(release: "test", sha: "test")
+                LocalProcessProvider.Basis(
+                    dataDirectory: directory,
+                    store: try await SQLiteDesiredStore.open(at: directory.file("martlet.sqlite")),
+                    version: ProviderInfo.Version(release: "test", sha: "test")
+                ),
+                platformURL: "http://127.0.0.1:8080"
             ),
             logger: logger
         )

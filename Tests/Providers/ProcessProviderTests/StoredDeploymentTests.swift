@@ -11,6 +11,7 @@ import TestSupport
 import Testing
 
 @testable import ProcessProvider
+@testable import ReplicaSupervision
 
 /// Deployments that another version let pass.
 struct StoredDeploymentTests {
@@ -65,10 +66,12 @@ struct StoredDeploymentTests {
     private func start(in directory: DataDirectory, _ warnings: Warnings) async throws -> LocalProcessProvider {
         try await LocalProcessProvider(
             LocalProcessProvider.Settings(
-                dataDirectory: directory,
-                store: try await SQLiteDesiredStore.open(at: directory.file("martlet.sqlite")),
-                platformURL: "http://127.0.0.1:8080",
-                version: ProviderInfo.Version(release: "test", sha: "test")
+                LocalProcessProvider.Basis(
+                    dataDirectory: directory,
+                    store: try await SQLiteDesiredStore.open(at: directory.file("martlet.sqlite")),
+                    version: ProviderInfo.Version(release: "test", sha: "test")
+                ),
+                platformURL: "http://127.0.0.1:8080"
             ),
             logger: Logger(label: "test") { _ in Handler(warnings: warnings) }
         )

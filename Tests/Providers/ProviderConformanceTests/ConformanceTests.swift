@@ -11,6 +11,7 @@ import ProcessProvider
 import ProviderConformance
 import ProviderContract
 import RemoteProvider
+import ReplicaSupervision
 import SQLiteStore
 import ServiceLifecycle
 import Synchronization
@@ -143,10 +144,12 @@ private struct ProcessSubject: StoppableSubject {
         logger.logLevel = .critical
         return try await LocalProcessProvider(
             LocalProcessProvider.Settings(
-                dataDirectory: directory,
-                store: try await SQLiteDesiredStore.open(at: directory.file("martlet.sqlite")),
-                platformURL: "http://127.0.0.1:8080",
-                version: ProviderInfo.Version(release: "test", sha: "test")
+                LocalProcessProvider.Basis(
+                    dataDirectory: directory,
+                    store: try await SQLiteDesiredStore.open(at: directory.file("martlet.sqlite")),
+                    version: ProviderInfo.Version(release: "test", sha: "test")
+                ),
+                platformURL: "http://127.0.0.1:8080"
             ),
             logger: logger
         )

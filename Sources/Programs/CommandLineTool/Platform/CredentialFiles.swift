@@ -2,7 +2,7 @@
 
 import FaultModel
 import Foundation
-import ProcessProvider
+import ReplicaSupervision
 import SystemAPI
 import SystemClient
 

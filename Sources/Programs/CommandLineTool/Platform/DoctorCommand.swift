@@ -10,6 +10,7 @@ import GatewayService
 import JetStreamQueue
 import ProcessControl
 import ProcessProvider
+import ReplicaSupervision
 import SQLiteSchema
 import SystemClient
 import UpstreamTLS

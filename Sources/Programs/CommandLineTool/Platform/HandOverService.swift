@@ -6,6 +6,7 @@ import Glibc
 import Logging
 import ProcessControl
 import ProcessProvider
+import ReplicaSupervision
 import ServiceLifecycle
 import Synchronization
 

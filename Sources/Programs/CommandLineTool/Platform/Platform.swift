@@ -6,6 +6,7 @@ import GatewayService
 import Glibc
 import Logging
 import ProcessProvider
+import ReplicaSupervision
 import SQLiteStore
 import ServiceLifecycle
 import SystemAPI
@@ -75,14 +76,16 @@ struct Platform: Sendable {
     ) async throws(PlatformFault) -> LocalProcessProvider {
         try await LocalProcessProvider(
             LocalProcessProvider.Settings(
-                dataDirectory: directory,
-                store: try await SQLiteDesiredStore.open(at: directory.file("martlet.sqlite")),
-                defaultNamespace: settings.provider.defaultNamespace,
+                LocalProcessProvider.Basis(
+                    dataDirectory: directory,
+                    store: try await SQLiteDesiredStore.open(at: directory.file("martlet.sqlite")),
+                    defaultNamespace: settings.provider.defaultNamespace,
+                    version: Release.version,
+                    generation: predecessor?.generation ?? .even,
+                    hasPredecessor: predecessor != nil
+                ),
                 platformURL: settings.listeners.url(of: .functions, port: settings.listeners.port),
-                requiresLimits: settings.process.requiresLimits,
-                version: Release.version,
-                generation: predecessor?.generation ?? .even,
-                hasPredecessor: predecessor != nil
+                requiresLimits: settings.process.requiresLimits
             ),
             logger: logger
         )

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import FaultModel
-import ProcessProvider
+import ReplicaSupervision
 import SQLiteStore
 
 extension PlatformSettings {

@@ -8,7 +8,7 @@ import InvocationEngine
 import Logging
 import NIOCore
 import ProcessControl
-import ProcessProvider
+import ReplicaSupervision
 import SystemAPI
 import UpstreamTLS
 

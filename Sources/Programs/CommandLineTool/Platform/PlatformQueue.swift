@@ -8,8 +8,8 @@ import InvocationWorker
 import JetStreamQueue
 import Logging
 import ProcessControl
-import ProcessProvider
 import QueueContract
+import ReplicaSupervision
 import SQLiteQueue
 import Synchronization
 

@@ -5,7 +5,7 @@ import GatewayService
 import Glibc
 import Logging
 import ProcessControl
-import ProcessProvider
+import ReplicaSupervision
 import ServiceLifecycle
 
 /// The Martlet whose place this one takes, which has let go of everything that has one owner.

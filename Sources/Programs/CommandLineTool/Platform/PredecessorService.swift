@@ -2,6 +2,7 @@
 
 import GatewayService
 import ProcessProvider
+import ReplicaSupervision
 import ServiceLifecycle
 
 /// Waits until the program before this one has ended, and cleans up behind it.

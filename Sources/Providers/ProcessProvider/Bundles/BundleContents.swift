@@ -2,6 +2,7 @@
 
 import FaultModel
 import Foundation
+import ReplicaSupervision
 
 /// The contents of bundles, `bundles/sha256-DIGEST/`: each is there whole or not at all.
 ///

@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import FaultModel
-import FunctionModel
+package import FunctionModel
 import ProcessControl
+import ReplicaSupervision
 
 /// One revision of a function: what its replicas run and how, its bundle's defaults filled in.
-struct FunctionRevision: Sendable {
-    var number: Int
-    let spec: FunctionSpec
+package struct FunctionRevision: HomeRevision {
+    /// Its number, from 1.
+    package var number: Int
+    /// What was asked for, with the bundle's defaults and of-watchdog's.
+    package let spec: FunctionSpec
     let run: ProcessRun
     let bundle: BundleDescription?
     let bundleFolder: String?
@@ -15,9 +18,8 @@ struct FunctionRevision: Sendable {
 
     var id: FunctionID { spec.id }
 
-    func holds(_ secret: String) -> Bool { spec.run.secrets.contains(secret) }
-
-    var isExclusive: Bool { if case .fixed = run.port { true } else { false } }
+    /// That of an `upstream_url` with a number.
+    package var fixedPort: Int? { if case .fixed(let port) = run.port { port } else { nil } }
 
     /// - Throws: `invalidValue` naming what cannot be parsed or run.
     init(

@@ -4,6 +4,7 @@ import Foundation
 import FunctionModel
 import NIOCore
 import ProcessControl
+import ReplicaSupervision
 import Synchronization
 
 /// What is a replica's own on disk: its home, its temporary folder, its secrets.

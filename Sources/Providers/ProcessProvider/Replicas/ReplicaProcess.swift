@@ -3,39 +3,32 @@
 import Foundation
 import FunctionModel
 import FunctionProcesses
-import NIOCore
+package import NIOCore
 import ProcessControl
-import ProviderContract
+package import ProviderContract
+import ReplicaSupervision
 
 /// One replica on this machine: a long-lived process with a port, or a slot that starts a process per call.
 ///
 /// Confined to the supervision loop. It reports what happens to it by `onReady` and `onEnd`, each at most once, `onEnd`
 /// always after everything it held has been let go.
-final class ReplicaProcess {
-    /// Why a replica is gone.
-    enum End: Equatable {
-        /// As it was told.
-        case stopped
-        /// By itself or against its will: a sentence.
-        case failed(String)
-    }
-
-    let name: String
-    let revision: FunctionRevision
-    private(set) var replica: Replica?
+package final class ReplicaProcess: SupervisedReplica {
+    /// Unique within its function.
+    package var name: String { order.name }
+    /// What it runs.
+    package var revision: FunctionRevision { order.revision }
+    /// What routers call; there once it is ready.
+    package private(set) var replica: Replica?
     private(set) var processID: Int32?
     private(set) var group: ControlGroup?
     let startedAt = NIODeadline.now()
-    private(set) var readyAt: NIODeadline?
+    /// When it became ready.
+    package private(set) var readyAt: NIODeadline?
 
+    private let order: ReplicaOrder<FunctionRevision>
     private let parts: ReplicaParts
-    /// Whether it is the one that a successor of this platform has on the function's own port: no process is started.
-    private let isBorrowed: Bool
-    private let log: FunctionLog
     private let crowd: ProbeCrowd
     let folder: ReplicaFolder
-    private let onReady: () -> Void
-    private let onEnd: (End) -> Void
     private let onTidied: (ReplicaFolder) -> Void
     /// Tells it from every other replica that there ever was.
     private let title: String
@@ -53,33 +46,27 @@ final class ReplicaProcess {
     private var launcher: ForkLauncher?
 
     init(
-        _ revision: FunctionRevision,
-        name: String,
+        _ order: ReplicaOrder<FunctionRevision>,
         parts: ReplicaParts,
-        isBorrowed: Bool,
-        log: FunctionLog,
         spareFolder: ReplicaFolder?,
         crowd: ProbeCrowd,
-        onReady: @escaping () -> Void,
-        onEnd: @escaping (End) -> Void,
         onTidied: @escaping (ReplicaFolder) -> Void
     ) {
-        self.revision = revision
-        self.name = name
+        self.order = order
         self.parts = parts
-        self.isBorrowed = isBorrowed
-        self.log = log
         self.crowd = crowd
-        self.onReady = onReady
-        self.onEnd = onEnd
         self.onTidied = onTidied
-        title = "\(name)-\(UInt32.random(in: 0 ... .max))"
+        title = "\(order.name)-\(UInt32.random(in: 0 ... .max))"
         folder = spareFolder ?? ReplicaFolder(path: "\(parts.runFolder)/\(title)")
     }
 
+    /// Whether what it uses can only be read from the table of all processes.
+    var isInTableAlone: Bool { group == nil && processID != nil }
+
     // MARK: Starting
 
-    func start() {
+    /// Makes its folder, then starts its process.
+    package func start() {
         let names = revision.spec.run.secrets
         let (folder, secrets, namespace) = (folder, parts.secrets, revision.id.namespace)
         let loop = parts.loop
@@ -94,7 +81,7 @@ final class ReplicaProcess {
         guard !isStopping else { return letGo(.stopped) }
         do {
             try outcome.get()
-            if isBorrowed { return borrow() }
+            if order.isBorrowed { return borrow() }
             try makeGroup()
             if revision.run.mode.startsProcessPerCall { try startSlot() } else { try startServer() }
         } catch let error as SpawnError {
@@ -142,7 +129,7 @@ final class ReplicaProcess {
             collectsOutput: revision.run.mode == .serializing,
             spawner: parts.spawner,
             marks: parts.marks,
-            takeErrors: { [log, name, lineLimit = revision.run.logLineLimit] in
+            takeErrors: { [log = order.log, name, lineLimit = revision.run.logLineLimit] in
                 log.read($0, replica: name, lineLimit: lineLimit)
             }
         )
@@ -158,14 +145,14 @@ final class ReplicaProcess {
             target: target,
             maxInFlight: revision.spec.calls.maxInFlight
         )
-        onReady()
+        order.onReady()
     }
 
     // MARK: A server
 
     private func startServer() throws(SpawnError) {
         guard let port = choosePort() else { return letGo(.failed("no free port was found for it")) }
-        if revision.isExclusive, !parts.ports.take(port), parts.otherRun.isEnding { return awaitPort() }
+        if isExclusive, !parts.ports.take(port), parts.otherRun.isEnding { return awaitPort() }
         self.port = port
         try openLog()
         let mark = parts.marks.issue()
@@ -200,8 +187,10 @@ final class ReplicaProcess {
     private func openLog() throws(SpawnError) {
         let (readEnd, writeEnd) = try ProcessPipe.open()
         logDescriptor = writeEnd
-        log.read(readEnd, replica: name, lineLimit: revision.run.logLineLimit)
+        order.log.read(readEnd, replica: name, lineLimit: revision.run.logLineLimit)
     }
+
+    private var isExclusive: Bool { revision.fixedPort != nil }
 
     private func choosePort() -> Int? {
         if case .fixed(let port) = revision.run.port { return port }
@@ -280,7 +269,7 @@ final class ReplicaProcess {
     /// Ends the replica: politely, after the grace period by force.
     ///
     /// `onEnd` follows.
-    func stop() {
+    package func stop() {
         guard !isEnding, !isStopping else { return }
         isStopping = true
         cancelProbes()
@@ -293,7 +282,7 @@ final class ReplicaProcess {
     }
 
     /// Ends the process now, or those of a slot's calls.
-    func kill() {
+    package func kill() {
         launcher?.retire()
         if isBorrowing { return letGo(.stopped) }
         guard let processID else { return }
@@ -314,7 +303,7 @@ final class ReplicaProcess {
     }
 
     /// No process of its own is left: what those have left goes, and then it is over.
-    private func letGo(_ end: End) {
+    private func letGo(_ end: ReplicaEnd) {
         guard !isEnding else { return }
         isEnding = true
         cancelProbes()
@@ -338,11 +327,11 @@ final class ReplicaProcess {
         }
     }
 
-    private func over(_ end: End) {
-        if let port { revision.isExclusive ? parts.ports.giveBack(port) : parts.ports.release(port) }
+    private func over(_ end: ReplicaEnd) {
+        if let port { isExclusive ? parts.ports.giveBack(port) : parts.ports.release(port) }
         let bound = NIOLoopBound(self, eventLoop: parts.loop)
         parts.tidying.tidy(folder) { bound.value.onTidied($0) }
-        onEnd(end)
+        order.onEnd(end)
     }
 
     private func cancelProbes() {

@@ -5,7 +5,7 @@ import Foundation
 import TestSupport
 import Testing
 
-@testable import ProcessProvider
+@testable import ReplicaSupervision
 
 /// Secrets on the disk, and what a crash leaves of them.
 struct SecretStoreTests {

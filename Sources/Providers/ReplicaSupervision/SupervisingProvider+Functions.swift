@@ -1,44 +1,43 @@
 // SPDX-License-Identifier: Apache-2.0
 
-public import FaultModel
-public import FunctionModel
+package import FaultModel
+package import FunctionModel
 import Logging
-import ProcessControl
-public import ProviderContract
+package import ProviderContract
 import StoreContract
 
 /// Functions: what is desired, and what there is.
-extension LocalProcessProvider {
+extension SupervisingProvider {
     /// See the contract's `info`.
-    public func info() async throws(PlatformFault) -> ProviderInfo {
-        ProviderInfo(provider: "martlet-process", version: settings.version, orchestration: "process")
+    package func info() async throws(PlatformFault) -> ProviderInfo {
+        ProviderInfo(provider: home.names.provider, version: basis.version, orchestration: home.names.orchestration)
     }
 
     /// See the contract's `checkHealth`.
-    public func checkHealth() async throws(PlatformFault) {
+    package func checkHealth() async throws(PlatformFault) {
         _ = try await store.namespaces()
+        try await home.checkHealth()
     }
 
     /// See the contract's `functions`.
-    public func functions(in namespace: String) async throws(PlatformFault) -> [FunctionStatus] {
+    package func functions(in namespace: String) async throws(PlatformFault) -> [FunctionStatus] {
         try checkNamespace(namespace)
         return functions.values.filter { $0.id.namespace == namespace }
             .sorted { $0.id < $1.id }
-            .map { $0.status(limitsEnforced: limitsAreEnforced) }
+            .map { $0.status() }
     }
 
     /// See the contract's `function`.
-    public func function(_ id: FunctionID, includingUsage: Bool) async throws(PlatformFault) -> FunctionStatus {
+    package func function(_ id: FunctionID, includingUsage: Bool) async throws(PlatformFault) -> FunctionStatus {
         let supervisor = try existing(id)
-        var status = supervisor.status(limitsEnforced: limitsAreEnforced)
-        if includingUsage {
-            status.usage = supervisor.usage(supervisor.needsProcessTable ? await processTable() : [:])
-        }
+        var status = supervisor.status()
+        if includingUsage { status.usage = await supervisor.usage() }
         return status
     }
 
     /// See the contract's `create`.
-    public func create(_ spec: FunctionSpec) async throws(PlatformFault) {
+    package func create(_ spec: FunctionSpec) async throws(PlatformFault) {
+        try await home.fetch(spec)
         try await change { () throws(PlatformFault) in
             let id = spec.id
             try self.checkNamespace(id.namespace)
@@ -51,9 +50,9 @@ extension LocalProcessProvider {
             }
             try self.checkPaths(spec, isNew: true)
             let stored = try await self.pinned(spec, number: 1)
-            let revision = try self.revision(spec, stored)
+            let revision = try await self.home.revision(spec, stored)
             try self.checkPort(revision)
-            try self.checkScaling(revision)
+            try self.home.check(revision)
             let function = StoredFunction(
                 id: id,
                 desiredReplicas: revision.isExclusive ? 1 : revision.spec.scaling.min,
@@ -67,8 +66,9 @@ extension LocalProcessProvider {
 
     /// See the contract's `update`.
     @discardableResult
-    public func update(_ spec: FunctionSpec, forced: Bool) async throws(PlatformFault) -> UpdateOutcome {
-        try await change { () throws(PlatformFault) in
+    package func update(_ spec: FunctionSpec, forced: Bool) async throws(PlatformFault) -> UpdateOutcome {
+        try await home.fetch(spec)
+        return try await change { () throws(PlatformFault) in
             let id = spec.id
             try self.checkNamespace(id.namespace)
             let supervisor = try self.existing(id)
@@ -79,9 +79,9 @@ extension LocalProcessProvider {
                     || !old.deployment.asksForTheSame(as: stored.deployment)
             else { return .unchanged }
             try self.checkPaths(spec, isNew: false)
-            let revision = try self.revision(spec, stored)
+            let revision = try await self.home.revision(spec, stored)
             try self.checkPort(revision)
-            try self.checkScaling(revision)
+            try self.home.check(revision)
             guard !revision.isExclusive || supervisor.desired <= 1 else { throw Self.onePort(id) }
             try await self.store.insert(stored, of: id)
             supervisor.setNewest(revision, stored)
@@ -90,7 +90,7 @@ extension LocalProcessProvider {
     }
 
     /// See the contract's `restart`.
-    public func restart(_ id: FunctionID) async throws(PlatformFault) {
+    package func restart(_ id: FunctionID) async throws(PlatformFault) {
         try await change { () throws(PlatformFault) in
             let supervisor = try self.existing(id)
             var (stored, revision) = (supervisor.stored, supervisor.newest)
@@ -102,7 +102,7 @@ extension LocalProcessProvider {
     }
 
     /// See the contract's `delete`.
-    public func delete(_ id: FunctionID) async throws(PlatformFault) {
+    package func delete(_ id: FunctionID) async throws(PlatformFault) {
         try await change { () throws(PlatformFault) in
             let supervisor = try self.existing(id)
             try await self.store.delete(id)
@@ -111,21 +111,19 @@ extension LocalProcessProvider {
             let logs = self.parts.logs
             logs.leave(supervisor.log)
             supervisor.stopAll(deleting: true) { logs.remove(supervisor.log) }
-            self.functions[id] = nil
-            self.leaving.append(supervisor)
-            self.leaving.removeAll { $0.isGone }
+            self.leave(supervisor)
         }
     }
 
     /// See the contract's `scale`.
     @discardableResult
-    public func scale(_ id: FunctionID, to replicas: Int) async throws(PlatformFault) -> Int {
+    package func scale(_ id: FunctionID, to replicas: Int) async throws(PlatformFault) -> Int {
         try await setDesired(id) { _ in replicas }
     }
 
     /// See the contract's `wake`.
     @discardableResult
-    public func wake(_ id: FunctionID, atLeast replicas: Int) async throws(PlatformFault) -> Int {
+    package func wake(_ id: FunctionID, atLeast replicas: Int) async throws(PlatformFault) -> Int {
         try await setDesired(id, isForCalls: true) { max($0, replicas) }
     }
 
@@ -203,11 +201,11 @@ extension LocalProcessProvider {
     }
 
     /// See the contract's `watch`.
-    public nonisolated func watch() -> AsyncStream<RouteUpdate> { feed.updates() }
+    package nonisolated func watch() -> AsyncStream<RouteUpdate> { feed.updates() }
 
     // MARK: Checks
 
-    func existing(_ id: FunctionID) throws(PlatformFault) -> FunctionSupervisor {
+    func existing(_ id: FunctionID) throws(PlatformFault) -> FunctionSupervisor<Home> {
         guard let supervisor = functions[id] else {
             throw PlatformFault(
                 .functionNotFound,
@@ -224,21 +222,8 @@ extension LocalProcessProvider {
         number: Int
     ) async throws(PlatformFault) -> StoredRevision {
         try checkSecrets(spec.run.secrets, of: spec.id)
-        let deployment = spec.deployment
-        let digest = deployment.runsOnHost ? nil : try await digest(of: spec.run.image, for: spec.id)
-        try checkLimits(spec.run.limits)
-        return StoredRevision(number: number, deployment: deployment, bundleDigest: digest)
-    }
-
-    private func checkLimits(_ limits: ResourceAmounts) throws(PlatformFault) {
-        guard settings.requiresLimits, !limits.areEnforced(byGroups: limitsAreEnforced) else { return }
-        throw PlatformFault(
-            .invalidValue,
-            "This machine does not enforce these limits, and Martlet was started with --require-limits.",
-            hint: limits.limitGPUs
-                ? "Leave those of graphics processors out: processes share the machine's."
-                : "Leave the limits out, or start Martlet where it may write control groups."
-        )
+        let digest = try await home.pin(spec)
+        return StoredRevision(number: number, deployment: spec.deployment, bundleDigest: digest)
     }
 
     private func checkSecrets(_ names: [String], of id: FunctionID) throws(PlatformFault) {
@@ -259,7 +244,7 @@ extension LocalProcessProvider {
             among: functions.values.lazy.filter(\.hasPaths).map { ($0.id, $0.paths) },
             exists: { functions[$0] != nil },
             isNew: isNew,
-            defaultNamespace: settings.defaultNamespace
+            defaultNamespace: basis.defaultNamespace
         )
     }
 
@@ -275,30 +260,17 @@ extension LocalProcessProvider {
         }
     }
 
-    private func checkPort(_ revision: FunctionRevision) throws(PlatformFault) {
-        guard case .fixed(let port) = revision.run.port else { return }
-        let owner = functions.values.first { $0.id != revision.id && $0.newest.run.port == .fixed(port) }
-        if let owner {
+    private func checkPort(_ revision: Home.Revision) throws(PlatformFault) {
+        guard let port = revision.fixedPort else { return }
+        let id = revision.spec.id
+        if let owner = functions.values.first(where: { $0.id != id && $0.newest.fixedPort == port }) {
             throw PlatformFault(
                 .conflict,
                 "The port \(port) of upstream_url belongs to the function \(owner.id) already.",
                 hint: "Write $PORT instead of a number, and let the function listen on the variable PORT."
             )
         }
-        guard revision.spec.scaling.min <= 1 else { throw Self.onePort(revision.id) }
-    }
-
-    /// What a process per call uses is known of control groups only.
-    private func checkScaling(_ revision: FunctionRevision) throws(PlatformFault) {
-        guard let mode = revision.spec.scaling.rules?.mode, mode == .cpu || mode == .memory,
-            revision.run.mode.startsProcessPerCall, parts.groups == nil || revision.limits.isEmpty
-        else { return }
-        throw PlatformFault(
-            .invalidValue,
-            "What \(revision.id) uses cannot be measured: it starts a process per call and has no control group.",
-            hint: parts.groups == nil
-                ? "Scale it by capacity or rps." : "Give it a limit of memory or CPU, or scale it by capacity or rps."
-        )
+        guard revision.spec.scaling.min <= 1 else { throw Self.onePort(id) }
     }
 
     private static func onePort(_ id: FunctionID) -> PlatformFault {
@@ -310,9 +282,9 @@ extension LocalProcessProvider {
     }
 }
 
-extension LocalProcessProvider: LogFacet {
+extension SupervisingProvider: LogFacet {
     /// See the contract's `logs`.
-    public func logs(_ query: LogQuery) async throws(PlatformFault) -> AsyncThrowingStream<LogLine, any Error> {
+    package func logs(_ query: LogQuery) async throws(PlatformFault) -> AsyncThrowingStream<LogLine, any Error> {
         try existing(query.function).log.lines(query)
     }
 }

@@ -4,16 +4,16 @@ import Synchronization
 
 /// Another run on the same data directory, where one takes the other's place: both have functions for a while, on the same
 /// ports where these are fixed, with the same bundles and in the same folders of logs.
-final class OtherRun: Sendable {
+package final class OtherRun: Sendable {
     private let state: Mutex<(isEnding: Bool, hasBegun: Bool)>
 
     init(isEnding: Bool) { state = Mutex((isEnding, false)) }
 
     /// Whether the run before still has functions, which end with their calls.
-    var isEnding: Bool { state.withLock { $0.isEnding } }
+    package var isEnding: Bool { state.withLock { $0.isEnding } }
 
     /// Whether the run before or the one after has functions now.
-    var isThere: Bool { state.withLock { $0.isEnding || $0.hasBegun } }
+    package var isThere: Bool { state.withLock { $0.isEnding || $0.hasBegun } }
 
     /// The run before is gone.
     func ended() { state.withLock { $0.isEnding = false } }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Dispatch
-import FunctionModel
+package import FunctionModel
 import FunctionProcesses
 import Logging
 import NIOCore
@@ -13,12 +12,12 @@ import StoreContract
 ///
 /// Confined to the supervision loop. Costs next to nothing while the function has no replica: no task, timer
 /// or open file; an empty folder waits for the next one.
-final class FunctionSupervisor {
-    let id: FunctionID
+package final class FunctionSupervisor<Home: ReplicaHome> {
+    package let id: FunctionID
     let createdAt: Timestamp
     /// Found by the function itself, never by its name, which may be another one's by now.
     let log: FunctionLog
-    private(set) var newest: FunctionRevision
+    package private(set) var newest: Home.Revision
     /// Digest and deployment of the newest revision, to tell a change from none.
     private(set) var stored: StoredRevision
     private(set) var state: MartletStatus.State = .starting
@@ -26,23 +25,21 @@ final class FunctionSupervisor {
     private(set) var since = Timestamp.now()
     private(set) var isDeleting = false
 
-    private let parts: ReplicaParts
-    private let crowd: ProbeCrowd
-    private let feed: RouteFeed
+    private let home: Home
+    private let parts: SupervisionParts
     private let logger: Logger
     private let onServing: (FunctionID, Int) -> Void
     private var plan: FunctionPlan
-    private var serving: FunctionRevision?
-    private var replicas: [Int: ReplicaProcess] = [:]
+    package private(set) var serving: Home.Revision?
+    package private(set) var replicas: [Int: Home.Running] = [:]
     private var failures: [Int: Int] = [:]
     private var lastFailure: [Int: String] = [:]
     private var retries: [Int: Scheduled<Void>] = [:]
-    private var spareFolder: ReplicaFolder?
     private var drainLimits: [Int: Scheduled<Void>] = [:]
     private var whenEmpty: [() -> Void] = []
     private var lastUsage: (at: NIODeadline, cpuNanoseconds: UInt64, milliCPU: Double)?
     /// Over less time the use of CPU would be noise; who asks so soon gets the answer of the one before.
-    private static let shortestUsageInterval = TimeAmount.milliseconds(200)
+    private static var shortestUsageInterval: TimeAmount { .milliseconds(200) }
     /// What replicas had used when they were last looked at, and what those that have ended had.
     private var usedCPU: [Int: UInt64] = [:]
     private var usedByEnded: UInt64 = 0
@@ -51,12 +48,11 @@ final class FunctionSupervisor {
 
     init(
         _ function: StoredFunction,
-        newest: FunctionRevision,
-        serving: FunctionRevision?,
-        parts: ReplicaParts,
+        newest: Home.Revision,
+        serving: Home.Revision?,
+        home: Home,
+        parts: SupervisionParts,
         log: FunctionLog,
-        crowd: ProbeCrowd,
-        feed: RouteFeed,
         logger: Logger,
         onServing: @escaping (FunctionID, Int) -> Void
     ) {
@@ -65,27 +61,22 @@ final class FunctionSupervisor {
         stored = function.revision
         self.newest = newest
         self.serving = serving
+        self.home = home
         self.parts = parts
         self.log = log
-        self.crowd = crowd
-        self.feed = feed
         self.logger = logger
         self.onServing = onServing
         plan = FunctionPlan(
             newest: newest.number,
             serving: serving?.number ?? 0,
             desired: 0,
-            isExclusive: newest.isExclusive || serving?.isExclusive == true
+            isExclusive: newest.isExclusive || serving?.isExclusive == true,
+            firstID: home.firstNumber(of: function.id)
         )
     }
 
     /// Whether no replica is left.
-    var isGone: Bool { replicas.isEmpty }
-
-    /// The bundles of all replicas, ending ones too, and of those that may yet be started.
-    var bundleFolders: Set<String> {
-        Set((replicas.values.map(\.revision) + [newest, serving].compactMap { $0 }).compactMap(\.bundleFolder))
-    }
+    package var isGone: Bool { replicas.isEmpty }
 
     /// The further paths of the newest revision and of one that serves meanwhile.
     var paths: [String] { [newest, serving].compactMap { $0 }.flatMap(\.spec.paths) }
@@ -93,9 +84,9 @@ final class FunctionSupervisor {
     /// Whether there are any.
     var hasPaths: Bool { !newest.spec.paths.isEmpty || serving?.spec.paths.isEmpty == false }
 
-    /// The folders of replicas that were given a secret.
-    func folders(holding secret: String) -> [ReplicaFolder] {
-        replicas.values.filter { $0.revision.holds(secret) }.map(\.folder)
+    /// The replicas that were given a secret.
+    func replicas(holding secret: String) -> [Home.Running] {
+        replicas.values.filter { $0.revision.holds(secret) }
     }
 
     /// Whether a replica may yet be started that needs a secret.
@@ -109,7 +100,7 @@ final class FunctionSupervisor {
         carryOut(plan.setDesired(count))
     }
 
-    func setNewest(_ revision: FunctionRevision, _ stored: StoredRevision) {
+    func setNewest(_ revision: Home.Revision, _ stored: StoredRevision) {
         let isExclusive = revision.isExclusive || newest.isExclusive
         newest = revision
         self.stored = stored
@@ -125,10 +116,7 @@ final class FunctionSupervisor {
     /// Ends everything; calls back when nothing is left.
     func stopAll(deleting: Bool, whenDone: @escaping () -> Void) {
         isDeleting = deleting
-        if deleting, let folder = spareFolder {
-            spareFolder = nil
-            parts.disk.async { folder.remove() }
-        }
+        if deleting { home.forget(log) }
         for retry in retries.values { retry.cancel() }
         retries = [:]
         carryOut(plan.stopAll())
@@ -157,36 +145,28 @@ final class FunctionSupervisor {
 
     private func start(_ number: Int, _ revisionNumber: Int) {
         guard let revision = revision(revisionNumber) else { return }
-        let replica = ReplicaProcess(
-            revision,
-            name: "\(id.name)-\(revisionNumber)-\(number)\(parts.generation.suffix)",
-            parts: parts,
-            isBorrowed: isSuccessors(revision),
-            log: log,
-            spareFolder: spareFolder,
-            crowd: crowd,
-            onReady: { [unowned self] in becameReady(number) },
-            onEnd: { [unowned self] end in ended(number, end) },
-            onTidied: { [self] folder in keep(folder) }
+        let replica = home.replica(
+            ReplicaOrder(
+                revision: revision,
+                name: "\(id.name)-\(revisionNumber)-\(number)\(parts.generation.suffix)",
+                log: log,
+                isBorrowed: isSuccessors(revision),
+                onReady: { [unowned self] in becameReady(number) },
+                onUnready: { [unowned self] in carryOut(plan.becameUnready(number)) },
+                onEnd: { [unowned self] end in ended(number, end) }
+            )
         )
-        spareFolder = nil
         replicas[number] = replica
         replica.start()
     }
 
     /// Whether a replica that is to be started on a port of its own is the successor's, which has that port or will.
-    private func isSuccessors(_ revision: FunctionRevision) -> Bool {
-        guard let wasDesired, case .fixed(let port) = revision.run.port else { return false }
-        return wasDesired || !PortPool.mayTake(port)
+    private func isSuccessors(_ revision: Home.Revision) -> Bool {
+        guard let wasDesired, let port = revision.fixedPort else { return false }
+        return wasDesired || !home.canHavePort(port)
     }
 
-    /// Keeps an ended replica's folder for the next one; one is enough to start from zero without delay.
-    private func keep(_ folder: ReplicaFolder) {
-        if spareFolder == nil, !isDeleting { return spareFolder = folder }
-        parts.disk.async { folder.remove() }
-    }
-
-    private func revision(_ number: Int) -> FunctionRevision? {
+    private func revision(_ number: Int) -> Home.Revision? {
         if number == newest.number { return newest }
         return number == serving?.number ? serving : nil
     }
@@ -218,7 +198,7 @@ final class FunctionSupervisor {
         carryOut(plan.becameReady(number))
     }
 
-    private func ended(_ number: Int, _ end: ReplicaProcess.End) {
+    private func ended(_ number: Int, _ end: ReplicaEnd) {
         guard let process = replicas.removeValue(forKey: number) else { return }
         drainLimits.removeValue(forKey: number)?.cancel()
         usedByEnded += usedCPU.removeValue(forKey: number) ?? 0
@@ -236,7 +216,7 @@ final class FunctionSupervisor {
     // MARK: Failures
 
     /// A replica that lived for long is replaced at once; one that fails soon, with a back-off that doubles.
-    private func noteFailure(of process: ReplicaProcess, _ why: String) {
+    private func noteFailure(of process: Home.Running, _ why: String) {
         let number = process.revision.number
         lastFailure[number] = why
         log.note("martlet: \(process.name) \(why)", replica: process.name)
@@ -271,7 +251,7 @@ final class FunctionSupervisor {
         guard !isDeleting else { return }
         let ready = plan.published.compactMap { replicas[$0]?.replica }
         let spec = (revision(plan.answering) ?? newest).spec
-        feed.publish(
+        parts.feed.publish(
             FunctionRoute(
                 id: id,
                 variants: [
@@ -309,7 +289,7 @@ final class FunctionSupervisor {
     }
 
     /// The status as the API has it; without usage.
-    func status(limitsEnforced: Bool) -> FunctionStatus {
+    func status() -> FunctionStatus {
         var status = FunctionStatus(newest.spec.deployment, namespace: id.namespace, createdAt: createdAt)
         status.replicas = plan.desired
         status.availableReplicas = plan.published.count
@@ -319,7 +299,7 @@ final class FunctionSupervisor {
             state: state,
             reason: reason,
             since: since,
-            limitsEnforced: newest.spec.run.limits.areEnforced(byGroups: limitsEnforced)
+            limitsEnforced: home.keepsLimits(of: newest)
         )
         return status
     }
@@ -327,17 +307,14 @@ final class FunctionSupervisor {
     // MARK: Usage
 
     /// What the replicas use: memory now, and CPU over the time since the last reading.
-    ///
-    /// `table` is what the system knows of process groups, for replicas without a control group.
-    func usage(_ table: [Int32: ResourceUsage]) -> FunctionUsage {
+    func usage() async -> FunctionUsage {
+        let readings = await home.usage(of: replicas)
         var memory: UInt64 = 0
-        for (number, replica) in replicas {
-            guard let reading = replica.group?.usage() ?? replica.processID.flatMap({ table[$0] }) else {
-                continue
-            }
+        for (number, reading) in readings {
+            guard replicas[number] != nil else { continue }
+            memory += reading.memoryBytes
             // Processes that have ended take their share of a group's time with them; what was used stays used.
             usedCPU[number] = max(usedCPU[number] ?? 0, reading.cpuNanoseconds)
-            memory += reading.memoryBytes
         }
         let cpu = usedCPU.values.reduce(usedByEnded, +)
         return FunctionUsage(
@@ -357,22 +334,5 @@ final class FunctionSupervisor {
         let milli = Double(cpu - last.cpuNanoseconds) / Double((now - last.at).nanoseconds) * 1000
         lastUsage = (now, cpu, milli)
         return milli
-    }
-
-    /// Whether use can only be read from the table of all processes.
-    var needsProcessTable: Bool { replicas.values.contains { $0.group == nil && $0.processID != nil } }
-
-    /// Whether memory has to be watched here, since no control group does it.
-    var needsMemoryWatch: Bool { newest.limits.memoryBytes != nil && needsProcessTable }
-
-    /// Ends replicas that use more memory than they may, where no control group does it.
-    func enforceMemory(_ table: [Int32: ResourceUsage]) {
-        guard let limit = newest.limits.memoryBytes else { return }
-        for replica in replicas.values where replica.group == nil {
-            guard let processID = replica.processID, let usage = table[processID],
-                usage.memoryBytes > UInt64(limit)
-            else { continue }
-            replica.killForMemory()
-        }
     }
 }

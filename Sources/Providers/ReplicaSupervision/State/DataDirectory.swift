@@ -110,7 +110,7 @@ public final class DataDirectory: Sendable {
     }
 
     /// Names this directory on this machine: a copy has the same instance, but not the same lock.
-    var owner: String {
+    package var owner: String {
         var status = stat()
         fstat(lock, &status)
         return "\(instance)-\(status.st_dev)-\(status.st_ino)"
@@ -173,7 +173,7 @@ public enum DurableFile {
     }
 
     /// Makes the names in a file's folder last.
-    static func syncFolder(of path: String) {
+    package static func syncFolder(of path: String) {
         SystemFile.syncFolder((path as NSString).deletingLastPathComponent)
     }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import FaultModel
-import Foundation
+package import Foundation
 import FunctionModel
 
 /// Secrets as files `secrets/NAMESPACE/NAME`, readable by their owner only.
@@ -10,7 +10,7 @@ import FunctionModel
 ///
 /// Names are checked on each way in: a name becomes a path here. Whatever else lies in a namespace's folder is no secret;
 /// what is being written lies in a folder of its own, since any name of a file could be a secret's.
-struct SecretStore: Sendable {
+package struct SecretStore: Sendable {
     let folder: String
     /// Values on their way to their place; on the same file system.
     let incoming: String
@@ -40,7 +40,7 @@ struct SecretStore: Sendable {
         FileManager.default.fileExists(atPath: path(name, namespace))
     }
 
-    func value(of name: String, in namespace: String) throws -> Data {
+    package func value(of name: String, in namespace: String) throws -> Data {
         try Data(contentsOf: URL(fileURLWithPath: path(name, namespace)))
     }
 

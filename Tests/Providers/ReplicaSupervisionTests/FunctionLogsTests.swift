@@ -8,7 +8,7 @@ import ProcessControl
 import TestSupport
 import Testing
 
-@testable import ProcessProvider
+@testable import ReplicaSupervision
 
 /// What is kept of what functions print, and what those get who read it.
 struct FunctionLogsTests {

@@ -10,5 +10,5 @@ public enum Generation: String, Sendable, CaseIterable {
     public var other: Generation { self == .even ? .odd : .even }
 
     /// What its names end in.
-    var suffix: String { self == .even ? "" : "-odd" }
+    package var suffix: String { self == .even ? "" : "-odd" }
 }

@@ -12,6 +12,8 @@ struct FunctionPlan: Equatable {
     enum Phase: Equatable {
         case starting
         case ready
+        /// Was ready, and nobody knows whether it is: it gets no new call.
+        case unknown
         /// Gets no new call; ends those it has.
         case draining
         /// Was told to end.
@@ -24,7 +26,7 @@ struct FunctionPlan: Equatable {
         let revision: Int
         var phase: Phase
 
-        var isLive: Bool { phase == .starting || phase == .ready }
+        var isLive: Bool { phase == .starting || phase == .ready || phase == .unknown }
     }
 
     /// What to do.
@@ -52,9 +54,10 @@ struct FunctionPlan: Equatable {
     private(set) var rejected: Int?
     /// Whether the serving revision was scaled to zero and none of its replicas has been ready since.
     private var servingSleeps = false
-    private var nextID = 1
+    private var nextID: Int
 
-    init(newest: Int, serving: Int, desired: Int, isExclusive: Bool) {
+    init(newest: Int, serving: Int, desired: Int, isExclusive: Bool, firstID: Int = 1) {
+        nextID = firstID
         self.newest = newest
         self.serving = serving
         self.desired = desired
@@ -91,8 +94,14 @@ struct FunctionPlan: Equatable {
     }
 
     mutating func becameReady(_ id: Int) -> [Action] {
-        setPhase(.ready, of: id, from: [.starting])
+        setPhase(.ready, of: id, from: [.starting, .unknown])
         if ready(serving) > 0 { servingSleeps = false }
+        return reconcile()
+    }
+
+    /// It is not known whether a replica that was ready takes calls.
+    mutating func becameUnready(_ id: Int) -> [Action] {
+        setPhase(.unknown, of: id, from: [.ready])
         return reconcile()
     }
 
@@ -195,8 +204,8 @@ struct FunctionPlan: Equatable {
 
     /// Ends a replica that is one too many: a ready one when its last call has ended, however long that takes.
     private mutating func retire(_ member: Member) -> Action {
-        if member.phase == .ready {
-            setPhase(.draining, of: member.id, from: [.ready])
+        if member.phase != .starting {
+            setPhase(.draining, of: member.id, from: [.ready, .unknown])
             return .drain(id: member.id)
         }
         setPhase(.stopping, of: member.id, from: [.starting])

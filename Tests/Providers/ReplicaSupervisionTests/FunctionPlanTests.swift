@@ -2,7 +2,7 @@
 
 import Testing
 
-@testable import ProcessProvider
+@testable import ReplicaSupervision
 
 struct FunctionPlanTests {
     private func ready(_ count: Int, revision: Int = 1) -> FunctionPlan {
@@ -29,6 +29,27 @@ struct FunctionPlanTests {
         #expect(plan.published == [1])
         #expect(plan.drained(3) == [.stop(id: 3)])
         #expect(plan.ended(3).isEmpty)
+    }
+
+    @Test func `a replica of which nothing is known gets no call, and is neither replaced nor a failure`() {
+        var plan = ready(2)
+        #expect(plan.becameUnready(1).isEmpty)
+        #expect(plan.published == [2])
+        #expect(plan.becameReady(1).isEmpty)
+        #expect(plan.published.sorted() == [1, 2])
+        _ = plan.setNewest(2, isExclusive: false)
+        _ = plan.becameUnready(1)
+        #expect(plan.ended(1) == [.start(id: 5, revision: 1)])
+        #expect(plan.rejected == nil && plan.answering == 1)
+    }
+
+    @Test func `a replica of which nothing is known is drained when it is one too many: its calls may go on`() {
+        var plan = ready(2)
+        _ = plan.becameUnready(1)
+        #expect(plan.setDesired(1) == [.drain(id: 1)])
+        #expect(plan.becameReady(1).isEmpty, "too late")
+        #expect(plan.published == [2])
+        #expect(plan.drained(1) == [.stop(id: 1)])
     }
 
     @Test func `a crashed replica is replaced`() {
@@ -169,13 +190,14 @@ struct FunctionPlanTests {
         var newest = 1
         for _ in 0..<60 {
             let id = plan.members.randomElement(using: &generator)?.id ?? 0
-            switch Int.random(in: 0..<7, using: &generator) {
+            switch Int.random(in: 0..<8, using: &generator) {
             case 0: _ = plan.setDesired(Int.random(in: 0...3, using: &generator))
             case 1:
                 newest += 1
                 _ = plan.setNewest(newest, isExclusive: plan.isExclusive)
             case 2, 3: _ = plan.becameReady(id)
             case 4: _ = plan.drained(id)
+            case 6: _ = plan.becameUnready(id)
             case 5: _ = plan.ended(id)
             default: plan.holdBack(newest)
             }
@@ -186,7 +208,7 @@ struct FunctionPlanTests {
         for _ in 0..<100 {
             for member in plan.members {
                 switch member.phase {
-                case .starting: _ = plan.becameReady(member.id)
+                case .starting, .unknown: _ = plan.becameReady(member.id)
                 case .draining: _ = plan.drained(member.id)
                 case .stopping: _ = plan.ended(member.id)
                 case .ready: break

@@ -2,7 +2,7 @@
 
 import FaultModel
 import Foundation
-import FunctionModel
+package import FunctionModel
 import FunctionProcesses
 import NIOCore
 import Synchronization
@@ -12,7 +12,7 @@ import Synchronization
 /// Lines are written a tenth of a second after they came, many at once: a function that is just starting is not kept
 /// waiting for its log, and one that writes faster than the disk is slowed down by its full pipe. Only a platform that is
 /// killed loses the last of them. Whoever reads reads the files, at his own pace.
-final class FunctionLog: Sendable {
+package final class FunctionLog: Sendable {
     private struct State {
         var folder: String
         var files: [String: LogFile] = [:]
@@ -26,6 +26,7 @@ final class FunctionLog: Sendable {
         /// Nobody comes back to write: each line is written at once.
         var isClosed = false
         var isRemoved = false
+        var isLeft = false
         var knowsEarlierFiles = false
     }
 
@@ -44,20 +45,25 @@ final class FunctionLog: Sendable {
         state = Mutex(State(folder: folder))
     }
 
+    /// Whether its function is being deleted.
+    package var isLeft: Bool { state.withLock { $0.isLeft } }
+
     // MARK: Writing
 
     /// Begins to read what one process prints, from a pipe, until its other end is closed everywhere.
-    func read(_ descriptor: Int32, replica: String, lineLimit: Int?) {
+    package func read(_ descriptor: Int32, replica: String, lineLimit: Int?) {
         loop.execute { [self, loop] in
             LineReader.read(descriptor, on: loop, lineLimit: lineLimit) { [self] in add($0, replica) }
         }
     }
 
-    /// Writes a line of the platform's own.
-    func note(_ text: String, replica: String) { loop.execute { [self] in add(text, replica) } }
+    /// Writes a line, one of the platform's own or one that a home was told with its moment.
+    package func note(_ text: String, replica: String, at moment: Timestamp? = nil) {
+        loop.execute { [self] in add(text, replica, at: moment ?? .now()) }
+    }
 
-    private func add(_ text: String, _ replica: String) {
-        let line = "\(Timestamp.now().formatted(fractionDigits: 9))\t\(text)\n"
+    private func add(_ text: String, _ replica: String, at moment: Timestamp = .now()) {
+        let line = "\(moment.formatted(fractionDigits: 9))\t\(text)\n"
         let plansWriting = state.withLock { state -> Bool in
             guard !state.isRemoved else { return false }
             let waiting = state.files[replica, default: LogFile(name: replica, origin: state.origin)].add(line)
@@ -108,6 +114,7 @@ final class FunctionLog: Sendable {
     /// Moves the files away; what is written from now on is written there.
     func move(to folder: String) {
         state.withLock { state in
+            state.isLeft = true
             rename(state.folder, folder)
             state.folder = folder
         }

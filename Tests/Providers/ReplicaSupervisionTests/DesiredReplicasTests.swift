@@ -4,7 +4,7 @@ import FaultModel
 import FunctionModel
 import Testing
 
-@testable import ProcessProvider
+@testable import ReplicaSupervision
 
 /// Desired numbers of replicas on their way to the disk.
 struct DesiredReplicasTests {
