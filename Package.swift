@@ -337,7 +337,9 @@ let package = Package(
             of: "SystemAPI",
             [
                 "FaultModel", "FunctionModel", "InvocationEngine", "ProviderConformance", "ProviderContract",
-                "QueueConformance", "QueueContract", "TestSupport", httpTypes, hummingbird, logging, nioCore,
+                "QueueConformance", "QueueContract", "RemoteProvider", "SystemClient", "TestSupport", httpTypes,
+                hummingbird,
+                logging, nioCore,
             ]
         ),
         tests(

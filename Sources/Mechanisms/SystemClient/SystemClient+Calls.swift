@@ -41,7 +41,7 @@ extension SystemClient {
             headers: [("accept", "application/json")]
         )
         let bytes = try await collect(answer)
-        guard answer.status == 200 else { throw Self.fault(answer.status, bytes) }
+        guard answer.status == 200 else { throw refusal(answer.status, bytes) }
         return bytes
     }
 

@@ -200,7 +200,7 @@ extension SystemClient {
     private func open(_ path: String) async throws(PlatformFault) -> Answer {
         let headers = [(name: "accept", value: "application/x-ndjson, application/json")]
         let answer = try await send("GET", path, headers: headers, timeout: .hours(24 * 365))
-        guard answer.status == 200 else { throw Self.fault(answer.status, try await collect(answer)) }
+        guard answer.status == 200 else { throw refusal(answer.status, try await collect(answer)) }
         return answer
     }
 
@@ -254,7 +254,7 @@ extension SystemClient {
         let bytes = try await collect(answer)
         guard answer.status == 201 || answer.status == 200,
             let record = try? JSONDecoder().decode(BundleRecord.self, from: bytes)
-        else { throw Self.fault(answer.status, bytes) }
+        else { throw refusal(answer.status, bytes) }
         return record
     }
 

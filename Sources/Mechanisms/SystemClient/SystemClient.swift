@@ -58,6 +58,8 @@ public struct SystemClient: Sendable {
     private let tls: ClientTLS?
     private let http: HTTPClient
     private let timeout: TimeAmount
+    /// Whether it is a provider that is asked, by a program that asks on behalf of others.
+    private var isProvider = false
     let clock: any Clock<Duration>
 
     /// Makes a client; the HTTP client stays the caller's, who shuts it down.
@@ -92,6 +94,16 @@ public struct SystemClient: Sendable {
         self.http = http
         self.clock = clock
         self.timeout = .nanoseconds(timeout.components.seconds * 1_000_000_000)
+    }
+
+    /// The same for a program behind which others ask: what the server has against the program itself is the server's and
+    /// the program's affair, and not of those others.
+    ///
+    /// Where credentials are refused, calls throw `providerFailed` in place of `unauthorized` and `forbidden`.
+    public var asProvider: SystemClient {
+        var client = self
+        client.isProvider = true
+        return client
     }
 
     /// An HTTP client that follows no redirects; whoever makes it shuts it down.
@@ -251,7 +263,9 @@ public struct SystemClient: Sendable {
         return PlatformFault(
             .providerUnreachable,
             "There is no answer from \(baseURL).",
-            hint: "Is it running? Start it by martlet up, or name another by --gateway.",
+            hint: isProvider
+                ? "Look whether the provider runs there, and at the network in between."
+                : "Is it running? Start it by martlet up, or name another by --gateway.",
             cause: error
         )
     }
@@ -320,7 +334,7 @@ public struct SystemClient: Sendable {
         }
         let answer = try await send(method, path, headers: headers, body: content)
         let bytes = try await collect(answer, upTo: limit)
-        guard (200..<300).contains(answer.status) else { throw Self.fault(answer.status, bytes) }
+        guard (200..<300).contains(answer.status) else { throw refusal(answer.status, bytes) }
         return (bytes, answer)
     }
 
@@ -337,6 +351,20 @@ public struct SystemClient: Sendable {
         } catch {
             throw PlatformFault(.providerUnreachable, "The answer of \(baseURL) broke off.", cause: error)
         }
+    }
+
+    /// What an answer without what was asked for means to whoever asked.
+    func refusal(_ status: Int, _ body: Data) -> PlatformFault {
+        let fault = Self.fault(status, body)
+        guard isProvider, status == 401 || status == 403 else { return fault }
+        return PlatformFault(
+            .providerFailed,
+            "The provider at \(baseURL) refuses the credentials that it is asked with (status \(status)).",
+            hint:
+                "Give both sides the same basic-auth-user and basic-auth-password, in the folder of secret-mount-path or "
+                + "in the data directory, or write the provider's user and password into its address.",
+            cause: fault
+        )
     }
 
     /// The fault that an answer tells of: Martlet's own JSON, or any other's text under its status.

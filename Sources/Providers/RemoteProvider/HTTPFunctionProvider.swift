@@ -33,7 +33,7 @@ public struct HTTPFunctionProvider: FunctionProvider {
         tls: UpstreamTLS? = nil,
         warn: @escaping @Sendable (FunctionID?, String) -> Void = { _, _ in }
     ) throws(PlatformFault) {
-        self.client = client
+        self.client = client.asProvider
         self.pollInterval = pollInterval
         time = RemoteTime(clock)
         self.warn = warn

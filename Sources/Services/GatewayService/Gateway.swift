@@ -46,7 +46,7 @@ public struct Gateway: Sendable {
         handOver = HandOver(doors, work.worker, setting.streams)
         known = setting.known
         addresses = setting.addresses
-        readiness = setting.readiness
+        readiness = setting.readiness(work.table)
     }
 }
 
@@ -86,13 +86,15 @@ struct GatewaySetting: Sendable {
         evidence = DeletionEvidence(clock: clock)
     }
 
-    var readiness: Readiness {
+    func readiness(_ table: RoutingTable) -> Readiness {
         let (stopping, known, addresses, problem) = (stopping, known, addresses, asynchrony?.problem)
-        return Readiness([
+        let conditions: [Readiness.Condition] = [
             { stopping.hasBegun ? "Martlet is stopping." : nil },
             { known.value == nil ? "The provider has not told yet which functions there are." : nil },
             { addresses.value == nil ? "Martlet does not listen yet." : nil },
             { problem?().map { "Asynchronous calls cannot be kept. \($0.message)" } },
-        ])
+        ]
+        // Calls go on by the routes that are known, so no load balancer is to turn away from here.
+        return Readiness(conditions, limits: [{ table.loss.map { "\($0.fault.message) \($0.words)" } }])
     }
 }

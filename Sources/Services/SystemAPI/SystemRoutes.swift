@@ -12,7 +12,7 @@ public struct SystemRoutes: Sendable {
     private let version: ProviderInfo.Version
     private let invocationCount: @Sendable (FunctionID) -> Double
     private let awaitCallable: @Sendable (FunctionID) async -> Void
-    private let loss: @Sendable () -> RoutingTable.LostContact?
+    private let contact: ProviderContact
     private let end: EndlessAnswers
 
     /// Describes the API.
@@ -34,9 +34,12 @@ public struct SystemRoutes: Sendable {
         self.version = version
         self.invocationCount = invocationCount
         self.awaitCallable = awaitCallable
-        self.loss = loss
+        contact = ProviderContact(provider, loss: loss)
         self.end = end
     }
+
+    /// Where the API's routes are put: those that ask the provider do not wait for one that is lost.
+    package var emptyList: RouteList { RouteList(asking: contact) }
 
     /// Adds what whoever watches over the platform asks.
     package func addHealth(to routes: inout RouteList) {
@@ -50,12 +53,12 @@ public struct SystemRoutes: Sendable {
             namespace: namespace,
             invocationCount: invocationCount,
             awaitCallable: awaitCallable,
-            loss: loss
+            contact: contact
         ).addRoutes(to: &routes)
         SecretRoutes(provider: provider, namespace: namespace).addRoutes(to: &routes)
         NamespaceRoutes(provider: provider, namespace: namespace).addRoutes(to: &routes)
         LogRoutes(provider: provider, namespace: namespace, end: end).addRoutes(to: &routes)
-        InfoRoutes(provider: provider, version: version, loss: loss).addRoutes(to: &routes)
+        InfoRoutes(provider: provider, version: version, contact: contact).addRoutes(to: &routes)
         AlertRoutes(provider: provider, namespace: namespace).addRoutes(to: &routes)
         WatchRoutes(provider: provider, end: end).addRoutes(to: &routes)
         BundleRoutes(provider: provider).addRoutes(to: &routes)

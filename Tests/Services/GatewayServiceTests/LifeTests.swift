@@ -94,4 +94,10 @@ struct LifeTests {
             readiness.answer.status == 200 && readiness.answer.body == "{\"ready\":true,\"missing\":[]}\n"
         )
     }
+
+    @Test func `readiness tells of what is limited, and is no less for it`() {
+        let readiness = Readiness([{ nil }], limits: [{ "Not heard." }])
+        let body = "{\"ready\":true,\"missing\":[],\"limited\":[\"Not heard.\"]}\n"
+        #expect(readiness.answer.status == 200 && readiness.answer.body == body)
+    }
 }

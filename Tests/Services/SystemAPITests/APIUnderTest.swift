@@ -3,6 +3,7 @@
 import FunctionModel
 import HTTPTypes
 import Hummingbird
+import InvocationEngine
 import Logging
 import NIOCore
 import ProviderConformance
@@ -17,16 +18,30 @@ struct APIUnderTest {
     private let responder: RouterResponder<SystemContext>
 
     init(_ abilities: ProviderCapabilities = InMemoryProvider.usual) {
-        provider = InMemoryProvider(abilities: abilities)
-        var routes = RouteList()
+        self.init(in: InMemoryProvider(abilities: abilities), at: nil) { nil }
+    }
+
+    /// The routes over a provider elsewhere that is lost, or is not.
+    init(over remote: any FunctionProvider, loss: @escaping @Sendable () -> RoutingTable.LostContact?) {
+        self.init(in: InMemoryProvider(), at: remote, loss)
+    }
+
+    private init(
+        in provider: InMemoryProvider,
+        at remote: (any FunctionProvider)?,
+        _ loss: @escaping @Sendable () -> RoutingTable.LostContact?
+    ) {
+        self.provider = provider
         let system = SystemRoutes(
-            provider: provider,
+            provider: remote ?? provider,
             defaultNamespace: NameRule.defaultNamespace,
             version: ProviderInfo.Version(release: "test", sha: "test"),
             invocationCount: { _ in 0 },
             awaitCallable: { _ in },
+            loss: loss,
             end: end
         )
+        var routes = system.emptyList
         system.addHealth(to: &routes)
         system.addManagement(to: &routes)
         responder = routes.makeRouter(through: [FaultMiddleware()], behind: AccessGate(nil)).buildResponder()

@@ -66,7 +66,7 @@ struct ControlPlane {
             return pageRoutes?.makeResponder(settings.authenticator, logger: setting.logger) ?? NothingFound()
         }
         if listener.surfaces == [.metrics] {
-            let (metrics, readiness) = (metrics, setting.readiness)
+            let (metrics, readiness) = (metrics, setting.readiness(work.table))
             return MetricsResponder(readiness: { readiness.answer }, families: { await metrics.families() })
         }
         return HummingbirdResponder(
@@ -84,7 +84,8 @@ struct ControlPlane {
             version: setting.settings.version.release,
             invocationCount: invocationCount,
             queue: setting.asynchrony?.queue,
-            site: site
+            site: site,
+            contact: ProviderContact(setting.provider) { [table = work.table] in table.loss }
         )
     }
 
@@ -100,7 +101,7 @@ struct ControlPlane {
             version: settings.version,
             calls: setting.asynchrony.map { GatewayRoutes.Calls(queue: $0.queue, bodyLimit: $0.bodyLimit) },
             describeScaling: describe,
-            readiness: setting.readiness,
+            readiness: setting.readiness(table),
             metrics: { await metrics.families() },
             invocationCount: invocationCount,
             // A provider that is asked for its functions once a second has told of a new one by then.

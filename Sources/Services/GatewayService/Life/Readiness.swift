@@ -10,17 +10,26 @@ public struct Readiness: Sendable {
     public typealias Condition = @Sendable () -> String?
 
     private let conditions: [Condition]
+    private let limits: [Condition]
 
-    /// Made of what has to hold.
-    public init(_ conditions: [Condition]) { self.conditions = conditions }
+    /// Made of what has to hold, and of what should: what keeps no call from being served.
+    public init(_ conditions: [Condition], limits: [Condition] = []) {
+        self.conditions = conditions
+        self.limits = limits
+    }
 
     /// What is missing, a sentence each; empty where the program is ready.
     public var missing: [String] { conditions.compactMap { $0() } }
 
-    /// What `/readyz` answers: 200, or 503 with what is missing.
+    /// What `/readyz` answers: 200, or 503 with what is missing; with what is limited, where something is.
     var answer: (status: Int, body: String) {
-        let missing = missing
-        let list = missing.map { JSONText.quoted($0) }.joined(separator: ",")
-        return (missing.isEmpty ? 200 : 503, "{\"ready\":\(missing.isEmpty),\"missing\":[\(list)]}\n")
+        let (missing, limited) = (missing, limits.compactMap { $0() })
+        let rest = limited.isEmpty ? "" : ",\"limited\":\(Self.list(limited))"
+        let body = "{\"ready\":\(missing.isEmpty),\"missing\":\(Self.list(missing))\(rest)}\n"
+        return (missing.isEmpty ? 200 : 503, body)
+    }
+
+    private static func list(_ sentences: [String]) -> String {
+        "[\(sentences.map { JSONText.quoted($0) }.joined(separator: ","))]"
     }
 }

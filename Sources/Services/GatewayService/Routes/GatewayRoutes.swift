@@ -35,7 +35,8 @@ struct GatewayRoutes: Sendable {
 
     /// Those of a listener; health and readiness are told on each.
     func list(of surfaces: Set<Listener.Surface>) -> RouteList {
-        var routes = RouteList()
+        let system = system
+        var routes = system.emptyList
         system.addHealth(to: &routes)
         ReadinessRoutes(readiness: readiness).addRoutes(to: &routes)
         if surfaces.contains(.functions), calls == nil { AsyncRoutes().addCalling(to: &routes) }

@@ -19,10 +19,11 @@ struct PageRoutes: Sendable {
     /// Nil where asynchronous calls are not accepted.
     let queue: (any CallQueue)?
     let site: PageSite
+    let contact: ProviderContact
 
     /// Nothing but the page.
     var list: RouteList {
-        var routes = RouteList()
+        var routes = RouteList(asking: contact)
         routes.addLeadToPage()
         routes.add(.showPage, page)
         routes.add(.showPageStyle, style)

@@ -82,6 +82,21 @@ package enum Endpoint: CaseIterable, Sendable {
         }
     }
 
+    /// Whether it is answered by the provider alone: where that is lost there is no answer.
+    var asksProvider: Bool {
+        switch self {
+        case .listFunctions, .createFunction, .updateFunction, .deleteFunction, .showFunction, .restartFunction,
+            .scaleFunction, .readLogs, .alert, .listSecrets, .createSecret, .updateSecret, .deleteSecret,
+            .listNamespaces, .createNamespace, .createNamedNamespace, .showNamespace, .updateNamespace,
+            .deleteNamespace, .listBundles, .storeBundle, .deleteBundle, .showHealth, .showPage:
+            true
+        case .showScaling, .watch, .listCalls, .purgeCalls, .retryDeadCalls, .importCall, .showCall, .exportCall,
+            .takeCallBack, .showResult, .retryCall, .showQueue, .cancelCall, .refuseCall, .refuseCancelling, .showInfo,
+            .showReadiness, .leadToPage, .leadToPageFromPath, .leadToPageFromWithin, .showMetrics, .showPageStyle:
+            false
+        }
+    }
+
     /// What the table says of it.
     package var row: Row {
         switch self {

@@ -16,15 +16,24 @@ package struct RouteList: Sendable {
 
     private var routes: [Route] = []
 
-    /// Nothing yet.
-    package init() {}
+    private let contact: ProviderContact?
+
+    /// Nothing yet; routes that ask the provider of a contact make sure of that first.
+    package init(asking contact: ProviderContact? = nil) { self.contact = contact }
 
     /// What there is, in the order of adding.
     package var endpoints: [Endpoint] { routes.map(\.endpoint) }
 
     /// Adds a route.
     package mutating func add(_ endpoint: Endpoint, _ handler: @escaping Handler) {
-        routes.append(Route(endpoint: endpoint, handler: handler))
+        guard let contact, endpoint.asksProvider else {
+            return routes.append(Route(endpoint: endpoint, handler: handler))
+        }
+        let careful: Handler = { request, context in
+            try await contact.check()
+            return try await handler(request, context)
+        }
+        routes.append(Route(endpoint: endpoint, handler: careful))
     }
 
     /// All of it as the router has it: everything that is not open behind the gate.

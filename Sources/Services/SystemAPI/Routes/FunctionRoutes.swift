@@ -4,7 +4,6 @@ import FaultModel
 import FunctionModel
 import HTTPTypes
 import Hummingbird
-import InvocationEngine
 import ProviderContract
 
 /// `/system/functions`, `/system/function/{name}`, `/system/scale-function/{name}` (contract §8).
@@ -13,7 +12,7 @@ struct FunctionRoutes: Sendable {
     let namespace: NamespaceChoice
     let invocationCount: @Sendable (FunctionID) -> Double
     let awaitCallable: @Sendable (FunctionID) async -> Void
-    let loss: @Sendable () -> RoutingTable.LostContact?
+    let contact: ProviderContact
 
     func addRoutes(to routes: inout RouteList) {
         routes.add(.listFunctions, list)
@@ -111,25 +110,12 @@ struct FunctionRoutes: Sendable {
     private func counted(_ status: FunctionStatus) -> FunctionStatus {
         var status = status
         status.invocationCount = invocationCount(status.id)
-        if let loss = loss(), status.martlet?.reason.isEmpty == true { status.martlet?.reason = Self.words(for: loss) }
+        if let loss = contact.loss(), status.martlet?.reason.isEmpty == true { status.martlet?.reason = loss.words }
         return status
     }
 
-    /// Says of a provider that cannot be reached since when it is so.
+    /// A provider may be lost while it is asked.
     private func dated<Value>(_ ask: () async throws(PlatformFault) -> Value) async throws(PlatformFault) -> Value {
-        do throws(PlatformFault) { return try await ask() } catch {
-            guard error.code == .providerUnreachable, let loss = loss() else { throw error }
-            throw PlatformFault(
-                error.code,
-                "\(error.message) \(Self.words(for: loss))",
-                hint: error.hint,
-                retryAfterSeconds: error.retryAfterSeconds,
-                cause: error.cause
-            )
-        }
-    }
-
-    private static func words(for loss: RoutingTable.LostContact) -> String {
-        "Nothing has been heard of the functions since \(loss.since); calls go where they went."
+        do throws(PlatformFault) { return try await ask() } catch { throw contact.dated(error) }
     }
 }

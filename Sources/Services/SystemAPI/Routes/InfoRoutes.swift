@@ -11,7 +11,7 @@ import ProviderContract
 struct InfoRoutes: Sendable {
     let provider: any FunctionProvider
     let version: ProviderInfo.Version
-    let loss: @Sendable () -> RoutingTable.LostContact?
+    let contact: ProviderContact
 
     func addRoutes(to routes: inout RouteList) {
         routes.add(.showInfo, info)
@@ -19,9 +19,13 @@ struct InfoRoutes: Sendable {
 
     /// Always 200; a provider that cannot be reached is `null`.
     @Sendable private func info(_ request: Request, _ context: SystemContext) async throws -> Response {
-        let provider = try? await provider.info()
-        var info = SystemInfo(provider: provider, version: version, arch: Self.architecture)
-        info.lost = loss().map { SystemInfo.Loss(since: $0.since, reason: $0.fault.message) }
+        var told: ProviderInfo?
+        do {
+            try await contact.check()
+            told = try await provider.info()
+        } catch {}
+        var info = SystemInfo(provider: told, version: version, arch: Self.architecture)
+        info.lost = contact.loss().map { SystemInfo.Loss(since: $0.since, reason: $0.fault.message) }
         return try JSONBody.response(info)
     }
 
