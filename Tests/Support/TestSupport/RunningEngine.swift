@@ -39,7 +39,7 @@ public final class RunningEngine: Sendable {
 
     /// Starts one, with the image of the function.
     public init() async throws {
-        let number = UInt32.random(in: 0 ..< 1 << 14)
+        let number = UInt32.random(in: 0..<1 << 14)
         // Short: the path of a socket has 107 bytes.
         folder = "/tmp/martlet-engine-\(getpid())-\(number)"
         socket = "\(folder)/docker.sock"
