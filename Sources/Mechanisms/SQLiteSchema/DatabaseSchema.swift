@@ -29,18 +29,31 @@ public struct DatabaseSchema: Sendable {
     /// - Throws: the fault `badSettings` for a database that is newer than this program, which is not touched; the
     ///   database's own errors.
     public func open<Writer: DatabaseWriter>(_ path: String, _ connect: () throws -> Writer) throws -> Writer {
-        if let found = StoredVersion.read(path) { try check(found) }
+        if let found = try? StoredVersion.read(path) { try check(found) }
         let writer = try connect()
         try migrate(writer, at: path)
         return writer
     }
 
-    /// Finds out whether a database is newer than this program, without changing it and beside whoever uses it.
+    /// Finds out whether a database is newer than this program, cannot be read, or is none, without changing it and beside
+    /// whoever uses it.
     ///
-    /// Nothing where there is none yet, and where opening it says what is wrong. Blocks. - Throws: `badSettings` for one
-    /// that is newer.
+    /// Nothing where there is none yet; damage further inside is found by opening it. Blocks. - Throws: `badSettings` for
+    /// one that is newer, `storageUnavailable` for one that cannot be used.
     public func check(at path: String) throws(PlatformFault) {
-        if let found = StoredVersion.read(path) { try check(found) }
+        do {
+            if let found = try StoredVersion.read(path) { try check(found) }
+        } catch let fault as PlatformFault {
+            throw fault
+        } catch {
+            let file = path.split(separator: "/").last ?? ""
+            throw PlatformFault(
+                .storageUnavailable,
+                "The database of \(subject) (\(file)) cannot be used: \(error).",
+                hint: "Nothing was changed. Put back a copy, or move the file away.",
+                cause: error
+            )
+        }
     }
 
     private func check(_ found: Int) throws(PlatformFault) {

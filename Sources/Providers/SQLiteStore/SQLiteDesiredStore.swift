@@ -54,7 +54,7 @@ public final class SQLiteDesiredStore: DesiredStore {
         SystemFile.syncFolder((path as NSString).deletingLastPathComponent)
     }
 
-    /// Finds out whether the file is newer than this program, beside whoever uses it.
+    /// Finds out whether the file is newer than this program, cannot be read or is not a database, beside whoever uses it.
     ///
     /// Blocks. - Throws: as `open` for one that is.
     public static func check(at path: String) throws(PlatformFault) { try schema.check(at: path) }

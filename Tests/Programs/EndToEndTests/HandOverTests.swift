@@ -174,6 +174,30 @@ struct HandOverTests {
         #expect(await second.stop() == 0)
     }
 
+    @Test func `a gateway alone listens on the socket that a service manager gives it`() async throws {
+        let platform = try await start()
+        let script = """
+            import os, socket, sys
+            kept = socket.socket()
+            kept.bind(("127.0.0.1", 0))
+            kept.listen()
+            print("kept", kept.getsockname()[1], flush=True)
+            os.dup2(kept.fileno(), 3)
+            os.set_inheritable(3, True)
+            os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1", LISTEN_FDNAMES="martlet-api")
+            os.execv(sys.argv[1], sys.argv[1:])
+            """
+        let gateway = try await RunningMartlet(
+            ["gateway"],
+            dataDirectory: folder.path,
+            arguments: ["--provider-url", "http://127.0.0.1:\(platform.port)/"],
+            launcher: ["/usr/bin/env", "python3", "-c", script]
+        )
+        #expect(gateway.startText.contains("kept \(gateway.port)\n"), "\(gateway.startText)")
+        #expect(await gateway.stop() == 0)
+        #expect(await platform.stop() == 0)
+    }
+
     @Test func `a service manager keeps the sockets of whoever is the service, and no others`() async throws {
         let path = folder.path + "/notify"
         let manager = try NotifySocket(path: path)

@@ -134,3 +134,12 @@ int martlet_peer(int socket, uid_t *_Nonnull user, pid_t *_Nonnull process);
 
 /// Waits for who connects to a socket that listens; a descriptor that is close-on-exec, or -1.
 int martlet_accept(int socket);
+
+/// Replaces the program of this process; descriptors are its 3 and following, at most MARTLET_MESSAGE_DESCRIPTORS, and
+/// nothing else stays open but the first three. Returns only where it fails: -1, and this process should end.
+int martlet_restart(
+    const char *_Nonnull program,
+    char *_Nullable const *_Nonnull arguments,
+    const int *_Nonnull descriptors,
+    size_t count
+);

@@ -74,7 +74,9 @@ struct GatewayCommand: AsyncParsableCommand {
                 listeners: try front.listeners(settings),
                 directory: queue?.directory,
                 credentials: credentials,
-                listensAtOnce: true
+                listensAtOnce: true,
+                inherited: ServiceSockets.take(),
+                keepsSockets: ServiceNotification.isHeard
             ),
             provider: remote.provider,
             counts: try queue.map { try log.counts(in: $0.directory) },
@@ -101,7 +103,10 @@ struct GatewayCommand: AsyncParsableCommand {
             log.say("The gateway is ready at \(url), \(who)\(management)\(socket)\(page)")
             ServiceNotification.ready()
         }
-        try await program.run(keeping + gateway.services + [telling])
+        let sockets = BackgroundWork(after: gateway.addresses) { _ in
+            await ServiceNotification.keepSockets(of: gateway, unless: program.stopping)
+        }
+        try await program.run(keeping + gateway.services + [sockets, telling])
     }
 }
 

@@ -13,7 +13,8 @@ import Synchronization
 /// Lets another `martlet up` on the same data directory take this one's place, without a call's being dropped.
 ///
 /// One writer at every moment: the successor opens the stores when they are closed here. Until then whatever goes wrong
-/// leaves this one serving; from then on it ends, with a failure where the successor had one before it was ready.
+/// leaves this one serving. From then on it ends; where the successor has ended before it was ready, this one begins anew
+/// in its process, on its sockets, where clients have waited meanwhile.
 struct HandOverService: Service {
     let directory: DataDirectory
     let generation: Generation
@@ -33,6 +34,8 @@ struct HandOverService: Service {
         let socket: MessageSocket
         let process: Int32
         let mail: HandOverMail
+        /// What clients wait on, should it end before it is ready.
+        let listeners: [HandOver.Listening]
     }
 
     /// Whether something is so, which one at a time can make so.
@@ -53,10 +56,24 @@ struct HandOverService: Service {
             try? await gracefulShutdown()
             return
         }
-        let isReady = await successor.socket.next(within: HandOverProtocol.patience)?.text == HandOverProtocol.ready
+        let isReady = await isReady(successor)
+        if isReady { for listener in successor.listeners { close(listener.socket) } }
         try? await gracefulShutdown()
         // Open until everything else has ended, which the successor takes for the end of this process.
         try await end(with: successor, isReady: isReady)
+    }
+
+    /// Whether it has said so; false where it has ended before, which is waited for: until then the stores are its own.
+    private func isReady(_ successor: Successor) async -> Bool {
+        while true {
+            let word = await successor.socket.next(within: HandOverProtocol.patience)?.text
+            if word == HandOverProtocol.ready { return true }
+            if successor.socket.hasEnded { return false }
+            logger.warning(
+                "the Martlet that takes over is not ready yet: calls wait until it is, or has ended",
+                metadata: ["process": "\(successor.process)"]
+            )
+        }
     }
 
     /// Waits for one that takes over; nil where the program ends before.
@@ -92,14 +109,14 @@ struct HandOverService: Service {
         }
         candidate.send(.init(HandOverProtocol.heard))
         // What is left of the run before has the names that a successor would use.
-        guard await isAlone.reached() != nil, try await offer(to: candidate) else {
+        guard await isAlone.reached() != nil, let listeners = try await offer(to: candidate) else {
             isTaken.lower()
             return nil
         }
         logger.notice("another Martlet takes over", metadata: ["process": "\(process)"])
         let mail = await letGo(to: candidate)
         isHandedOver.reach(())
-        return Successor(socket: candidate, process: process, mail: mail)
+        return Successor(socket: candidate, process: process, mail: mail, listeners: listeners)
     }
 
     /// The process of one that may take over; others are told that they may not.
@@ -113,25 +130,24 @@ struct HandOverService: Service {
         return nil
     }
 
-    /// Stops accepting, and hands out the sockets; false where the other one gives up.
-    private func offer(to candidate: MessageSocket) async throws -> Bool {
+    /// Stops accepting, and hands out the sockets, which are returned; nil where the other one gives up.
+    private func offer(to candidate: MessageSocket) async throws -> [HandOver.Listening]? {
         // It may have waited for long.
-        guard !candidate.hasEnded else { return false }
+        guard !candidate.hasEnded else { return nil }
         let listeners = await gateway.handOver.stopListening()
         let names = listeners.map(\.role.rawValue).joined(separator: " ")
         let offer = "\(HandOverProtocol.listeners) \(generation.other.rawValue) \(names)"
         candidate.send(.init(offer, listeners.map(\.socket)))
         if await candidate.next(within: HandOverProtocol.goPatience)?.text == HandOverProtocol.go {
-            for listener in listeners { close(listener.socket) }
-            return true
+            return listeners
         }
         guard !program.stopping.hasBegun else {
             for listener in listeners { close(listener.socket) }
-            return false
+            return nil
         }
         logger.warning("another Martlet gave up before it took over; this one serves on")
         try await gateway.handOver.takeBack(listeners)
-        return false
+        return nil
     }
 
     /// Gives up everything that has one owner; connections go on to go over by what is returned.
@@ -147,18 +163,29 @@ struct HandOverService: Service {
 
     /// Ends when everything has gone over.
     private func end(with successor: Successor, isReady: Bool) async throws {
-        guard isReady else {
-            throw PlatformFault(
-                .internalError,
-                "The Martlet that took over ended before it was ready.",
-                hint: "Its output says why. Start Martlet again."
-            )
-        }
+        guard isReady else { throw ProgramRestart(listeners: successor.listeners) }
         let lost = await successor.mail.lost()
         if lost > 0 {
             logger.warning("connections at rest were closed: nobody took them over", metadata: ["count": "\(lost)"])
         }
         ServiceNotification.mainProcess(successor.process)
+    }
+}
+
+/// A program is to begin anew in its process, since the one that was to take its place has ended.
+struct ProgramRestart: Error {
+    /// On which clients wait.
+    let listeners: [HandOver.Listening]
+
+    /// Returns only where it fails.
+    func carryOut() -> PlatformFault {
+        printError("The Martlet that took over ended before it was ready: this one starts again.")
+        let code = ProcessRestart.begin(with: listeners.map { (ServiceSockets.name($0.role), $0.socket) })
+        return PlatformFault(
+            .internalError,
+            "Martlet cannot start again: \(String(cString: strerror(code))).",
+            hint: "Start it."
+        )
     }
 }
 
@@ -179,6 +206,8 @@ enum HandOverProtocol {
     static let stores = "stores"
     static let ready = "ready"
     static let refused = "refused"
+    /// When whoever waits for a word says so, in milliseconds.
+    static let silence: Int32 = 2_000
     /// How long the other one may take for its first word, in milliseconds: it has nothing to do before.
     static let firstPatience: Int32 = 10_000
     /// How long it may take for what it says when it has found nothing wrong: nobody accepts meanwhile.

@@ -115,10 +115,7 @@ struct Platform: Sendable {
         if predecessor == nil { ServiceNotification.ready() } else { ServiceNotification.readyInPlaceOfAnother() }
         // Nobody is heard as long as another process is the service.
         guard await isAlone.reached() != nil else { return }
-        let listeners = await gateway.handOver.listeners()
-        // At the end they are closed one by one: what is kept stays kept.
-        if !program.stopping.hasBegun { ServiceNotification.keep(listeners) }
-        for listener in listeners { close(listener.socket) }
+        await ServiceNotification.keepSockets(of: gateway, unless: program.stopping)
     }
 
     /// The program that comes after this one; the last to end.

@@ -55,6 +55,7 @@ struct Predecessor: Sendable {
         guard program.end.value == nil else { throw cancellation }
         socket.send(.init(HandOverProtocol.go))
         guard let connections = await connections(socket) else {
+            guard socket.hasEnded else { throw silence(of: socket) }
             throw PlatformFault(.conflict, "The Martlet that runs on this data directory ended while it was relieved.")
         }
         return Predecessor(generation: generation, listeners: listeners, socket: socket, connections: connections)
@@ -81,15 +82,24 @@ struct Predecessor: Sendable {
         return (generation, InheritedSockets(sockets))
     }
 
-    /// What it says next, unless a signal comes.
+    /// What it says next, unless a signal comes; that it is waited for is told.
     private static func word(
         _ socket: MessageSocket,
         within milliseconds: Int32,
         _ program: ServingProgram
     ) async throws(PlatformFault) -> MessageSocket.Message {
-        let message = await program.untilEnd { await socket.next(within: milliseconds) }
-        guard let message else { throw program.end.value == nil ? refusal : cancellation }
-        return message
+        let message = await program.untilEnd {
+            if let early = await socket.next(within: HandOverProtocol.silence) { return early }
+            guard !socket.hasEnded, program.end.value == nil else { return nil }
+            program.log.warn(
+                "Waiting for process \(process(of: socket)), which runs on this data directory, to make room: "
+                    + "\(milliseconds / 1000) s at most."
+            )
+            return await socket.next(within: milliseconds - HandOverProtocol.silence)
+        }
+        if let message { return message }
+        guard program.end.value == nil else { throw cancellation }
+        throw socket.hasEnded ? refusal : silence(of: socket)
     }
 
     /// What it gives away until it has given up the stores; nil where it ends before.
@@ -106,6 +116,18 @@ struct Predecessor: Sendable {
         PlatformFault(
             .shuttingDown,
             "Stopped before it took over: the Martlet that runs on this data directory serves on."
+        )
+    }
+
+    private static func process(of socket: MessageSocket) -> String { socket.peer.map { "\($0.process)" } ?? "unknown" }
+
+    private static func silence(of socket: MessageSocket) -> PlatformFault {
+        let process = process(of: socket)
+        return PlatformFault(
+            .conflict,
+            "The Martlet that runs on this data directory, process \(process), does not answer.",
+            hint: "Nothing was changed. It may be stopped (kill -CONT \(process) lets it go on) or hang: then end it, "
+                + "and start without --replace."
         )
     }
 

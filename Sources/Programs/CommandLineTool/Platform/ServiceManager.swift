@@ -19,10 +19,18 @@ enum ServiceNotification {
     /// Another process is the service from now on.
     static func mainProcess(_ process: Int32) { send("MAINPID=\(process)") }
 
+    /// Gives a gateway's sockets to the service manager, unless the program ends already.
+    static func keepSockets(of gateway: Gateway, unless stopping: Stopping) async {
+        let listeners = await gateway.handOver.listeners()
+        // At the end they are closed one by one: what is kept stays kept.
+        if !stopping.hasBegun { keep(listeners) }
+        for listener in listeners { close(listener.socket) }
+    }
+
     /// Gives sockets to the service manager, which keeps them open until the next start of the service.
     ///
     /// What it has kept before goes: with other settings it would hold ports with nobody behind them.
-    static func keep(_ listeners: [HandOver.Listening]) {
+    private static func keep(_ listeners: [HandOver.Listening]) {
         for role in ListenerRole.allCases { send("FDSTOREREMOVE=1\nFDNAME=\(ServiceSockets.name(role))") }
         for (role, socket) in listeners { send("FDSTORE=1\nFDNAME=\(ServiceSockets.name(role))", [socket]) }
     }

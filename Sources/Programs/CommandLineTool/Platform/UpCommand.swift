@@ -25,7 +25,12 @@ struct UpCommand: AsyncParsableCommand {
 
     @OptionGroup var own: SettingFlags<StackFlags>
 
-    @Flag(help: "Take the place of the Martlet that runs on the data directory, without dropping a call.")
+    @Flag(
+        help: """
+            Take the place of the Martlet that runs on the data directory. No call is refused; one that lasts longer than \
+            that Martlet's drain-timeout is cut.
+            """
+    )
     var replace = false
 
     func run() async throws {

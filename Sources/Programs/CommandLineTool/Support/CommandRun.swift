@@ -9,11 +9,18 @@ import ProcessControl
 func runCommand(_ work: () async throws -> Void) async throws {
     do {
         try await work()
+    } catch let restart as ProgramRestart {
+        throw end(by: restart.carryOut())
     } catch let fault as PlatformFault {
-        printError(fault.message)
-        if let hint = fault.hint { printError(hint) }
-        throw ExitCode(FaultTable.row(for: fault.code).exitCode)
+        throw end(by: fault)
     }
+}
+
+/// Says what is wrong; the exit code that stands for it.
+private func end(by fault: PlatformFault) -> ExitCode {
+    printError(fault.message)
+    if let hint = fault.hint { printError(hint) }
+    return ExitCode(FaultTable.row(for: fault.code).exitCode)
 }
 
 /// Writes a line to standard error.
