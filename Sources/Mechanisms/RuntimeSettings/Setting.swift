@@ -107,7 +107,8 @@ public struct SettingReading: Sendable {
 
     /// The text for people to read: users and passwords in addresses are left out.
     public var shown: String {
-        guard isAddress || text.contains("://") else { return text }
+        guard isAddress || text.contains("://") else { return ServerURL.withoutLogin(text) }
+        guard UnixURL(text) == nil else { return text }
         let parts = text.split(separator: ",", omittingEmptySubsequences: false).map { $0.drop { $0 == " " } }
         // Else a comma may be part of a password.
         let isList = parts.allSatisfy { $0.contains("://") }

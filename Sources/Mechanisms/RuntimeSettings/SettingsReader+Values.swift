@@ -135,7 +135,7 @@ extension SettingsReader {
 
     /// `words` are of what else it may be.
     private mutating func checkedURL(_ setting: Setting, _ text: String, or words: String = "") -> String {
-        guard let server = ServerURL(text), server.query == nil else {
+        guard let server = ServerURL(text), server.query == nil, !server.hasMisplacedLogin else {
             return refuse(setting.name, "is not a URL, as http://HOST:PORT with a port from 1 to 65535\(words)", text)
         }
         return text

@@ -79,7 +79,7 @@ public struct SystemClient: Sendable {
         clock: any Clock<Duration> = ContinuousClock()
     ) {
         let url = baseURL.hasSuffix("/") ? String(baseURL.dropLast()) : baseURL
-        let target = ServerURL(url)
+        let target = ServerURL(url).flatMap { $0.hasMisplacedLogin ? nil : $0 }
         let own = target?.login
         let socket = UnixURL(url)
         self.baseURL =

@@ -77,7 +77,7 @@ public struct RemoteSettings: SettingsSection {
         }
         throw PlatformFault(
             .badSettings,
-            "The file \(file) \(why).",
+            "The file \(NameRule.printable(file)) \(why).",
             hint: "Name another one by --\(setting)."
         )
     }

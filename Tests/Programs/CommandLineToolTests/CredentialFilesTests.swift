@@ -24,7 +24,8 @@ struct CredentialFilesTests {
 
     @Test func `a folder that others keep is not made`() {
         let files = CredentialFiles(folder: folder.path + "/secrets", isOwn: false)
-        #expect(throws: PlatformFault.self) { try files.readOrMake() }
+        let fault = #expect(throws: PlatformFault.self) { try files.readOrMake() }
+        #expect(fault?.code == .badSettings && fault?.message.contains("secret-mount-path") == true, "\(fault as Any)")
         #expect(!FileManager.default.fileExists(atPath: files.folder))
     }
 

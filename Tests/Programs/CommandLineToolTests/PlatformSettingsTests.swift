@@ -214,6 +214,9 @@ struct PlatformSettingsTests {
         ("functions-provider-url", "http://user:pa/secret@h", "http://***@h"),
         ("functions-provider-url", "http://user:12?secret@h", "http://***@h"),
         ("functions-provider-url", "http://user:secret", "http://***"),
+        ("functions-provider-url", "http//a:secret@h", "***@h"),
+        ("functions-provider-url", "http:/a:secret@h", "***@h"),
+        ("functions-provider-url", "http://http://a:secret@h", "http://***@h"),
         ("gateway-url", "user:secret@h:8080", "***@h:8080"), ("prometheus-host", "u:secret@h", "***@h"),
         ("public-url", "http://h:65536", "http://h:65536"),
     ]) func `a password is not shown of what is no address either`(name: String, text: String, shown: String) {

@@ -2,6 +2,7 @@
 
 import FaultModel
 import Foundation
+import FunctionModel
 import ReplicaSupervision
 import SystemAPI
 import SystemClient
@@ -20,7 +21,7 @@ struct CredentialFiles {
     /// Blocks.
     func readOrMake() throws(PlatformFault) -> Credentials {
         // What others keep elsewhere is theirs to make: a folder that is missing is a name that is wrong.
-        if isOwn { try DataDirectory.makeFolder(folder) }
+        if isOwn { try DataDirectory.makeFolder(folder) } else { try checkFolder() }
         if !FileManager.default.fileExists(atPath: userPath) {
             try DurableFile.write(Data("admin\n".utf8), to: userPath, mode: 0o600)
         }
@@ -29,6 +30,18 @@ struct CredentialFiles {
         }
         let advice = "Remove it to have a new one made, or start with --no-auth."
         return Credentials(user: try read(userPath, advice), password: try read(passwordPath, advice))
+    }
+
+    private func checkFolder() throws(PlatformFault) {
+        var isFolder: ObjCBool = false
+        guard !FileManager.default.fileExists(atPath: folder, isDirectory: &isFolder) || !isFolder.boolValue else {
+            return
+        }
+        throw PlatformFault(
+            .badSettings,
+            "The setting secret-mount-path names \(NameRule.printable(folder)), which is no folder.",
+            hint: "Name the folder of basic-auth-user and basic-auth-password by it, or leave it out."
+        )
     }
 
     /// Both as a client needs them.

@@ -57,6 +57,6 @@ struct StartText {
     private static func open(_ listeners: ListenerSettings) -> [String] {
         guard listeners.tlsFiles == nil else { return [] }
         let hosts = listeners.pagePort == nil || listeners.pageHost == listeners.host ? [] : [listeners.pageHost]
-        return ([listeners.host] + hosts).filter { !["127.0.0.1", "::1", "localhost"].contains($0) }
+        return ([listeners.host] + hosts).filter { !ListenerSettings.isOnlyHere($0) }
     }
 }

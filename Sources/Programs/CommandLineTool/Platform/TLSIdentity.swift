@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import FaultModel
+import FunctionModel
 import Logging
 import NIOCore
 import NIOSSL
@@ -53,7 +54,7 @@ final class TLSIdentity: Sendable {
         do { return try NIOSSLContext(configuration: configuration) } catch {
             throw PlatformFault(
                 .badSettings,
-                "The certificate \(files.certificate) and the key \(files.key) do not belong together.",
+                "The certificate \(NameRule.printable(files.certificate)) and the key \(NameRule.printable(files.key)) do not belong together.",
                 hint: "Name both by --tls-cert and --tls-key.",
                 cause: error
             )
@@ -68,7 +69,7 @@ final class TLSIdentity: Sendable {
     ) -> PlatformFault {
         PlatformFault(
             .badSettings,
-            "The \(what) \(file) cannot be read, or is not PEM.",
+            "The \(what) \(NameRule.printable(file)) cannot be read, or is not PEM.",
             hint: "Name another one by --\(setting).",
             cause: error
         )

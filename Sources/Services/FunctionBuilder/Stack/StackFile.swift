@@ -54,7 +54,7 @@ public struct StackFile: Sendable {
         guard let text = try? String(contentsOfFile: path, encoding: .utf8) else {
             throw PlatformFault(
                 .notFound,
-                "There is no stack file \(path).",
+                "There is no stack file \(ServerURL.withoutLogin(path)).",
                 hint: "Name one by --file, or make one: martlet new NAME --lang python3"
             )
         }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 public import FaultModel
+import FunctionModel
 public import NIOCore
 
 /// Which one of a gateway's listeners: the name by which its socket is handed on.
@@ -15,6 +16,9 @@ public enum ListenerRole: String, Sendable, CaseIterable {
     case metrics
     /// The page for people.
     case page
+
+    /// By which flag another host is chosen.
+    var hostFlag: String { self == .page ? "--ui-host" : "--host" }
 
     /// By which flag another address is chosen.
     var flag: String {
@@ -52,7 +56,7 @@ public struct Listener: Sendable {
         /// As people write it.
         public var description: String {
             switch self {
-            case .tcp(let host, let port): "\(host):\(port)"
+            case .tcp(let host, let port): "\(NameRule.printable(host)):\(port)"
             case .unix(let path, _): path
             }
         }
@@ -124,6 +128,6 @@ extension Listener {
         guard case (.tcp(let host, let port), .tcp(let otherHost, let otherPort)) = (address, other.address) else {
             return false
         }
-        return port == otherPort && (host == otherHost || [host, otherHost].contains(where: HostName.isAnywhere))
+        return port == otherPort && HostName.mayMeet(host, otherHost)
     }
 }

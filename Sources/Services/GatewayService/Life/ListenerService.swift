@@ -50,15 +50,28 @@ extension Listener {
     func conflict(_ cause: any Error) -> PlatformFault {
         PlatformFault(
             .conflict,
-            "Martlet cannot listen on \(address): \(Self.words(for: cause)).",
-            hint: "Choose another \(address.port == nil ? "path" : "port") by \(role.flag), or stop what uses it.",
-            cause: cause
+            "Martlet cannot listen on \(address): \(words(for: cause)).",
+            hint: isOfHost(cause)
+                ? "Name an address of this machine by \(role.hostFlag), as 127.0.0.1 or 0.0.0.0."
+                : "Choose another \(address.port == nil ? "path" : "port") by \(role.flag), or stop what uses it.",
+            // Others repeat the host, where a password may have got by mistake.
+            cause: cause as? IOError
         )
     }
 
-    private static func words(for error: any Error) -> String {
-        guard let error = error as? IOError else { return "\(error)" }
-        return String(cString: strerror(error.errnoCode)).lowercased()
+    /// Whether the host is what is wrong: a name that is nobody's, or the address of another machine.
+    private func isOfHost(_ error: any Error) -> Bool {
+        guard case .tcp = address else { return false }
+        guard let error = error as? IOError else {
+            return error is SocketAddressError || error is SocketAddressError.UnknownHost
+        }
+        return [EADDRNOTAVAIL, EAFNOSUPPORT].contains(error.errnoCode)
+    }
+
+    private func words(for error: any Error) -> String {
+        if let error = error as? IOError { return String(cString: strerror(error.errnoCode)).lowercased() }
+        // What NIO says of a name repeats it.
+        return isOfHost(error) ? "there is no such host" : "\(error)"
     }
 }
 

@@ -29,26 +29,30 @@ package struct ProviderContact: Sendable {
     ///
     /// - Throws: `providerUnreachable` where it is not heard and does not answer either.
     package func check() async throws(PlatformFault) {
-        guard let loss = loss(), await !answers() else { return }
+        guard let loss = loss(), let found = await problem(or: loss.fault) else { return }
         throw PlatformFault(
             .providerUnreachable,
-            "\(loss.fault.message) \(loss.words)",
-            hint: loss.fault.hint,
+            "\(found.message) \(loss.words)",
+            hint: found.hint,
             retryAfterSeconds: Self.pauseSeconds,
-            cause: loss.fault.cause
+            cause: found.cause
         )
     }
 
-    private func answers() async -> Bool {
-        await withTaskGroup(of: Bool.self) { group in
-            group.addTask { [provider] in (try? await provider.checkHealth()) != nil }
+    /// What keeps the provider from answering now; what it was lost by where it says nothing, nil where it answers.
+    private func problem(or silence: PlatformFault) async -> PlatformFault? {
+        await withTaskGroup(of: PlatformFault?.self) { group in
+            group.addTask { [provider] in
+                do throws(PlatformFault) { try await provider.checkHealth() } catch { return error }
+                return nil
+            }
             group.addTask { [clock] in
                 // Cancelled when the provider was faster.
                 try? await clock.sleep(for: Self.patience)
-                return false
+                return silence
             }
             defer { group.cancelAll() }
-            return await group.next() ?? false
+            return await group.next() ?? silence
         }
     }
 

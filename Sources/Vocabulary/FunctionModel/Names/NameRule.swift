@@ -59,8 +59,9 @@ public enum NameRule {
         !text.isEmpty && text.utf8.allSatisfy((UInt8(ascii: "A")...UInt8(ascii: "Z")).contains)
     }
 
-    /// A text from outside, cut and cleaned so that it can stand in a sentence.
+    /// A text from outside, cut and cleaned so that it can stand in a sentence; what may be a password is left out.
     public static func printable(_ text: String) -> String {
+        let text = ServerURL.withoutLogin(text)
         let cleaned = text.unicodeScalars.prefix(80).map { $0.value < 0x20 || $0.value == 0x7f ? "?" : String($0) }
         return cleaned.joined() + (text.unicodeScalars.count > 80 ? "…" : "")
     }

@@ -12,6 +12,17 @@ extension ServerURL {
         return scheme.isEmpty || hasPort(rest) ? text : scheme + "***"
     }
 
+    /// Any text from outside, as people may see it: without what may be a user and a password in it.
+    ///
+    /// Where an address is mistyped, or has got into another's place, there is no telling where a password begins.
+    public static func withoutLogin(_ text: String) -> String {
+        guard let at = text.lastIndex(of: "@"), text[..<at].contains(":") else { return text }
+        return UnixURL(text) == nil ? text[..<endOfScheme(text)] + "***" + text[at...] : text
+    }
+
+    /// Whether a user and a password have got into the path, as in `http:/USER:PASSWORD@HOST`.
+    public var hasMisplacedLogin: Bool { Self.withoutLogin(path) != path }
+
     /// Whether what stands in the place of a port, if anything, is a number.
     private static func hasPort(_ rest: Substring) -> Bool {
         let place = rest.prefix { $0 != "/" && $0 != "?" && $0 != "#" }

@@ -102,7 +102,7 @@ extension SpecReader {
         for (place, name) in names.prefix(Self.toldNames) {
             note(
                 "There is no \(place) \(NameRule.printable(name)).",
-                hint: NearestName.of(name, in: known).map { "The nearest that there is: \($0)." }
+                hint: NearestName.of(name, in: known, within: 3).map { "The nearest that there is: \($0)." }
             )
         }
     }
