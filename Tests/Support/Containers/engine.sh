@@ -20,7 +20,7 @@ engine=$$
     tail --pid="$engine" -f /dev/null
     ip link delete "$bridge"
     until rm -rf "$folder" 2>/dev/null; do sleep 0.1; done
-    find /sys/fs/cgroup -depth -path "*/$group*" -type d -exec rmdir {} +
+    find /sys/fs/cgroup -depth \( -name "$group" -o -path "*/$group/*" \) -type d -exec rmdir {} +
 ) >/dev/null 2>&1 </dev/null &
 
 # Images that are not here are looked for at a proxy that is not there: no test waits for a registry in the world.
