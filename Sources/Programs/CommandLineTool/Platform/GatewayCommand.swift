@@ -102,11 +102,9 @@ struct GatewayCommand: AsyncParsableCommand {
             let socket = listeners.socket.map { "\n  Socket    \($0.path)" } ?? ""
             log.say("The gateway is ready at \(url), \(who)\(management)\(socket)\(page)")
             ServiceNotification.ready()
-        }
-        let sockets = BackgroundWork(after: gateway.addresses) { _ in
             await ServiceNotification.keepSockets(of: gateway, unless: program.stopping)
         }
-        try await program.run(keeping + gateway.services + [sockets, telling])
+        try await program.run(keeping + gateway.services + [telling])
     }
 }
 
