@@ -119,9 +119,11 @@ let package = Package(
             .programs,
             "CommandLineTool",
             [
-                "AutoscalerService", "FaultModel", "FunctionBuilder", "FunctionModel", "GatewayService",
+                "AutoscalerService", "DockerProvider", "FaultModel", "FunctionBuilder", "FunctionModel",
+                "GatewayService",
                 "InvocationEngine",
-                "InvocationWorker", "JetStreamQueue", "ProcessControl", "ProcessProvider", "ReplicaSupervision",
+                "InvocationWorker", "JetStreamQueue", "ProcessControl", "ProcessProvider", "ProviderContract",
+                "ReplicaSupervision",
                 "PrometheusClient", "QueueContract", "RemoteProvider", "RuntimeSettings", "SQLiteQueue", "SQLiteSchema",
                 "SQLiteStore", "SystemAPI", "SystemClient",
                 "Telemetry",
@@ -200,7 +202,10 @@ let package = Package(
         module(
             .providers,
             "DockerProvider",
-            ["FaultModel", "FunctionModel", "ProviderContract", "RuntimeSettings"]
+            [
+                "DockerEngineClient", "FaultModel", "FunctionModel", "FunctionProcesses", "ProcessControl",
+                "ProviderContract", "ReplicaSupervision", "RuntimeSettings", "StoreContract", logging, nioCore,
+            ]
         ),
         module(
             .providers,
@@ -279,6 +284,13 @@ let package = Package(
             [
                 "FaultModel", "FunctionModel", "TLSClient", httpClient, nioCore, nioFoundation, nioHTTP1, nioPosix,
                 nioSSL,
+            ]
+        ),
+        module(
+            .mechanisms,
+            "DockerEngineClient",
+            [
+                "FaultModel", "FunctionModel", "TLSClient", httpClient, nioCore, nioFoundation, nioHTTP1, nioPosix,
             ]
         ),
         module(.mechanisms, "TLSClient", ["FaultModel", "FunctionModel", nioCore, nioPosix, nioSSL]),
@@ -376,18 +388,19 @@ let package = Package(
         tests(
             .providers,
             of: "DockerProvider",
-            ["FaultModel", "FunctionModel", "ProviderContract", "TestSupport"]
+            [
+                "DockerEngineClient", "FaultModel", "FunctionModel", "ProviderContract",
+                "TestSupport",
+            ]
         ),
         tests(.providers, of: "ProviderContract", ["FaultModel", "FunctionModel", "TestSupport"]),
         tests(
             .providers,
             of: "ProviderConformance",
             [
-                "FaultModel", "FunctionModel", "GatewayService", "InvocationEngine", "ProcessProvider",
-                "ReplicaSupervision",
-                "ProviderContract", "RemoteProvider", "SQLiteStore", "SystemClient", "TestSupport", lifecycle, logging,
-                nioCore,
-                nioPosix,
+                "DockerProvider", "FaultModel", "FunctionModel", "GatewayService", "InvocationEngine",
+                "ProcessProvider", "ProviderContract", "RemoteProvider", "ReplicaSupervision", "RuntimeSettings",
+                "SQLiteStore", "SystemClient", "TestSupport", lifecycle, logging, nioCore, nioPosix,
             ]
         ),
         tests(
@@ -438,6 +451,7 @@ let package = Package(
             of: "FunctionProcesses",
             ["FunctionModel", "ProcessControl", "ProviderContract", "TestSupport", nioCore, nioPosix]
         ),
+        tests(.mechanisms, of: "DockerEngineClient", ["FaultModel", "FunctionModel", nioCore]),
         tests(.mechanisms, of: "SQLiteSchema", ["FaultModel", "TestSupport", sqlite]),
         tests(.mechanisms, of: "ScalingPolicy", ["FunctionModel", "TestSupport"]),
         tests(.mechanisms, of: "PrometheusClient", ["FaultModel", "ProcessControl", "TestSupport"]),

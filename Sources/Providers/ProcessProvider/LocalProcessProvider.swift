@@ -33,7 +33,4 @@ extension SupervisingProvider where Home == ProcessHome {
             ProcessHome(parts, platformURL: settings.platformURL, requiresLimits: settings.requiresLimits)
         }
     }
-
-    /// Whether the system enforces limits of memory, CPU and processes.
-    package nonisolated var limitsAreEnforced: Bool { home.limitsAreEnforced }
 }

@@ -18,7 +18,7 @@ package struct ProcessHome: ReplicaHome {
     /// What `info` says.
     package var names: (provider: String, orchestration: String) { ("martlet-process", "process") }
     /// Whether the system enforces limits of memory, CPU and processes.
-    let limitsAreEnforced: Bool
+    package let limitsAreEnforced: Bool
 
     let parts: ReplicaParts
     let shared: SupervisionParts

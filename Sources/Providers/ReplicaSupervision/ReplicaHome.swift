@@ -76,6 +76,9 @@ package protocol ReplicaHome: Sendable {
     /// Whether all limits that it asks for are kept here.
     func keepsLimits(of revision: Revision) -> Bool
 
+    /// Whether limits of memory, CPU and processes are kept here.
+    var limitsAreEnforced: Bool { get }
+
     /// Whether nobody on this machine has the port, which only one replica can have.
     func canHavePort(_ port: Int) -> Bool
 

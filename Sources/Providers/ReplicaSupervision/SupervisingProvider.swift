@@ -58,6 +58,9 @@ package actor SupervisingProvider<Home: ReplicaHome>: FunctionProvider {
     /// The home's own.
     package nonisolated var images: (any ImageFacet)? { home.images(of: self) }
 
+    /// Whether limits of memory, CPU and processes are enforced.
+    package nonisolated var limitsAreEnforced: Bool { home.limitsAreEnforced }
+
     /// See the contract's `unownedExecutor`.
     package nonisolated var unownedExecutor: UnownedSerialExecutor { parts.loop.executor.asUnownedSerialExecutor() }
 

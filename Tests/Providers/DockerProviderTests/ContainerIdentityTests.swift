@@ -10,7 +10,8 @@ struct ContainerIdentityTests {
         instance: "3f2a91c0-5d1e-4a57-9c55-d5a7f4ee0a01",
         function: FunctionID(name: "shop-1", namespace: "openfaas-fn"),
         revision: 12,
-        replica: "shop-1-12-3"
+        replica: "shop-1-12-3",
+        generation: "even"
     )
 
     @Test func `a replica is found again by the labels of its container`() {
@@ -27,6 +28,7 @@ struct ContainerIdentityTests {
 
     @Test(arguments: [
         "com.martlet.instance", "com.martlet.function", "com.martlet.revision", "com.martlet.replica",
+        "com.martlet.generation",
     ])
     func `a container without one of them is not ours`(missing: String) {
         var labels = identity.labels

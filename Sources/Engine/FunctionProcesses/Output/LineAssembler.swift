@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import NIOCore
+package import NIOCore
 
 /// Makes lines of the pieces in which one process's output comes.
 ///
 /// A line that is too long comes in pieces of its own, cut between two characters, so that nothing is lost and no piece
 /// is less of a text than the line was. Looks at each byte once, however small the pieces are that come.
-struct LineAssembler {
+package struct LineAssembler {
     /// What a limit may be, in bytes: less would make a flood of lines out of few bytes, more would let one line without
     /// an end take the memory of everybody.
     static let limits = 16...1_048_576
@@ -17,12 +17,12 @@ struct LineAssembler {
     private var searched = 0
 
     /// A limit of nil is the largest; one outside `limits` is the nearest inside.
-    init(limit: Int?) {
+    package init(limit: Int?) {
         self.limit = min(max(limit ?? Self.limits.upperBound, Self.limits.lowerBound), Self.limits.upperBound)
     }
 
     /// Takes what came; `next` is to be called until there is no line any more.
-    mutating func add(_ piece: ByteBuffer) {
+    package mutating func add(_ piece: ByteBuffer) {
         if rest.readableBytes == 0 {
             rest = piece
             searched = 0
@@ -35,7 +35,7 @@ struct LineAssembler {
     /// The next line, without its end, or so much of one as may be in a line; nil when more has to come first.
     ///
     /// Where nothing more will come, `isLast`, what is left is a line too.
-    mutating func next(isLast: Bool = false) -> String? {
+    package mutating func next(isLast: Bool = false) -> String? {
         if let end = lineEnd() {
             let length = end > 0 && byte(end - 1) == UInt8(ascii: "\r") ? end - 1 : end
             guard length <= limit else { return take(cut()) }

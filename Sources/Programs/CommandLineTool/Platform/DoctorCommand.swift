@@ -2,6 +2,7 @@
 
 import ArgumentParser
 import AsyncHTTPClient
+import DockerProvider
 import FaultModel
 import Foundation
 import FunctionBuilder
@@ -38,7 +39,7 @@ struct DoctorCommand: AsyncParsableCommand {
         }
         let diagnosis = Diagnosis(settings)
         return [Finding(.good, "settings", "all are understood")] + diagnosis.findings + (await diagnosis.jetStream)
-            + (await diagnosis.provider)
+            + (await diagnosis.provider) + (await diagnosis.docker)
     }
 }
 
@@ -121,6 +122,25 @@ private struct Diagnosis {
         let client = security?.client(of: url, login: nil, http, timeout: .seconds(5)) ?? plain
         try await client.checkHealth()
         return client.baseURL
+    }
+
+    /// The engine that runs functions, where one does: whether it answers, and what it enforces.
+    var docker: [Finding] {
+        get async {
+            guard settings.provider.kind == .docker else { return [] }
+            do throws(PlatformFault) {
+                let host = try await EngineHost.connect(environment: settings.variables)
+                await host.shutdown()
+                let lacks = host.unenforced
+                let limits =
+                    lacks.isEmpty
+                    ? Finding(.good, "Docker limits", "all are enforced")
+                    : Finding(.note, "Docker limits", "\(lacks.joined(separator: ", ")) not enforced by the engine")
+                return [Finding(.good, "Docker engine", host.summary), limits]
+            } catch {
+                return [Finding(.problem, "Docker engine", "\(error.message) \(error.hint ?? "")")]
+            }
+        }
     }
 
     /// Nothing where no gateway of this data directory is there, which alone is told the password, or where it hears its

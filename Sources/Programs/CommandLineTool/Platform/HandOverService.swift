@@ -5,7 +5,6 @@ import GatewayService
 import Glibc
 import Logging
 import ProcessControl
-import ProcessProvider
 import ReplicaSupervision
 import ServiceLifecycle
 import Synchronization
@@ -19,7 +18,7 @@ struct HandOverService: Service {
     let directory: DataDirectory
     let generation: Generation
     let gateway: Gateway
-    let provider: LocalProcessProvider
+    let provider: any PlatformProvider
     let queue: PlatformQueue?
     let program: ServingProgram
     /// Reached when the run before this one has ended.

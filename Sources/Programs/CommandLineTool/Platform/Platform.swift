@@ -1,13 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import FaultModel
-import FunctionModel
 import GatewayService
 import Glibc
 import Logging
-import ProcessProvider
 import ReplicaSupervision
-import SQLiteStore
 import ServiceLifecycle
 import SystemAPI
 
@@ -15,7 +12,7 @@ import SystemAPI
 struct Platform: Sendable {
     let limitsAreEnforced: Bool
     private let program: ServingProgram
-    private let provider: LocalProcessProvider
+    private let provider: any PlatformProvider
     private let gateway: Gateway
     private let queue: PlatformQueue?
     private let directory: DataDirectory
@@ -44,7 +41,7 @@ struct Platform: Sendable {
         directory = try DataDirectory(path: settings.dataDirectory)
         let credentials: Credentials? =
             settings.access.requiresCredentials ? try settings.credentials.readOrMake() : nil
-        provider = try await Self.provider(settings, directory, predecessor, log.logger)
+        provider = try await settings.openProvider(directory, predecessor, log.logger)
         limitsAreEnforced = provider.limitsAreEnforced
         queue = isWhole ? try PlatformQueue(settings, folder: directory.path, logger: log.logger) : nil
         gateway = Gateway(
@@ -65,29 +62,6 @@ struct Platform: Sendable {
             stopping: program.stopping,
             group: program.group,
             logger: log.logger
-        )
-    }
-
-    private static func provider(
-        _ settings: PlatformSettings,
-        _ directory: DataDirectory,
-        _ predecessor: Predecessor?,
-        _ logger: Logger
-    ) async throws(PlatformFault) -> LocalProcessProvider {
-        try await LocalProcessProvider(
-            LocalProcessProvider.Settings(
-                LocalProcessProvider.Basis(
-                    dataDirectory: directory,
-                    store: try await SQLiteDesiredStore.open(at: directory.file("martlet.sqlite")),
-                    defaultNamespace: settings.provider.defaultNamespace,
-                    version: Release.version,
-                    generation: predecessor?.generation ?? .even,
-                    hasPredecessor: predecessor != nil
-                ),
-                platformURL: settings.listeners.url(of: .functions, port: settings.listeners.port),
-                requiresLimits: settings.process.requiresLimits
-            ),
-            logger: logger
         )
     }
 

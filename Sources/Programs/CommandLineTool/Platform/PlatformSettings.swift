@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import AutoscalerService
+import DockerProvider
 import FaultModel
 import FunctionModel
 import GatewayService
@@ -22,6 +23,7 @@ struct PlatformSettings: SettingsSection {
     let access: AccessSettings
     let provider: ProviderSettings
     let process: ProcessSettings
+    let docker: DockerSettings
     let gateway: GatewayCommand.Settings
     let remote: RemoteSettings
     let stack: StackStart.Settings
@@ -58,6 +60,7 @@ struct PlatformSettings: SettingsSection {
         access = reader.section()
         provider = reader.section()
         process = reader.section()
+        docker = reader.section()
         gateway = reader.section()
         remote = reader.section()
         stack = reader.section()
@@ -82,6 +85,7 @@ struct PlatformSettings: SettingsSection {
 struct ProviderSettings: SettingsSection {
     enum Kind: String, Sendable, CaseIterable {
         case process
+        case docker
     }
 
     static let name: String? = "provider"
@@ -91,7 +95,13 @@ struct ProviderSettings: SettingsSection {
 
     init(_ reader: inout SettingsReader) {
         kind = reader.word(
-            Setting("provider", short: "kind", default: "process", "What runs functions: process.", flag: .value)
+            Setting(
+                "provider",
+                short: "kind",
+                default: "process",
+                "What runs functions: process, or docker.",
+                flag: .value
+            )
         )
         let namespace = reader.text(
             Setting(

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import GatewayService
-import ProcessProvider
 import ReplicaSupervision
 import ServiceLifecycle
 
@@ -12,7 +11,7 @@ import ServiceLifecycle
 struct PredecessorService: Service {
     let predecessor: Predecessor?
     let gateway: Gateway
-    let provider: LocalProcessProvider
+    let provider: any PlatformProvider
     let program: ServingProgram
     /// Reached when nobody is left before this one.
     let isAlone: Milestone<Void>

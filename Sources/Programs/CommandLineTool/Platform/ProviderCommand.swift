@@ -6,12 +6,12 @@ import Foundation
 import GatewayService
 import NIOCore
 
-/// `martlet provider process`: the process provider alone, as an OpenFaaS provider for any gateway (contract §21).
+/// `martlet provider KIND`: a provider alone, as an OpenFaaS provider for any gateway (contract §21).
 struct ProviderCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "provider",
         abstract: "Run a provider alone, for a gateway elsewhere.",
-        subcommands: [ProcessProviderCommand.self]
+        subcommands: [ProcessProviderCommand.self, DockerProviderCommand.self]
     )
 }
 
@@ -27,10 +27,27 @@ struct ProcessProviderCommand: AsyncParsableCommand {
 
     @OptionGroup var options: PlatformOptions
 
-    func run() async throws {
+    func run() async throws { try await options.serveProvider(.process) }
+}
+
+struct DockerProviderCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "docker",
+        abstract: "Run functions as containers and offer OpenFaaS' provider interface.",
+        discussion: "As martlet provider process does, by the Docker engine that DOCKER_HOST names."
+    )
+
+    @OptionGroup var options: PlatformOptions
+
+    func run() async throws { try await options.serveProvider(.docker) }
+}
+
+extension PlatformOptions {
+    /// Serves as a provider alone, until the first signal.
+    fileprivate func serveProvider(_ kind: ProviderSettings.Kind) async throws {
         try await runCommand {
-            let settings = try options.settings()
-            if options.showSettings { return options.printSettings(settings) }
+            let settings = try settings(["provider": kind.rawValue])
+            if showSettings { return printSettings(settings) }
             guard settings.listeners.managementPort == nil else {
                 throw PlatformFault(
                     .badSettings,
@@ -42,9 +59,9 @@ struct ProcessProviderCommand: AsyncParsableCommand {
                 let platform = try await Platform(settings, isWhole: false, log: log)
                 try await platform.run { addresses in
                     let address = settings.listeners.url(of: .functions, port: addresses.api?.port ?? 0)
-                    log.say("The process provider is ready at \(address)/")
+                    log.say("The \(kind.rawValue) provider is ready at \(address)/")
                     if let socket = settings.listeners.socket { log.say("  Socket    \(socket.path)") }
-                    log.say("Functions run with the rights of this user: deploy only what you trust.")
+                    log.say(StartText.rights(kind))
                 }
             }
         }

@@ -39,18 +39,30 @@ struct StartText {
         if let function = stack?.functions.first {
             lines.append("  Try       curl \(url)/function/\(function.name)")
         } else {
-            lines.append("  Try       martlet deploy env --image host --fprocess env && curl \(url)/function/env")
+            let image = settings.provider.kind == .docker ? "ghcr.io/openfaas/alpine:latest" : "host"
+            lines.append("  Try       martlet deploy env --image \(image) --fprocess env && curl \(url)/function/env")
         }
         lines.append("")
-        lines.append("Functions run with the rights of this user: deploy only what you trust.")
+        lines.append(Self.rights(settings.provider.kind))
         if !limitsAreEnforced {
-            lines.append("Limits: memory is watched, CPU is not enforced (no writable control groups).")
+            lines.append(
+                settings.provider.kind == .docker
+                    ? "Limits: the Docker engine does not enforce all of them: martlet doctor"
+                    : "Limits: memory is watched, CPU is not enforced (no writable control groups)."
+            )
         }
         for host in Self.open(listeners) {
             lines.append("Warning: \(host) can be reached from elsewhere, and nothing is encrypted (no TLS).")
         }
         if let queueProblem { lines.append("Warning: asynchronous calls get 503: \(queueProblem.message)") }
         text = lines.joined(separator: "\n") + "\n"
+    }
+
+    /// Whose rights functions have.
+    static func rights(_ kind: ProviderSettings.Kind) -> String {
+        kind == .docker
+            ? "Functions run as containers without privileges."
+            : "Functions run with the rights of this user: deploy only what you trust."
     }
 
     /// The addresses on which passwords come unencrypted from elsewhere.

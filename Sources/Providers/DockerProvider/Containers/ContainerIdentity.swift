@@ -11,7 +11,9 @@ struct ContainerIdentity: Sendable, Equatable {
     let function: FunctionID
     let revision: Int
     /// Unique within its function.
-    let replica: String
+    var replica: String
+    /// Which of two runs it is of, where one takes the other's place.
+    let generation: String
 
     /// The labels' names.
     enum Label {
@@ -19,31 +21,34 @@ struct ContainerIdentity: Sendable, Equatable {
         static let function = PlatformLabel.prefix + "function"
         static let revision = PlatformLabel.prefix + "revision"
         static let replica = PlatformLabel.prefix + "replica"
+        static let generation = PlatformLabel.prefix + "generation"
         /// A digest of everything that the container was made with.
         static let shape = PlatformLabel.prefix + "shape"
         /// The labels of the function, as a JSON object.
         static let functionLabels = PlatformLabel.prefix + "labels"
     }
 
-    init(instance: String, function: FunctionID, revision: Int, replica: String) {
+    init(instance: String, function: FunctionID, revision: Int, replica: String, generation: String) {
         self.instance = instance
         self.function = function
         self.revision = revision
         self.replica = replica
+        self.generation = generation
     }
 
     /// Nil for a container that is none of Martlet's.
     init?(labels: [String: String]) {
         guard let instance = labels[Label.instance], let function = labels[Label.function],
             let revision = labels[Label.revision].flatMap({ Int($0) }), let replica = labels[Label.replica],
-            let dot = function.lastIndex(of: ".")
+            let generation = labels[Label.generation], let dot = function.lastIndex(of: ".")
         else { return nil }
         let (name, namespace) = (String(function[..<dot]), String(function[function.index(after: dot)...]))
         self.init(
             instance: instance,
             function: FunctionID(name: name, namespace: namespace),
             revision: revision,
-            replica: replica
+            replica: replica,
+            generation: generation
         )
     }
 
@@ -51,7 +56,7 @@ struct ContainerIdentity: Sendable, Equatable {
     var labels: [String: String] {
         [
             Label.instance: instance, Label.function: "\(function.name).\(function.namespace)",
-            Label.revision: "\(revision)", Label.replica: replica,
+            Label.revision: "\(revision)", Label.replica: replica, Label.generation: generation,
         ]
     }
 

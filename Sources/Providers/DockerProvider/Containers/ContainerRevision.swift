@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import FaultModel
-import FunctionModel
+import DockerEngineClient
+package import FunctionModel
+import ReplicaSupervision
 
 /// An image as the engine has it: its id, and what it says of itself.
 struct PinnedImage: Sendable, Equatable {
@@ -12,15 +13,13 @@ struct PinnedImage: Sendable, Equatable {
 }
 
 /// One revision of a function: what its containers run and how, its image's defaults filled in.
-struct ContainerRevision: Sendable {
-    var number: Int
-    let spec: FunctionSpec
+package struct ContainerRevision: HomeRevision {
+    package var number: Int
+    package let spec: FunctionSpec
     let run: ContainerRun
     let image: PinnedImage
 
     var id: FunctionID { spec.id }
-
-    func holds(_ secret: String) -> Bool { spec.run.secrets.contains(secret) }
 
     init(_ given: FunctionSpec, number: Int, image: PinnedImage) {
         self.number = number
@@ -30,6 +29,9 @@ struct ContainerRevision: Sendable {
 }
 
 extension PinnedImage {
+    /// What the engine tells of an image.
+    init(_ details: ImageDetails) { self.init(id: details.id, variables: details.environment) }
+
     /// An image's variables as the engine has them, `NAME=VALUE` each.
     init(id: String, variables: [String]) {
         self.id = id

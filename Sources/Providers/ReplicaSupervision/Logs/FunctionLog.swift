@@ -62,6 +62,16 @@ package final class FunctionLog: Sendable {
         loop.execute { [self] in add(text, replica, at: moment ?? .now()) }
     }
 
+    /// Writes lines that a replica printed; returns when they are taken, so that who reads faster than they are kept waits.
+    package func write(_ lines: [String], replica: String) async {
+        await withCheckedContinuation { continuation in
+            loop.execute { [self] in
+                for line in lines { add(line, replica) }
+                continuation.resume()
+            }
+        }
+    }
+
     private func add(_ text: String, _ replica: String, at moment: Timestamp = .now()) {
         let line = "\(moment.formatted(fractionDigits: 9))\t\(text)\n"
         let plansWriting = state.withLock { state -> Bool in
