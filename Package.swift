@@ -451,7 +451,7 @@ let package = Package(
             of: "FunctionProcesses",
             ["FunctionModel", "ProcessControl", "ProviderContract", "TestSupport", nioCore, nioPosix]
         ),
-        tests(.mechanisms, of: "DockerEngineClient", ["FaultModel", "FunctionModel", nioCore]),
+        tests(.mechanisms, of: "DockerEngineClient", ["FaultModel", "FunctionModel", "TestSupport", nioCore]),
         tests(.mechanisms, of: "SQLiteSchema", ["FaultModel", "TestSupport", sqlite]),
         tests(.mechanisms, of: "ScalingPolicy", ["FunctionModel", "TestSupport"]),
         tests(.mechanisms, of: "PrometheusClient", ["FaultModel", "ProcessControl", "TestSupport"]),

@@ -2,6 +2,7 @@
 
 import AsyncHTTPClient
 import Foundation
+import FunctionModel
 import NIOHTTP1
 
 extension DockerEngine {
@@ -92,9 +93,18 @@ extension DockerEngine {
 
     /// What it tells of an image; nil where it has none of this name or id.
     public func inspectImage(_ image: String) async throws(EngineFault) -> ImageDetails? {
-        do throws(EngineFault) { return try await read("/images/\(image)/json") } catch .refused(status: 404, _) {
+        do throws(EngineFault) { return try await read("/images/\(Self.path(image))/json") } catch .refused(
+            status: 404,
+            _
+        ) {
             return nil
         }
+    }
+
+    /// An image's name as a part of a path: whatever stands in it asks for nothing else.
+    private static func path(_ image: String) -> String {
+        image.split(separator: "/", omittingEmptySubsequences: false).map { URLText.escaped(String($0)) }
+            .joined(separator: "/")
     }
 
     /// Pulls an image, with a registry's login where it wants one.

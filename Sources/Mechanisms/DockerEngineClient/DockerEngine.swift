@@ -32,13 +32,16 @@ public final class DockerEngine: Sendable {
 
     /// Finds out which engine answers, and how it is spoken to.
     ///
-    /// - Throws: `unreachable` where none answers, `refused` for one that is too old or too new.
-    public static func connect(_ endpoint: DockerEndpoint) async throws(EngineFault) -> DockerEngine {
+    /// - Throws: `unreachable` where none answers within a time, `refused` for one that is too old or too new.
+    public static func connect(
+        _ endpoint: DockerEndpoint,
+        within limit: Duration = .seconds(10)
+    ) async throws(EngineFault) -> DockerEngine {
         let http = try client(endpoint)
         do throws(EngineFault) {
             let unknown = EngineVersion()
             let first = DockerEngine(version: unknown, base: endpoint.base, http: http)
-            let version: EngineVersion = try await first.read("/version", timeout: .seconds(10))
+            let version: EngineVersion = try await first.read("/version", timeout: limit)
             let spoken = try version.agreed()
             return DockerEngine(version: version, base: "\(endpoint.base)/v\(spoken)", http: http)
         } catch {
@@ -67,7 +70,7 @@ public final class DockerEngine: Sendable {
     // MARK: Asking
 
     /// What a question is made of.
-    struct Question {
+    struct Question: Sendable {
         var method = HTTPMethod.GET
         var path: String
         var query: [(name: String, value: String)] = []
@@ -76,15 +79,33 @@ public final class DockerEngine: Sendable {
         var timeout = Duration.seconds(60)
     }
 
-    /// Asks, and reads the answer whole.
+    /// Asks, and reads the answer whole, all of it within the question's time.
     @discardableResult
     func ask(_ question: Question) async throws(EngineFault) -> Data {
-        let response = try await open(question)
+        try await Self.within(question.timeout) {
+            let response = try await self.open(question)
+            return Data(buffer: try await response.body.collect(upTo: Self.answerLimit))
+        }
+    }
+
+    /// An engine that is frozen in the midst of an answer is one that does not answer.
+    private static func within<Value: Sendable>(
+        _ limit: Duration,
+        _ work: @escaping @Sendable () async throws -> Value
+    ) async throws(EngineFault) -> Value {
         do {
-            let body = try await response.body.collect(upTo: Self.answerLimit)
-            return Data(buffer: body)
+            return try await withThrowingTaskGroup(of: Value.self) { group in
+                group.addTask { try await work() }
+                group.addTask {
+                    try await Task.sleep(for: limit)
+                    throw EngineFault.unreachable("it has not answered within \(limit.components.seconds) s")
+                }
+                defer { group.cancelAll() }
+                guard let value = try await group.next() else { throw EngineFault.malformed("nothing") }
+                return value
+            }
         } catch {
-            throw .unreachable("\(error)")
+            throw error as? EngineFault ?? .unreachable("\(error)")
         }
     }
 
@@ -116,8 +137,8 @@ public final class DockerEngine: Sendable {
             throw .unreachable("\(error)")
         }
         guard response.status.code < 400 else {
-            let body = try? await response.body.collect(upTo: 1_048_576)
-            throw .refused(status: Int(response.status.code), message: Self.message(body ?? ByteBuffer()))
+            let body = try await Self.within(.seconds(10)) { try await response.body.collect(upTo: 1_048_576) }
+            throw .refused(status: Int(response.status.code), message: Self.message(body))
         }
         return response
     }

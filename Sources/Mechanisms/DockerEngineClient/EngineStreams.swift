@@ -21,6 +21,8 @@ public struct EngineLines<Element: Decodable & Sendable>: AsyncSequence, Sendabl
     public struct Iterator: AsyncIteratorProtocol {
         fileprivate var body: HTTPClientResponse.Body.AsyncIterator
         private var rest = ByteBuffer()
+        /// Bytes of the rest in which there is no end of a line.
+        private var searched = 0
         /// A line that is longer is no engine's.
         private let limit = 16 * 1_048_576
 
@@ -34,7 +36,12 @@ public struct EngineLines<Element: Decodable & Sendable>: AsyncSequence, Sendabl
                     continue
                 }
                 guard rest.readableBytes < limit else { throw .malformed("a line without an end") }
-                guard var piece = try await piece() else { return nil }
+                guard var piece = try await piece() else {
+                    guard let line = rest.readSlice(length: rest.readableBytes), line.readableBytes > 1 else {
+                        return nil
+                    }
+                    return try DockerEngine.decoded(Data(buffer: line))
+                }
                 rest.writeBuffer(&piece)
             }
         }
@@ -44,10 +51,15 @@ public struct EngineLines<Element: Decodable & Sendable>: AsyncSequence, Sendabl
         }
 
         private mutating func takeLine() -> ByteBuffer? {
-            guard let end = rest.readableBytesView.firstIndex(of: UInt8(ascii: "\n")) else { return nil }
+            let unknown = rest.readableBytesView.dropFirst(searched)
+            guard let end = unknown.firstIndex(of: UInt8(ascii: "\n")) else {
+                searched = rest.readableBytes
+                return nil
+            }
             let line = rest.readSlice(length: end - rest.readerIndex)
             rest.moveReaderIndex(forwardBy: 1)
             rest.discardReadBytes()
+            searched = 0
             return line
         }
     }
@@ -162,13 +174,17 @@ extension DockerEngine {
             (name: "stdout", value: "true"), ("stderr", "true"), ("timestamps", "true"), ("follow", "\(window.follow)"),
         ]
         if let since = window.since {
-            // The moment itself is left out.
-            let nanoseconds = since.nanosecondsSinceEpoch + 1
-            let (seconds, rest) = nanoseconds.quotientAndRemainder(dividingBy: 1_000_000_000)
-            let digits = String(rest)
-            query.append(("since", "\(seconds).\(String(repeating: "0", count: max(0, 9 - digits.count)))\(digits)"))
+            query.append(("since", Self.moment(behind: since)))
         }
         return EngineLog(try await open(Question(path: "/containers/\(container)/logs", query: query)).body)
+    }
+
+    /// The next moment after one, as the engine reads it: seconds and nine digits of a fraction.
+    static func moment(behind time: Timestamp) -> String {
+        let nanoseconds = min(max(0, time.nanosecondsSinceEpoch), .max - 1) + 1
+        let (seconds, rest) = nanoseconds.quotientAndRemainder(dividingBy: 1_000_000_000)
+        let digits = String(rest)
+        return "\(seconds).\(String(repeating: "0", count: 9 - digits.count))\(digits)"
     }
 
     /// What a container uses, about once a second.

@@ -39,6 +39,16 @@ struct EngineWordsTests {
         }
     }
 
+    // MARK: Moments
+
+    @Test(arguments: [
+        ("2026-01-01T00:00:00.5Z", "1767225600.500000001"), ("2026-01-01T00:00:00.999999999Z", "1767225601.000000000"),
+        ("1969-12-31T23:59:59Z", "0.000000001"), ("2262-04-11T23:47:16.854775807Z", "9223372036.854775807"),
+    ])
+    func `a log goes on behind its last moment, whatever that was`(last: String, next: String) throws {
+        #expect(DockerEngine.moment(behind: try #require(Timestamp(last))) == next)
+    }
+
     // MARK: Versions
 
     @Test(arguments: [
