@@ -83,7 +83,7 @@ struct ContainerPlan: Sendable {
         host.nanoCPUs = run.limits.milliCPU.map { $0 * 1_000_000 }
         host.cpuShares = run.requests.milliCPU.map { max(2, $0 * 1024 / 1000) }
         host.pidsLimit = run.limits.processes
-        host.deviceRequests = devices
+        host.deviceRequests = devices.isEmpty ? nil : devices
         if run.readOnlyRoot {
             host.readonlyRootfs = true
             host.tmpfs = ["/tmp": "rw,nosuid,nodev,exec,mode=1777"]
