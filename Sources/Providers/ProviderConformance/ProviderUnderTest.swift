@@ -22,6 +22,9 @@ public protocol ProviderUnderTest: Sendable {
     /// How long the provider may take for what it does by itself, as starting a replica.
     var patience: Duration { get }
 
+    /// How many functions, each with a replica, it can have at once within a test's time.
+    var crowd: Int { get }
+
     /// The same provider killed and started again, any number of times; nil where that cannot be done.
     ///
     /// Nothing is asked of the one before, which may be the same one where it outlives what keeps its state.
@@ -34,6 +37,9 @@ public protocol ProviderUnderTest: Sendable {
 extension ProviderUnderTest {
     /// 20 s.
     public var patience: Duration { .seconds(20) }
+
+    /// 1,000.
+    public var crowd: Int { 1000 }
 
     /// It cannot be started again.
     public func startedAgain() async throws -> (any FunctionProvider)? { nil }

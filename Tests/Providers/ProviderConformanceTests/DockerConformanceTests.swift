@@ -31,6 +31,8 @@ private struct DockerSubject: ProviderUnderTest {
     let defaultNamespace = NameRule.defaultNamespace
     /// Some containers start at a time, and other checks run beside this one.
     let patience = Duration.seconds(120)
+    /// A container takes a sixth of a second of both cores to start.
+    let crowd = 24
     private let folder = TemporaryFolder()
     private let directory: DataDirectory
     private let next = Started()
