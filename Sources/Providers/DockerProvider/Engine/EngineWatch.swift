@@ -119,6 +119,7 @@ struct EngineListening: Sendable {
         var pause = Self.pauses.first
         while !Task.isCancelled {
             let (why, wasHeard) = await listen()
+            guard !Task.isCancelled else { return }
             await onLoop { $0.lose(why) }
             if wasHeard { pause = Self.pauses.first }
             guard (try? await Task.sleep(for: pause)) != nil else { return }
