@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,7 +31,7 @@ static void note_end(int number) {
     is_ending = 1;
 }
 
-static void pause_for(const char *milliseconds) { usleep((useconds_t)atoi(milliseconds) * 1000); }
+static void pause_for(const char *milliseconds) { poll(NULL, 0, atoi(milliseconds)); }
 
 static void answer(int client, int status, const char *body, size_t length) {
     char head[256];
