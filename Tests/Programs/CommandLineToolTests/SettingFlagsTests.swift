@@ -11,7 +11,7 @@ struct SettingFlagsTests {
         "host", "port", "management-port", "metrics-port", "ui-port", "ui-host", "public-url", "data-dir", "no-auth",
         "provider", "drain-timeout", "require-limits", "tls-cert", "tls-key", "autoscaler", "async-body-limit",
         "nats-url", "gateway-url", "async-worker", "access-log", "log-level", "log-format", "show-settings",
-        "socket", "socket-mode",
+        "socket", "socket-mode", "docker-publish-address", "docker-reach", "docker-pull",
     ]
     private static let remote = ["provider-ca", "provider-cert", "provider-key", "provider-server-name"]
 
@@ -27,6 +27,7 @@ struct SettingFlagsTests {
         #expect(flags(of: GatewayCommand.self) == Set(Self.common + Self.remote + ["provider-url"]))
         #expect(flags(of: QueueWorkerCommand.self) == Set(Self.common + Self.remote))
         #expect(flags(of: ProcessProviderCommand.self) == Set(Self.common))
+        #expect(flags(of: DockerProviderCommand.self) == Set(Self.common))
         #expect(flags(of: DoctorCommand.self) == Set(Self.common))
     }
 

@@ -66,6 +66,7 @@ public final class RunningMartlet: Sendable {
             switch verb {
             case ["gateway"]: "The gateway is ready at"
             case ["queue-worker"]: "/metrics"
+            case ["up"] where arguments.contains("docker"): "Functions run as containers"
             default: "deploy only what you trust."
             }
         guard await program.prints(lastWords) else { throw StartFailure(output: program.output) }
